@@ -1,0 +1,1 @@
+"""Migrations for asyncio services on PostgreSQL."""
