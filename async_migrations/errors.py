@@ -1,0 +1,193 @@
+"""Every exception of the package.
+
+    MigrationsError
+    ├── ConfigurationError          an option, a URL or a target that cannot be right
+    ├── DiscoveryError              the folder of migrations is not in order
+    ├── DatabaseUnavailableError    no connection by the deadline
+    ├── LedgerError                 the ledger cannot be read, made or written
+    │   └── ForeignLedgerError      the table belongs to another tool
+    ├── HistoryError                files and ledger disagree, and a policy says error
+    ├── LockWaitError               another replica held the lock until the deadline
+    ├── NotCurrentError             the ledger did not become current by the deadline
+    ├── IrreversibleError           a downgrade was asked of a migration that has none
+    ├── MigrationFailedError        one migration failed; says what stays and what to do
+    └── AuthorError                 what a migration's own code did wrong
+        ├── TransactionControlError     a commit or rollback that cannot be honoured
+        ├── StatisticsError             `upgrade()` returned what cannot be counted
+        ├── AutoSchemaError             a change that auto schema must not guess
+        └── IndexConflictError          an index of this name is another index
+
+Each message says what is true now and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class MigrationsError(Exception):
+    """The root: whoever catches it catches everything that this package raises on purpose."""
+
+
+class ConfigurationError(MigrationsError):
+    """An option, a URL or a target cannot be right; nothing was touched."""
+
+
+class DiscoveryError(MigrationsError):
+    """The folder of migrations is not in order; nothing was touched.
+
+    Attributes:
+        problems: one sentence each, with the file and the fix.
+    """
+
+    def __init__(self, directory: Path, problems: Sequence[str]) -> None:
+        self.directory = directory
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"Nothing was applied: the migrations in {directory} are not in order.\n{lines}")
+
+
+class DatabaseUnavailableError(MigrationsError):
+    """The database could not be reached, or refused us, until the deadline."""
+
+    def __init__(self, where: str, reason: str, advice: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"No connection to {where}: {reason}. {advice}")
+
+
+class LedgerError(MigrationsError):
+    """The ledger cannot be read, made or written."""
+
+
+class ForeignLedgerError(LedgerError):
+    """The ledger's table exists and belongs to another tool."""
+
+    def __init__(self, table: str, owner: str, columns: Sequence[str]) -> None:
+        self.table = table
+        self.owner = owner
+        super().__init__(
+            f"The table {table} is not a ledger of this engine: it has the columns {', '.join(columns)}, "
+            f"as {owner} makes them. Nothing was touched. Give this engine a table of its own: "
+            'MigrationRunner(..., table="async_schema_migrations"), or table = "async_schema_migrations" '
+            "under [tool.async_migrations] in pyproject.toml."
+        )
+
+
+class HistoryError(MigrationsError):
+    """Files and ledger disagree, and the policy for it is "error"; nothing was applied.
+
+    Attributes:
+        problems: one sentence each, with the file and the fix.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"Nothing was applied: the files and the ledger disagree.\n{lines}")
+
+
+class LockWaitError(MigrationsError):
+    """Another replica held the migration lock until the deadline."""
+
+    def __init__(self, waited: float, holder: str, advice: str) -> None:
+        self.waited = waited
+        self.holder = holder
+        super().__init__(
+            f"Waited {waited:.0f} s for the migration lock and applied nothing. {holder} {advice}".strip()
+        )
+
+
+class NotCurrentError(MigrationsError):
+    """The ledger did not become current by the deadline."""
+
+    def __init__(self, deadline: float, pending: Sequence[str]) -> None:
+        self.pending = tuple(pending)
+        super().__init__(
+            f"After {deadline:g} s the database still lacks {len(self.pending)} migration(s), the next is "
+            f"{self.pending[0]}. Nobody has applied them: see that a replica or a job with the right to "
+            "migrate runs `async-migrations upgrade`, or wait longer."
+        )
+
+
+class IrreversibleError(MigrationsError):
+    """A downgrade was asked of a migration that has none; nothing was reverted."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(
+            f"Nothing was reverted: {', '.join(self.names)} cannot be downgraded. Give each an async "
+            "downgrade() method (for a .sql file, a .down.sql file beside it), or write a new migration "
+            "that undoes it."
+        )
+
+
+class MigrationFailedError(MigrationsError):
+    """One migration failed. What was applied before it stays.
+
+    Attributes:
+        migration: its name.
+        path: its file.
+        statement: the SQL that failed, where one did.
+        line: 1-based line of the failure in the file, where it is known.
+        sqlstate: the five characters of PostgreSQL's error code, where there is one.
+        applied: names that the same run applied before, in order.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a fact that the sentence needs
+        self,
+        migration: str,
+        path: Path | None,
+        reason: str,
+        *,
+        verb: str = "upgrade",
+        statement: str | None = None,
+        line: int | None = None,
+        sqlstate: str | None = None,
+        applied: Sequence[str] = (),
+        left: str = "Nothing of it stays.",
+        advice: str = "Mend the file and start again: it runs from its beginning.",
+    ) -> None:
+        self.migration = migration
+        self.path = path
+        self.reason = reason
+        self.statement = statement
+        self.line = line
+        self.sqlstate = sqlstate
+        self.applied = tuple(applied)
+        code = f" (SQLSTATE {sqlstate})" if sqlstate else ""
+        where = f"{path}" + (f", line {line}" if line else "")
+        lines = [f"The {verb} of {migration} failed: {reason}{code}. {left}", f"  file: {where}"]
+        if statement:
+            lines.append(f"  statement: {shorten(statement)}")
+        lines.append(f"  {'applied' if verb == 'upgrade' else 'reverted'} before it in this run: "
+                     + (f"{', '.join(self.applied)} (stays so)" if self.applied else "nothing"))
+        lines.append(f"  next: {advice}")
+        super().__init__("\n".join(lines))
+
+
+class AuthorError(MigrationsError):
+    """What a migration's own code did wrong; the engine wraps it in a MigrationFailedError."""
+
+
+class TransactionControlError(AuthorError):
+    """A commit or rollback inside a migration that cannot be honoured."""
+
+
+class StatisticsError(AuthorError):
+    """`upgrade()` returned something that is no statistics."""
+
+
+class AutoSchemaError(AuthorError):
+    """A change that auto schema sees and must not guess."""
+
+
+class IndexConflictError(AuthorError):
+    """An index of this name exists and is another index."""
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """Return `text` on one line, cut to `limit` characters: enough to find a statement again."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
