@@ -1,0 +1,2 @@
+DROP TABLE order_lines, orders, customers;
+DROP TYPE order_status;

@@ -1,0 +1,1 @@
+-- PostgreSQL cannot take a label away. It stays, unused, and IF NOT EXISTS finds it on the way up again.
