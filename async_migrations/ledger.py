@@ -1,0 +1,314 @@
+"""The ledger: the table `schema_migrations`, read in one round trip, written in the migration's own frame."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from async_migrations.errors import ForeignLedgerError, LedgerError
+from async_migrations.events import Emit, LedgerCreated, LedgerExtended, LedgerMissing
+from async_migrations.migration import AppliedRow
+from async_migrations.retry import describe, sqlstate
+from async_migrations.session import Facts, Session
+from async_migrations.sql import qualified, quote_identifier, quote_literal
+
+CREATE = """CREATE TABLE {table} (
+    id SERIAL PRIMARY KEY,
+    migration_name VARCHAR(255) UNIQUE NOT NULL,
+    applied_at TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP,
+    description TEXT,
+    execution_time_ms INTEGER"""
+
+EXTENSION = {
+    "checksum": "TEXT",  # of what the file means
+    "raw_checksum": "TEXT",  # of its bytes
+    "applied_by": "TEXT",  # user, host and process
+    "run_id": "TEXT",  # the one run that claimed the row
+    "dirty": "BOOLEAN NOT NULL DEFAULT FALSE",  # non-transactional, began, did not finish
+    "steps": "JSONB",  # checksums of the finished steps of such a migration
+    "statistics": "JSONB",
+}
+"""Our columns beside the seed's: all nullable or with defaults, so that a manual INSERT keeps working."""
+
+FOREIGN = {
+    frozenset({"version"}): "Rails, Ecto or dbmate",
+    frozenset({"version", "inserted_at"}): "Ecto",
+    frozenset({"version", "dirty"}): "golang-migrate",
+    frozenset({"filename"}): "Sequel",
+}
+EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
+"""What a lost race for CREATE says; IF NOT EXISTS does not prevent it."""
+
+MISSING = frozenset({"42P01", "3F000"})
+"""undefined_table, invalid_schema_name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the ledger is told when a migration begins."""
+
+    name: str
+    description: str
+    checksum: str
+    raw_checksum: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One ledger.
+
+    Args:
+        table: its name.
+        schema: its schema; None until the server has said which one it is.
+    """
+
+    table: str
+    schema: str | None = None
+
+    @property
+    def sql(self) -> str:
+        """The quoted name."""
+        return qualified(self.schema, self.table)
+
+    async def read(self, session: Session) -> tuple[AppliedRow, ...]:
+        """Read all rows, in the order in which they were applied; a table that is not there has none.
+
+        Raises:
+            ForeignLedgerError: the rows are another tool's.
+            LedgerError: this role may not read them.
+        """
+        try:
+            rows = await session.read(f"SELECT * FROM {self.sql}")
+        except Exception as error:
+            if sqlstate(error) in MISSING:
+                return ()
+            if sqlstate(error) == "42501":
+                raise LedgerError(
+                    f"The ledger {self.sql} cannot be read: {describe(error)}. "
+                    f"GRANT SELECT ON {self.sql} to this role, or use the role that migrates."
+                ) from error
+            raise
+        if rows:
+            _refuse_foreign(self.sql, rows[0].keys())
+        return tuple(_row(each) for each in sorted(rows, key=lambda row: row.get("id") or 0))
+
+    async def resolve(self, session: Session, facts: Facts) -> Ledger:
+        """Return the same ledger with its schema known, so that no later search_path can move it.
+
+        Raises:
+            LedgerError: the search path has no schema to put it in.
+        """
+        if self.schema is not None:
+            return self
+        found = await session.read(
+            f"SELECT relnamespace::regnamespace::text AS quoted, n.nspname AS schema FROM pg_class AS c "
+            f"JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass({quote_literal(self.sql)})"
+        )
+        schema = found[0]["schema"] if found else facts.schema
+        if schema is None:
+            raise LedgerError(
+                f"The search path of {facts.role} names no schema that exists, so there is no place for the "
+                f'ledger. Pass schema="…" to MigrationRunner, or ALTER ROLE {quote_identifier(facts.role)} '
+                "SET search_path."
+            )
+        return Ledger(self.table, schema)
+
+    async def ensure(self, session: Session, facts: Facts, emit: Emit) -> None:
+        """Create the table, or give an older one the columns that it lacks. Call it under the lock.
+
+        Raises:
+            ForeignLedgerError: the table belongs to another tool.
+            LedgerError: no right to create or to extend it, or its name column is not unique.
+        """
+        shape = await self._shape(session)
+        if not shape:
+            emit(LedgerMissing(self.sql))
+            await self._change(session, facts, self._creation())
+            emit(LedgerCreated(self.sql))
+            return
+        _refuse_foreign(self.sql, shape)
+        if not shape["migration_name"]:
+            raise LedgerError(
+                f"The ledger {self.sql} has no unique index on migration_name, so that two replicas could both "
+                f"apply a migration. Nothing was applied. First: ALTER TABLE {self.sql} ADD UNIQUE (migration_name);"
+            )
+        lacking = tuple(column for column in EXTENSION if column not in shape)
+        if lacking:
+            added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column} {EXTENSION[column]}" for column in lacking)
+            await self._change(session, facts, f"ALTER TABLE {self.sql} {added}")
+            emit(LedgerExtended(self.sql, lacking))
+
+    def claim(self, claim: Claim, *, fence: bool = True) -> str:
+        """Return the statement that claims a row: the tag is INSERT 0 1 for the one runner that got it.
+
+        A second runner blocks here on the unique index until the first commits or rolls back. Without `fence`
+        the loser is told by a unique violation, which stops the message that the statement is part of.
+        """
+        values = self._values(claim)
+        conflict = (
+            f" ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {self._alias}.dirty" if fence else ""
+        )
+        return f"INSERT INTO {self.sql} AS {self._alias} {_insert(values)}{conflict}"
+
+    def complete(self, claim: Claim, duration_ms: int, statistics: Mapping[str, Any]) -> str:
+        """Return the statement that completes the claim of this very transaction, and fails if it is not ours.
+
+        A row that the transaction itself wrote has its xid as xmin; after a COMMIT of the author's own it does
+        not, and the division by zero stops the message before the real COMMIT.
+        """
+        return self._finish(claim, duration_ms, statistics, "xmin = pg_current_xact_id()::xid")
+
+    def begin_steps(self, claim: Claim) -> str:
+        """Return the statements that record that a non-transactional migration began."""
+        values = {**self._values(claim), "dirty": "TRUE", "applied_at": "NULL"}
+        return f"INSERT INTO {self.sql} {_insert(values)} ON CONFLICT (migration_name) DO NOTHING"
+
+    def fence(self, name: str) -> str:
+        """Return the statement that locks the row of a migration that began: SELECT 1 for one runner only.
+
+        SKIP LOCKED, since a runner that waits inside a statement holds a snapshot, and the other's concurrent
+        index build would wait for it for ever.
+        """
+        return f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)} AND dirty FOR UPDATE SKIP LOCKED"
+
+    def add_step(self, name: str, step: str) -> str:
+        """Return the statement that records a finished step."""
+        added = quote_literal(json.dumps([step]))
+        return (
+            f"UPDATE {self.sql} SET steps = coalesce(steps, '[]') || {added}::jsonb "
+            f"WHERE migration_name = {quote_literal(name)} AND dirty"
+        )
+
+    def complete_steps(self, claim: Claim, duration_ms: int, statistics: Mapping[str, Any]) -> str:
+        """Return the statement that ends a non-transactional migration."""
+        return self._finish(claim, duration_ms, statistics, "dirty")
+
+    def release(self, name: str) -> str:
+        """Return the statement that takes a row away: DELETE 1 for the one runner that got it."""
+        return f"DELETE FROM {self.sql} WHERE migration_name = {quote_literal(name)}"
+
+    def soil(self, name: str) -> str:
+        """Return the statement that marks an applied row as begun again, for a non-transactional downgrade."""
+        return f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE migration_name = {quote_literal(name)}"
+
+    def realign(self, name: str, checksum: str, raw_checksum: str) -> str:
+        """Return the statement that accepts a file as it is now."""
+        return (
+            f"UPDATE {self.sql} SET checksum = {quote_literal(checksum)}, raw_checksum = {quote_literal(raw_checksum)} "
+            f"WHERE migration_name = {quote_literal(name)}"
+        )
+
+    def record(self, claim: Claim) -> str:
+        """Return the statement that records a migration as applied without running it."""
+        return f"INSERT INTO {self.sql} {_insert(self._values(claim))} ON CONFLICT (migration_name) DO NOTHING"
+
+    def _finish(self, claim: Claim, duration_ms: int, statistics: Mapping[str, Any], ours: str) -> str:
+        values = {
+            "applied_at": "clock_timestamp()",
+            "execution_time_ms": str(min(duration_ms, 2**31 - 1)),
+            "statistics": f"{quote_literal(json.dumps(dict(statistics)))}::jsonb",
+            "dirty": "FALSE",
+            "steps": "NULL",
+        }
+        return (
+            f"WITH done AS (UPDATE {self.sql} SET {_assign(values)} WHERE migration_name = "
+            f"{quote_literal(claim.name)} AND {ours} RETURNING 1) SELECT 1 / count(*) FROM done"
+        )
+
+    @property
+    def _alias(self) -> str:
+        return "ledger"
+
+    def _values(self, claim: Claim) -> dict[str, str]:
+        return {
+            "migration_name": quote_literal(claim.name),
+            "description": quote_literal(claim.description),
+            "checksum": quote_literal(claim.checksum),
+            "raw_checksum": quote_literal(claim.raw_checksum),
+            "applied_by": quote_literal(whoami()),
+            "run_id": quote_literal(claim.run_id),
+        }
+
+    def _creation(self) -> str:
+        schema = f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(self.schema)}; " if self.schema else ""
+        columns = "".join(f",\n    {name} {kind}" for name, kind in EXTENSION.items())
+        return schema + CREATE.format(table=self.sql) + columns + "\n)"
+
+    async def _shape(self, session: Session) -> dict[str, bool]:
+        """Return the columns of the table, and of each whether a unique index holds it alone."""
+        rows = await session.read(
+            "SELECT a.attname AS name, EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid "
+            "AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 "
+            "AND i.indkey[0] = a.attnum) AS unique FROM pg_attribute AS a "
+            f"WHERE a.attrelid = to_regclass({quote_literal(self.sql)}) AND a.attnum > 0 AND NOT a.attisdropped "
+            "ORDER BY a.attnum"
+        )
+        return {row["name"]: row["unique"] for row in rows}
+
+    async def _change(self, session: Session, facts: Facts, script: str) -> None:
+        try:
+            await session.begin("SET LOCAL lock_timeout = '5s'", script)
+            await session.commit()
+        except Exception as error:
+            code = sqlstate(error)
+            if code in EXISTS_ALREADY:
+                return  # another runner was quicker; its table serves as well
+            if code in {"42501", "25006"}:
+                raise LedgerError(
+                    f"The ledger {self.sql} is not ready and {facts.role} cannot make it so: {describe(error)} "
+                    f"(SQLSTATE {code}). Nothing was applied. GRANT USAGE, CREATE ON SCHEMA "
+                    f"{quote_identifier(self.schema or 'public')} TO {quote_identifier(facts.role)}; or let the "
+                    "role that owns the schema migrate."
+                ) from error
+            raise
+
+
+@cache
+def whoami() -> str:
+    """Name this process for the ledger: user, host, process id."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+
+
+def _insert(values: Mapping[str, str]) -> str:
+    return f"({', '.join(values)}) VALUES ({', '.join(values.values())})"
+
+
+def _assign(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{column} = {value}" for column, value in values.items())
+
+
+def _refuse_foreign(table: str, columns: Any) -> None:
+    names = list(columns)
+    if "migration_name" not in names:
+        owner = FOREIGN.get(frozenset(names), "another tool")
+        raise ForeignLedgerError(table, owner, names)
+
+
+def _row(row: Mapping[str, Any]) -> AppliedRow:
+    applied_at = row.get("applied_at")
+    steps: Sequence[str] = row.get("steps") or ()
+    return AppliedRow(
+        name=row["migration_name"],
+        applied_at=datetime.fromisoformat(applied_at) if applied_at else None,
+        description=row.get("description"),
+        execution_time_ms=row.get("execution_time_ms"),
+        checksum=row.get("checksum"),
+        raw_checksum=row.get("raw_checksum"),
+        applied_by=row.get("applied_by"),
+        run_id=row.get("run_id"),
+        dirty=bool(row.get("dirty")),
+        steps=tuple(steps),
+        statistics=row.get("statistics") or {},
+    )

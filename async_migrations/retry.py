@@ -1,0 +1,102 @@
+"""Which failures are tried again, and until when."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterable, Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stamina import Attempt
+
+RETRYABLE = frozenset({"55P03", "40P01", "40001"})
+"""lock_not_available, deadlock_detected, serialization_failure: the whole transaction may be tried again."""
+
+UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08004", "08006"})
+"""Shutting down, crashed, starting up, too many connections, connection failures: worth waiting for."""
+
+REFUSED = {
+    "28P01": "the password is wrong",
+    "28000": "the server does not let this user in",
+    "3D000": "there is no such database",
+    "42501": "this user may not connect to it",
+}
+"""SQLSTATEs of a connection that waiting will not mend."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, what it wraps (SQLAlchemy's `orig`) and what caused it, outermost first."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop(0)
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        todo += [getattr(each, "orig", None), each.__cause__]
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's error code of `error`, wherever in its chain it is."""
+    for each in causes(error):
+        code = getattr(each, "sqlstate", None)
+        if isinstance(code, str):
+            return code
+    return None
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether the whole transaction may be tried again."""
+    return sqlstate(error) in RETRYABLE
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Tell whether the database is not there yet, or no more, rather than refusing us."""
+    code = sqlstate(error)
+    if code is not None:
+        return code in UNAVAILABLE
+    return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
+
+
+def describe(error: BaseException) -> str:
+    """Say in a few words what `error` is; no URL and no credential is in it."""
+    for each in causes(error):
+        if isinstance(each, socket.gaierror):
+            return "the host name is not known (DNS)"
+        if isinstance(each, TimeoutError):
+            return "no answer in time"
+        if isinstance(each, ConnectionRefusedError):
+            return "connection refused"
+    innermost = list(causes(error))[-1]
+    text = " ".join(str(innermost).split()) or type(innermost).__name__
+    return text if len(text) <= 300 else f"{text[:299]}…"
+
+
+def attempts(
+    retry_on: Callable[[BaseException], bool], *, deadline: float, pause: float, longest_pause: float
+) -> AsyncIterable[Attempt]:
+    """Return attempts until one succeeds, `retry_on` says no, or the deadline has passed.
+
+    Args:
+        retry_on: which errors are tried again.
+        deadline: seconds from now, over all attempts.
+        pause: seconds before the second attempt; doubles, with jitter.
+        longest_pause: seconds that a pause has at most.
+    """
+    import stamina  # it costs as much as the first query; most starts never retry
+
+    return stamina.retry_context(
+        on=lambda error: retry_on(error),
+        attempts=None,
+        timeout=max(deadline, 0.001),
+        wait_initial=pause,
+        wait_max=longest_pause,
+        wait_jitter=pause,
+    )
+
+
+def _is_lost(error: BaseException) -> bool:
+    return type(error).__name__ in {"ConnectionDoesNotExistError", "InterfaceError"} or bool(
+        getattr(error, "connection_invalidated", False)
+    )

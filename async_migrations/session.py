@@ -1,0 +1,283 @@
+"""One working connection: its settings, the frame of a transaction, pooler or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from async_migrations.errors import DatabaseUnavailableError
+from async_migrations.events import DatabaseAwaited, Emit
+from async_migrations.retry import REFUSED, attempts, describe, is_unavailable, sqlstate
+from async_migrations.sql import quote_literal
+
+RELEASE_DEADLINE = 5.0
+"""Seconds that a shielded rollback or close may take before the connection is cut."""
+
+HELD_SETTINGS: Mapping[str, str] = {
+    # A role's own timeouts are made for requests; ours are set for each migration.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    # A node that vanished without a word is noticed after 5 + 3 * 2 seconds, not after two hours.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "11000",
+}
+CLIENT_CHECK = "SET client_connection_check_interval = '500ms'"
+FACTS = """SELECT pg_backend_pid() AS pid, current_database() AS database, current_schema() AS schema,
+ current_user AS role, current_setting('role') AS set_role, pg_is_in_recovery() AS standby,
+ current_setting('default_transaction_read_only')::boolean AS read_only,
+ current_setting('server_version_num')::integer AS version"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says of a session."""
+
+    pid: int
+    database: str
+    schema: str | None
+    role: str
+    set_role: str
+    standby: bool
+    read_only: bool
+    version: int
+
+
+class Session:
+    """A connection in AUTOCOMMIT, and what the engine says over it in the simple query protocol.
+
+    The simple protocol sends many statements as one message, leaves no portal that would keep a snapshot, and
+    needs no prepared statement, which behind a transaction pooler outlives its backend.
+    """
+
+    def __init__(self, connection: AsyncConnection, driver: Any) -> None:
+        self.connection = connection
+        self.driver = driver
+        self._restore: str | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone."""
+        return bool(self.driver.is_closed())
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the server's last word was "in a transaction"."""
+        return not self.is_closed and bool(self.driver.is_in_transaction())
+
+    async def send(self, script: str) -> str:
+        """Run `script`, any number of statements, in one round trip; return the last command tag."""
+        return str(await self.driver.execute(script))
+
+    async def read(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of `query`, values as JSON has them, in one round trip.
+
+        COPY is the one way in which the simple protocol hands rows through the driver.
+        """
+        received = bytearray()
+
+        async def receive(data: bytes) -> None:  # noqa: RUF029 - the driver awaits it
+            received.extend(data)
+
+        await self.driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+        # JSON has no raw control characters, so that doubled backslashes are COPY's only escape.
+        lines = received.decode().replace("\\\\", "\\").split("\n")
+        return [json.loads(line) for line in lines if line]
+
+    async def facts(self) -> Facts:
+        """Ask the server who we are and where."""
+        (row,) = await self.read(FACTS)
+        return Facts(**row)
+
+    def is_pooled(self, facts: Facts) -> bool:
+        """Tell whether something stands between us and the backend that answers.
+
+        A pooler invents the pid of BackendKeyData; a direct connection is told the backend's own.
+        """
+        return bool(self.driver.get_server_pid() != facts.pid)
+
+    async def hold(self) -> None:
+        """Take the connection out of its pool for good, and set it up for long work.
+
+        A pooled connection must never inherit our settings, our lock or an author's leftovers, and a pool of
+        one connection has room again for the second that a non-transactional migration needs.
+        """
+        await self.connection.run_sync(Connection.detach)
+
+    async def settle(self) -> None:
+        """Give a direct session the settings of a lock holder (never through a pooler: they would leak)."""
+        wanted = ", ".join(f"({quote_literal(k)}, {quote_literal(v)})" for k, v in HELD_SETTINGS.items())
+        await self.send(
+            f"SELECT set_config(s.name, w.value, false) FROM (VALUES {wanted}) AS w (name, value) "
+            "JOIN pg_settings AS s USING (name)"
+        )
+        with suppress(Exception):  # not every server's platform can watch its clients
+            await self.send(CLIENT_CHECK)
+
+    async def remember(self, facts: Facts) -> None:
+        """Note the session's settings, so that a migration's own SET does not outlive it."""
+        rows = [] if self.is_pooled(facts) else await self.read(
+            "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role'"
+        )
+        names = ", ".join(
+            f"set_config({quote_literal(r['name'])}, {quote_literal(r['setting'])}, false)" for r in rows
+        )
+        role = f"SELECT set_config('role', {quote_literal(facts.set_role)}, false)"
+        self._restore = "; ".join(
+            ["RESET SESSION AUTHORIZATION", "RESET ALL", *([f"SELECT {names}"] if names else []), role]
+        )
+
+    @property
+    def restore(self) -> str:
+        """The statements that give the session back its own settings; allowed inside a transaction."""
+        return self._restore or "RESET ALL"
+
+    async def begin(self, *statements: str) -> str:
+        """Open a transaction with `statements` in it, in one round trip; return the last command tag."""
+        try:
+            tag = await self.send("; ".join([BEGIN, *statements]))
+        except BaseException:
+            await self.rollback()
+            raise
+        self.adopt_transaction()
+        return tag
+
+    async def commit(self, *statements: str) -> None:
+        """Run `statements` and COMMIT, in one round trip; on an error everything is rolled back."""
+        try:
+            await self.send("; ".join([*statements, "COMMIT"]))
+        except BaseException:
+            await self.rollback()
+            raise
+        finally:
+            self._mark(None)
+
+    async def rollback(self) -> None:
+        """Roll back whatever is open; if that cannot be confirmed, cut the connection."""
+        self._mark(None)
+        with anyio.CancelScope(shield=True), anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
+            try:
+                if self.in_transaction:
+                    await self.send("ROLLBACK")
+            except Exception:  # noqa: BLE001 - a connection that cannot roll back is cut, whatever it says
+                self.cut()
+        if scope.cancelled_caught:
+            self.cut()
+
+    def adopt_transaction(self) -> None:
+        """Tell asyncpg that a transaction is open.
+
+        It hands out server-side cursors, and savepoints for its own `transaction()`, only when it knows of one; it
+        offers no public way to say so for a BEGIN that it did not send itself.
+        """
+        self._mark(self.driver.transaction())
+
+    def cut(self) -> None:
+        """Close the socket without a word; the server rolls back and frees our locks."""
+        self.driver.terminate()
+
+    async def close(self) -> None:
+        """Give the connection back, or close it if it was held; shielded, with a deadline."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
+            with suppress(Exception):
+                if self.is_closed:
+                    await self.connection.invalidate()
+                await self.connection.close()
+        if scope.cancelled_caught:
+            self.cut()
+
+    def _mark(self, transaction: Any) -> None:
+        self.driver._top_xact = transaction  # noqa: SLF001 - see adopt_transaction
+
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+
+@asynccontextmanager
+async def connect(
+    engine: AsyncEngine, emit: Emit, *, deadline: float, opened: Callable[[], float] = anyio.current_time
+) -> AsyncIterator[Session]:
+    """Open a session, waiting for a database that is not there yet.
+
+    Args:
+        engine: the service's own engine.
+        emit: is told of each failed try.
+        deadline: seconds to wait at most.
+        opened: the clock.
+
+    Raises:
+        DatabaseUnavailableError: refused, or not there by the deadline.
+    """
+    session = await _open(engine, emit, deadline, opened)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def _open(engine: AsyncEngine, emit: Emit, deadline: float, clock: Callable[[], float]) -> Session:
+    started = clock()
+    try:
+        try:
+            return await _open_once(engine, deadline)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            emit(DatabaseAwaited(where(engine), describe(error), 0.0, deadline))
+        async for attempt in attempts(is_unavailable, deadline=deadline, pause=0.1, longest_pause=2.0):
+            with attempt:
+                try:
+                    return await _open_once(engine, deadline - (clock() - started))
+                except Exception as error:
+                    if is_unavailable(error):
+                        emit(DatabaseAwaited(where(engine), describe(error), clock() - started, deadline))
+                    raise
+    except Exception as error:
+        raise _unavailable(engine, error, clock() - started) from None
+    raise AssertionError  # pragma: no cover - attempts end in a return or an error
+
+
+async def _open_once(engine: AsyncEngine, deadline: float) -> Session:
+    with anyio.fail_after(max(deadline, 0.1)):
+        connection = await engine.connect()
+        try:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            raw = await connection.get_raw_connection()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+            raise
+    return Session(connection, raw.driver_connection)
+
+
+def where(engine: AsyncEngine) -> str:
+    """Name the database without its credentials: host, port and database."""
+    url = engine.url
+    host = url.host or str(url.query.get("host", "the local socket"))
+    return f"{host}:{url.port or 5432}/{url.database or ''}"
+
+
+def _unavailable(engine: AsyncEngine, error: Exception, waited: float) -> DatabaseUnavailableError:
+    code = sqlstate(error)
+    if is_unavailable(error):
+        advice = (
+            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise "
+            "connect_deadline."
+        )
+        return DatabaseUnavailableError(where(engine), describe(error), advice)
+    reason = REFUSED.get(code or "", describe(error))
+    detail = f"{reason} ({describe(error)}, SQLSTATE {code})" if code else reason
+    return DatabaseUnavailableError(
+        where(engine), detail, "Waiting would not help: correct the database URL or the role's rights."
+    )
