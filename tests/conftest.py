@@ -1,0 +1,117 @@
+"""A PostgreSQL server for the whole test run, and a database of its own for each test."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from async_migrations.testing.server import (
+    Server,
+    ServerError,
+    find_binaries,
+    temporary_directory,
+    temporary_server,
+)
+from tests.support.databases import Databases
+
+SERVER_DIRECTORY = pytest.StashKey[Path]()
+SKIPPED_WHEN_MISSING = 15  # Debian's; the others come with a wheel that the tests require
+
+
+class MakeDatabase(Protocol):
+    """Create a database and return its URL; options are those of CREATE DATABASE."""
+
+    def __call__(self, name: str | None = None, **options: str) -> Awaitable[str]: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        type=int,
+        default=int(os.environ.get("ASYNC_MIGRATIONS_TEST_POSTGRES", "18")),
+        help="major version of PostgreSQL to test on: 18, 16, or Debian's 15",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the directory in which all workers share one server, in the process that outlives them."""
+    if hasattr(config, "workerinput"):
+        config.stash[SERVER_DIRECTORY] = Path(config.workerinput["server_directory"])
+        return
+    stack = ExitStack()
+    config.stash[SERVER_DIRECTORY] = stack.enter_context(temporary_directory())
+    config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell an xdist worker where the server is."""
+    node.workerinput["server_directory"] = str(node.config.stash[SERVER_DIRECTORY])  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def postgres_version(pytestconfig: pytest.Config) -> int:
+    version: int = pytestconfig.getoption("--postgres")
+    try:
+        find_binaries(version)
+    except ServerError as error:
+        if version == SKIPPED_WHEN_MISSING:
+            pytest.skip(str(error))
+        raise
+    return version
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config, postgres_version: int) -> Iterator[Server]:
+    """Run the server of the whole test run: the first worker starts it, the last one stops it."""
+    with Server(pytestconfig.stash[SERVER_DIRECTORY], version=postgres_version, durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def own_server(postgres_version: int) -> Iterator[Server]:
+    """Run a server for one test only, which may stop and restart it."""
+    with temporary_server(version=postgres_version) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(server: Server) -> Iterator[Databases]:
+    databases = Databases(server)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+async def make_database(server: Server, databases: Databases) -> AsyncIterator[MakeDatabase]:
+    """Return a function that makes further databases; they go after the test."""
+    names: list[str] = []
+
+    async def make(name: str | None = None, **options: str) -> str:
+        names.append(await databases.create(name, **options))
+        return server.url(names[-1])
+
+    yield make
+    for name in names:
+        databases.drop(name)
+
+
+@pytest.fixture
+async def database_url(server: Server, databases: Databases) -> AsyncIterator[str]:
+    """Return the URL of a fresh, empty database, for SQLAlchemy with asyncpg."""
+    name = await databases.take()
+    yield server.url(name)
+    databases.drop(name)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Return an engine on `database_url` that opens a connection each time."""
+    engine = create_async_engine(database_url, poolclass=NullPool)
+    yield engine
+    await engine.dispose()
