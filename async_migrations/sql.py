@@ -10,25 +10,27 @@ from typing import Any
 _MAX_IDENTIFIER_BYTES = 63
 _SPACE = " \t\n\r\f\v"
 
-# Our own lexer and not a library's: checksums in a ledger must stay true for ever, and a library may cut
-# a text differently one version later. Character classes are spelled out, since \s and \w follow the Unicode
-# tables of the running Python. Every literal may end with the text, so that each text has an answer.
+# Our own lexer and not a library's: checksums in a ledger must stay true for ever, and a library may cut a
+# text differently one version later. Character classes are spelled out, since \s and \w follow the Unicode
+# tables of the running Python. A literal may end with the script, so that a broken one has a checksum too.
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 _ESCAPED = r"'(?:[^'\\]++|''|\\.)*+(?:'|\Z)"
 _NEXT_LINE = r"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
 _TOKEN = re.compile(
-    r"(?P<space>[ \t\n\r\f\v]++|--[^\n\r]*+)|(?P<comment>/\*)|(?P<stop>;)|(?P<text>"
+    r"(?P<space>[ \t\n\r\f\v]++|--[^\n\r]*+)|(?P<comment>/\*)|(?P<stop>;)|(?P<text>(?:"
     rf"[eE]{_ESCAPED}(?:{_NEXT_LINE}{_ESCAPED})*+"
+    rf"|[{_LETTER}][{_LETTER}0-9$]*+"
     r"|'(?:[^']++|'')*+(?:'|\Z)"
     r'|"(?:[^"]++|"")*+(?:"|\Z)'
     rf"|\$(?P<tag>(?:[{_LETTER}][{_LETTER}0-9]*+)?)\$.*?(?:\$(?P=tag)\$|\Z)"
-    rf"|[{_LETTER}][{_LETTER}0-9$]*+|[0-9]++|.)",
+    r"|(?!--|/\*)[^; \t\n\r\f\v])++)",
     re.DOTALL,
 )
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TIGHT = frozenset("(),;[]")
 
-_CONTROL = re.compile(rf"(?i)(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|PREPARE)(?![{_LETTER}0-9$])")
+_CONTROL = re.compile(rf"(?ai)(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|PREPARE)(?![{_LETTER}0-9$])")
+_AFTER_WORD = re.compile("[^A-Za-z].*", re.DOTALL)
 _TWO_WORDS = frozenset({"START TRANSACTION", "PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED"})
 
 
@@ -81,12 +83,10 @@ def qualified(schema: str | None, name: str) -> str:
 
 
 def quote_literal(value: str | int | None) -> str:
-    r"""Write a value as an SQL literal, where a protocol without parameters leaves no other way.
-
-    The literal means the same whatever ``standard_conforming_strings`` says.
+    """Write a value as an SQL literal that means the same whatever ``standard_conforming_strings`` says.
 
     Args:
-        value: A text, an integer, a boolean or None.
+        value: What the literal stands for.
 
     Raises:
         ValueError: The text holds a NUL or is no valid text.
@@ -142,10 +142,9 @@ def transaction_control(statement_text: str) -> str | None:
     start = _skip(statement_text, 0)
     if _CONTROL.match(statement_text, start) is None:
         return None
-    texts = (
-        statement_text[at:end].upper() for kind, at, end in _tokens(statement_text, start) if kind == "text"
-    )
-    first, second, third = (*islice(texts, 3), "", "")[:3]
+    texts = (statement_text[at:end] for kind, at, end in _tokens(statement_text, start) if kind == "text")
+    words = (_AFTER_WORD.sub("", text).upper() for text in texts)
+    first, second, third = (*islice(words, 3), "", "")[:3]
     if (pair := f"{first} {second}") in _TWO_WORDS:
         return pair
     to_savepoint = (third if second in {"WORK", "TRANSACTION"} else second) == "TO"
@@ -163,14 +162,15 @@ def canonical(script: str) -> str:
 
     """
     pieces: list[str] = []
-    blank = False
+    blank, last = False, ";"
     script = script.removeprefix("\ufeff").replace("\r\n", "\n")
     for kind, start, end in _tokens(script):
         if kind != "space":
             piece = script[start:end]
-            if blank and pieces and _TIGHT.isdisjoint((piece, pieces[-1])):
+            if blank and _TIGHT.isdisjoint((piece[0], last)):
                 pieces.append(" ")
             pieces.append(piece)
+            last = piece[-1]
         blank = kind == "space"
     return "".join(pieces)
 
@@ -197,7 +197,7 @@ def _encodable(text: str, noun: str) -> bytes:
 
 
 def _tokens(script: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
-    """Yield (kind, start, end), where the kind is space (comments too), stop (a semicolon) or text."""
+    """Yield (kind, start, end): space (or a comment), stop (a semicolon), or text up to the next of these."""
     while match := _TOKEN.match(script, start):
         kind, end = str(match.lastgroup), match.end()
         if kind == "comment":
@@ -209,8 +209,8 @@ def _tokens(script: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
 def _comment_end(script: str, start: int) -> int:
     depth = 1
     for edge in _COMMENT_EDGE.finditer(script, start):
-        depth += 1 if edge.group() == "/*" else -1
-        if depth == 0:
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
             return edge.end()
     return len(script)
 
@@ -221,7 +221,7 @@ def _skip(script: str, start: int) -> int:
 
 
 def _single(script: str) -> list[tuple[int, int]] | None:
-    """Find the one statement of a script whose only semicolon ends it, and save the parser's 150 ms."""
+    """Find the one statement of a script whose only semicolon ends it, without the parser's 150 ms."""
     start = _skip(script, 0)
     end = next((at for kind, at, _ in _tokens(script, start) if kind == "stop"), len(script))
     return [(start, end)] if _skip(script, end) == len(script) else None
@@ -270,11 +270,9 @@ def _parsed(script: str) -> list[tuple[int, int]] | None:
 
 
 def _scanned(script: str) -> list[tuple[int, int]] | None:
-    """Find the statements by semicolons outside of parentheses and of the bodies of SQL functions.
-
-    libpg_query's own scanner method is refused: it cuts such bodies into pieces, and leaves out, without an
-    error, each statement that has no keyword it knows.
-    """
+    """Find the statements by semicolons outside of parentheses and of the bodies of SQL functions."""
+    # libpg_query's own scanner split is refused: it cuts such bodies into pieces, and leaves out, without an
+    # error, each statement that has no keyword it knows.
     postgast = _libpg_query()
     data = script.encode()
     try:
@@ -288,10 +286,9 @@ def _scanned(script: str) -> list[tuple[int, int]] | None:
         depth += (word == "(") - (word == ")")
         blocks += _block_step(before, word, inside=blocks > 0)
         before = word
-        if word == ";" and depth <= 0 and blocks <= 0:
-            end = start + len(data[start_byte : token.start].decode())
-            spans.append((start, end))
-            start, start_byte, depth, blocks = end + 1, token.end, 0, 0
+        if word == ";" and depth <= 0 and not blocks:
+            spans.append((start, start + len(data[start_byte : token.start].decode())))
+            start, start_byte, depth = spans[-1][1] + 1, token.end, 0
     return [*spans, (start, len(script))]
 
 
