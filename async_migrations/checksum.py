@@ -42,8 +42,11 @@ def python_checksum(source: bytes | str, filename: str = "<migration>") -> str:
     """
     try:
         tree = ast.parse(source, filename)
+    except SyntaxError as error:
+        error.filename = error.filename or filename
+        raise
     except ValueError as error:
-        # Python 3.11 says so of a NUL in the source, later versions raise the SyntaxError themselves.
+        # What a NUL gives on early releases of Python 3.11, and a lone surrogate on all.
         raise SyntaxError(str(error), (filename, 1, 1, None)) from error
     return hashlib.sha256(_written(tree).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -91,8 +94,9 @@ def _written(tree: ast.AST) -> str:
             stack.append(_CLOSE_LIST)
             stack.extend(reversed(item))
         else:
-            pieces.append(_constant(item))
-    return "".join(pieces)
+            # None in a list is not the constant None: it marks the ** of a dict display.
+            pieces.append("-" if item is None else _constant(item))
+    return " ".join(pieces)
 
 
 def _fields(node: ast.AST) -> list[Any]:
@@ -109,7 +113,7 @@ def _fields(node: ast.AST) -> list[Any]:
 
 @cache
 def _names(names: tuple[str, ...]) -> list[tuple[str, _Mark]]:
-    return [(name, _Mark(f" {name}=")) for name in reversed(names) if name not in _SILENT_FIELDS]
+    return [(name, _Mark(f"{name}=")) for name in reversed(names) if name not in _SILENT_FIELDS]
 
 
 def _active(items: list[Any]) -> list[Any]:
