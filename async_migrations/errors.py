@@ -161,8 +161,10 @@ class MigrationFailedError(MigrationsError):
         lines = [f"The {verb} of {migration} failed: {reason}{code}. {left}", f"  file: {where}"]
         if statement:
             lines.append(f"  statement: {shorten(statement)}")
-        lines.append(f"  {'applied' if verb == 'upgrade' else 'reverted'} before it in this run: "
-                     + (f"{', '.join(self.applied)} (stays so)" if self.applied else "nothing"))
+        lines.append(
+            f"  {'applied' if verb == 'upgrade' else 'reverted'} before it in this run: "
+            + (f"{', '.join(self.applied)} (stays so)" if self.applied else "nothing")
+        )
         lines.append(f"  next: {advice}")
         super().__init__("\n".join(lines))
 

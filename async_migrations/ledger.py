@@ -15,7 +15,7 @@ from typing import Any
 from async_migrations.errors import ForeignLedgerError, LedgerError
 from async_migrations.events import Emit, LedgerCreated, LedgerExtended, LedgerMissing
 from async_migrations.migration import AppliedRow
-from async_migrations.retry import describe, sqlstate
+from async_migrations.retry import causes, describe, sqlstate
 from async_migrations.session import Facts, Session
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
@@ -45,6 +45,9 @@ FOREIGN = {
 }
 EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
 """What a lost race for CREATE says; IF NOT EXISTS does not prevent it."""
+
+LOST = "async_migrations: the row is lost: "
+"""What the completion of a claim that is not ours fails with."""
 
 MISSING = frozenset({"42P01", "3F000"})
 """undefined_table, invalid_schema_name."""
@@ -130,9 +133,9 @@ class Ledger:
         """
         shape = await self._shape(session)
         if not shape:
-            emit(LedgerMissing(self.sql))
+            emit(LedgerMissing(self.table))
             await self._change(session, facts, self._creation())
-            emit(LedgerCreated(self.sql))
+            emit(LedgerCreated(self.table))
             return
         _refuse_foreign(self.sql, shape)
         if not shape["migration_name"]:
@@ -144,7 +147,7 @@ class Ledger:
         if lacking:
             added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column} {EXTENSION[column]}" for column in lacking)
             await self._change(session, facts, f"ALTER TABLE {self.sql} {added}")
-            emit(LedgerExtended(self.sql, lacking))
+            emit(LedgerExtended(self.table, lacking))
 
     def claim(self, claim: Claim, *, fence: bool = True) -> str:
         """Return the statement that claims a row: the tag is INSERT 0 1 for the one runner that got it.
@@ -154,15 +157,18 @@ class Ledger:
         """
         values = self._values(claim)
         conflict = (
-            f" ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {self._alias}.dirty" if fence else ""
+            f" ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {self._alias}.dirty"
+            if fence
+            else ""
         )
         return f"INSERT INTO {self.sql} AS {self._alias} {_insert(values)}{conflict}"
 
-    def complete(self, claim: Claim, duration_ms: int, statistics: Mapping[str, Any]) -> str:
+    def complete(self, claim: Claim, duration_ms: int | None, statistics: Mapping[str, Any]) -> str:
         """Return the statement that completes the claim of this very transaction, and fails if it is not ours.
 
         A row that the transaction itself wrote has its xid as xmin; after a COMMIT of the author's own it does
-        not, and the division by zero stops the message before the real COMMIT.
+        not, and an impossible cast stops the message before the real COMMIT. Without `duration_ms` the server
+        measures from BEGIN.
         """
         return self._finish(claim, duration_ms, statistics, "xmin = pg_current_xact_id()::xid")
 
@@ -197,7 +203,9 @@ class Ledger:
 
     def soil(self, name: str) -> str:
         """Return the statement that marks an applied row as begun again, for a non-transactional downgrade."""
-        return f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE migration_name = {quote_literal(name)}"
+        return (
+            f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE migration_name = {quote_literal(name)}"
+        )
 
     def realign(self, name: str, checksum: str, raw_checksum: str) -> str:
         """Return the statement that accepts a file as it is now."""
@@ -208,19 +216,46 @@ class Ledger:
 
     def record(self, claim: Claim) -> str:
         """Return the statement that records a migration as applied without running it."""
-        return f"INSERT INTO {self.sql} {_insert(self._values(claim))} ON CONFLICT (migration_name) DO NOTHING"
+        return (
+            f"INSERT INTO {self.sql} {_insert(self._values(claim))} ON CONFLICT (migration_name) DO NOTHING"
+        )
 
-    def _finish(self, claim: Claim, duration_ms: int, statistics: Mapping[str, Any], ours: str) -> str:
+    def is_taken(self, error: Exception) -> bool:
+        """Tell whether `error` says that another runner's row is there already."""
+        return any(
+            sqlstate(each) == "23505"
+            and getattr(each, "table_name", None) == self.table
+            and getattr(each, "schema_name", None) == self.schema
+            for each in causes(error)
+        )
+
+    def explain(self, error: Exception) -> Exception:
+        """Return what a failed completion means, if it is about the ledger; otherwise `error` itself."""
+        words = describe(error)
+        if LOST in words:
+            what = "is not this transaction's any more"
+        elif sqlstate(error) in MISSING and f"{self.schema}.{self.table}" in words:
+            what = "is gone with its table"
+        else:
+            return error
+        return LedgerError(
+            f"The migration's row in {self.sql} {what}: the migration dropped or rewrote the ledger, or ended the "
+            "engine's transaction. The ledger is the engine's alone; leave it out of the migration."
+        )
+
+    def _finish(self, claim: Claim, duration_ms: int | None, statistics: Mapping[str, Any], ours: str) -> str:
+        measured = "extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000"
         values = {
             "applied_at": "clock_timestamp()",
-            "execution_time_ms": str(min(duration_ms, 2**31 - 1)),
+            "execution_time_ms": measured if duration_ms is None else str(min(duration_ms, 2**31 - 1)),
             "statistics": f"{quote_literal(json.dumps(dict(statistics)))}::jsonb",
             "dirty": "FALSE",
             "steps": "NULL",
         }
         return (
             f"WITH done AS (UPDATE {self.sql} SET {_assign(values)} WHERE migration_name = "
-            f"{quote_literal(claim.name)} AND {ours} RETURNING 1) SELECT 1 / count(*) FROM done"
+            f"{quote_literal(claim.name)} AND {ours} RETURNING 1) SELECT CASE count(*) WHEN 1 THEN 1 "
+            f"ELSE ('{LOST}' || count(*))::integer END FROM done"
         )
 
     @property

@@ -123,9 +123,13 @@ def make_downgrade_plan(
     """
     last = 0 if _number(target) == 0 else resolve_target(known, target).number
     present = {row.name for row in rows}
-    gone = [row.name for row in rows if row.name not in {f.name for f in known} and number_of(row.name) > last]
+    gone = [
+        row.name for row in rows if row.name not in {f.name for f in known} and number_of(row.name) > last
+    ]
     if gone:
-        raise HistoryError([f"{name} is applied and has no file here, so it cannot be reverted." for name in gone])
+        raise HistoryError(
+            [f"{name} is applied and has no file here, so it cannot be reverted." for name in gone]
+        )
     return tuple(f for f in reversed(known) if f.name in present and f.number > last)
 
 
@@ -160,7 +164,9 @@ def states(
     of_files = [(f.number, f.name, _state(by_name.get(f.name), f.name in changed)) for f in known]
     names = {f.name for f in known}
     of_rows = [
-        (number_of(n), n, State.UNKNOWN if number_of(n) > highest else State.MISSING) for n in by_name if n not in names
+        (number_of(n), n, State.UNKNOWN if number_of(n) > highest else State.MISSING)
+        for n in by_name
+        if n not in names
     ]
     return [(name, state) for _, name, state in sorted(of_files + of_rows)]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterable, Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from stamina import Attempt
+T = TypeVar("T")
 
 RETRYABLE = frozenset({"55P03", "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the whole transaction may be tried again."""
@@ -56,7 +55,9 @@ def is_unavailable(error: BaseException) -> bool:
     code = sqlstate(error)
     if code is not None:
         return code in UNAVAILABLE
-    return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
+    return any(
+        isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error)
+    )
 
 
 def describe(error: BaseException) -> str:
@@ -73,27 +74,59 @@ def describe(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:299]}…"
 
 
-def attempts(
-    retry_on: Callable[[BaseException], bool], *, deadline: float, pause: float, longest_pause: float
-) -> AsyncIterable[Attempt]:
-    """Return attempts until one succeeds, `retry_on` says no, or the deadline has passed.
+async def persist(  # noqa: PLR0913 - one policy, spelled out
+    work: Callable[[], Awaitable[T]],
+    *,
+    retry_on: Callable[[Exception], bool],
+    on_retry: Callable[[Exception, int], None],
+    deadline: float,
+    pause: float,
+    longest_pause: float,
+) -> T:
+    """Await `work()` until it succeeds, `retry_on` says no, or the deadline has passed.
 
     Args:
+        work: what to do; awaited anew each time.
         retry_on: which errors are tried again.
+        on_retry: is told of each error that is, and which attempt it was.
         deadline: seconds from now, over all attempts.
-        pause: seconds before the second attempt; doubles, with jitter.
+        pause: seconds before the third attempt; doubles, with jitter.
         longest_pause: seconds that a pause has at most.
+
+    Raises:
+        Exception: what the last attempt raised.
     """
+    attempt = 1
+
+    async def once() -> T:
+        nonlocal attempt
+        try:
+            return await work()
+        except Exception as error:
+            if retry_on(error):
+                on_retry(error, attempt)
+                attempt += 1
+            raise
+
+    try:
+        return await once()
+    except Exception as error:
+        if not retry_on(error):
+            raise
+
     import stamina  # it costs as much as the first query; most starts never retry
 
-    return stamina.retry_context(
-        on=lambda error: retry_on(error),
+    async for each in stamina.retry_context(
+        on=retry_on,
         attempts=None,
         timeout=max(deadline, 0.001),
         wait_initial=pause,
         wait_max=longest_pause,
         wait_jitter=pause,
-    )
+    ):
+        with each:
+            return await once()
+    raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
 
 def _is_lost(error: BaseException) -> bool:

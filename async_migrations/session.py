@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from async_migrations.errors import DatabaseUnavailableError
 from async_migrations.events import DatabaseAwaited, Emit
-from async_migrations.retry import REFUSED, attempts, describe, is_unavailable, sqlstate
+from async_migrations.retry import REFUSED, describe, is_unavailable, persist, sqlstate
 from async_migrations.sql import quote_literal
 
 RELEASE_DEADLINE = 5.0
@@ -52,6 +52,10 @@ class Facts:
     standby: bool
     read_only: bool
     version: int
+
+
+class SessionLostError(Exception):
+    """The connection is gone in the middle of work; the run connects again and asks the ledger."""
 
 
 class Session:
@@ -127,8 +131,12 @@ class Session:
 
     async def remember(self, facts: Facts) -> None:
         """Note the session's settings, so that a migration's own SET does not outlive it."""
-        rows = [] if self.is_pooled(facts) else await self.read(
-            "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role'"
+        rows = (
+            []
+            if self.is_pooled(facts)
+            else await self.read(
+                "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role'"
+            )
         )
         names = ", ".join(
             f"set_config({quote_literal(r['name'])}, {quote_literal(r['setting'])}, false)" for r in rows
@@ -163,10 +171,18 @@ class Session:
         finally:
             self._mark(None)
 
+    async def transact(self, message: str) -> None:
+        """Send one message that begins and commits by itself; on an error everything is rolled back."""
+        try:
+            await self.send(message)
+        except BaseException:
+            await self.rollback()
+            raise
+
     async def rollback(self) -> None:
         """Roll back whatever is open; if that cannot be confirmed, cut the connection."""
         self._mark(None)
-        with anyio.CancelScope(shield=True), anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
+        with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
             try:
                 if self.in_transaction:
                     await self.send("ROLLBACK")
@@ -189,7 +205,7 @@ class Session:
 
     async def close(self) -> None:
         """Give the connection back, or close it if it was held; shielded, with a deadline."""
-        with anyio.CancelScope(shield=True), anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
+        with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
             with suppress(Exception):
                 if self.is_closed:
                     await self.connection.invalidate()
@@ -205,47 +221,41 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
 @asynccontextmanager
-async def connect(
-    engine: AsyncEngine, emit: Emit, *, deadline: float, opened: Callable[[], float] = anyio.current_time
-) -> AsyncIterator[Session]:
+async def connect(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
     """Open a session, waiting for a database that is not there yet.
 
     Args:
         engine: the service's own engine.
         emit: is told of each failed try.
         deadline: seconds to wait at most.
-        opened: the clock.
 
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
     """
-    session = await _open(engine, emit, deadline, opened)
+    session = await _open(engine, emit, deadline)
     try:
         yield session
     finally:
         await session.close()
 
 
-async def _open(engine: AsyncEngine, emit: Emit, deadline: float, clock: Callable[[], float]) -> Session:
-    started = clock()
+async def _open(engine: AsyncEngine, emit: Emit, deadline: float) -> Session:
+    started = anyio.current_time()
+
+    def tell(error: Exception, _attempt: int) -> None:
+        emit(DatabaseAwaited(where(engine), describe(error), anyio.current_time() - started, deadline))
+
     try:
-        try:
-            return await _open_once(engine, deadline)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            emit(DatabaseAwaited(where(engine), describe(error), 0.0, deadline))
-        async for attempt in attempts(is_unavailable, deadline=deadline, pause=0.1, longest_pause=2.0):
-            with attempt:
-                try:
-                    return await _open_once(engine, deadline - (clock() - started))
-                except Exception as error:
-                    if is_unavailable(error):
-                        emit(DatabaseAwaited(where(engine), describe(error), clock() - started, deadline))
-                    raise
+        return await persist(
+            lambda: _open_once(engine, deadline - (anyio.current_time() - started)),
+            retry_on=is_unavailable,
+            on_retry=tell,
+            deadline=deadline,
+            pause=0.1,
+            longest_pause=2.0,
+        )
     except Exception as error:
-        raise _unavailable(engine, error, clock() - started) from None
-    raise AssertionError  # pragma: no cover - attempts end in a return or an error
+        raise _unavailable(engine, error, anyio.current_time() - started) from None
 
 
 async def _open_once(engine: AsyncEngine, deadline: float) -> Session:

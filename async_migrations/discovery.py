@@ -1,0 +1,370 @@
+"""A folder of `NNN_*.py` and `NNN_*.sql` -> sorted migrations, with checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+from async_migrations.base import BaseMigration
+from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
+from async_migrations.errors import DiscoveryError
+from async_migrations.migration import AppliedRow, MigrationFile
+from async_migrations.sql import Statement, split, transaction_control
+
+PATTERN = re.compile(r"(?P<number>\d{3,})_(?P<slug>[^\x00-\x1f\x7f]+)", re.DOTALL)
+HEADER = re.compile(r"\s*--\s*(?P<key>description|transactional)\s*:\s*(?P<value>.*?)\s*$", re.IGNORECASE)
+LONGEST_NAME = 255
+"""Characters that the ledger's column holds."""
+
+HEAD = "head.txt"
+"""The file that holds the last migration's name, so that git sees a conflict when two branches add one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a folder holds.
+
+    Attributes:
+        files: the migrations, in numeric order.
+        warnings: what is odd and does not stop a run.
+    """
+
+    files: tuple[MigrationFile, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A plain SQL migration, or the way back of one."""
+
+    text: str
+    path: Path
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements, as PostgreSQL's own parser splits them."""
+        return split(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A migration that is ready to run.
+
+    Attributes:
+        file: where it comes from.
+        description: for the log and the ledger.
+        transactional: whether it runs inside a transaction.
+        checksum: of what the file means.
+        body: the class to instantiate, or the SQL.
+        down: the SQL that takes a plain SQL migration back.
+    """
+
+    file: MigrationFile
+    description: str
+    transactional: bool
+    checksum: str
+    body: type[BaseMigration] | Script
+    down: Script | None = None
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether a downgrade exists."""
+        if isinstance(self.body, Script):
+            return self.down is not None
+        return self.body.downgrade is not BaseMigration.downgrade
+
+
+def discover(directory: Path) -> Folder:
+    """Read the folder: names, order and checksums; nothing is imported.
+
+    Raises:
+        DiscoveryError: a file's name cannot be right, or two files claim one number.
+    """
+    problems: list[str] = []
+    found: dict[str, Path] = {}
+    downs: dict[str, Path] = {}
+    for path in _entries(directory):
+        problem = _name_problem(path)
+        if problem:
+            problems.append(problem)
+        elif path.name.endswith(".down.sql"):
+            downs[path.name.removesuffix(".down.sql")] = path
+        else:
+            twin = found.setdefault(path.stem, path)
+            if twin is not path:
+                problems.append(
+                    f"{twin.name} and {path.name} are one migration in two languages: remove one."
+                )
+    files = sorted((_file(path, downs.pop(path.stem, None)) for path in found.values()), key=_order)
+    problems += [
+        f"{orphan.name} takes back a migration that is not there: add {stem}.sql beside it, or remove it."
+        for stem, orphan in downs.items()
+    ]
+    problems += _duplicates(files)
+    if problems:
+        raise DiscoveryError(directory, problems)
+    return Folder(tuple(files), (*_gaps(files), *_head(directory, files)))
+
+
+def load(files: Sequence[MigrationFile], directory: Path) -> list[Loaded]:
+    """Import or read `files`, so that every mistake in any of them is found before one is applied.
+
+    Raises:
+        DiscoveryError: a file is no migration.
+    """
+    loaded: list[Loaded] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            loaded.append(_load_sql(file) if file.is_sql else _load_python(file))
+        except _Problem as problem:
+            problems.append(str(problem))
+    if problems:
+        raise DiscoveryError(directory, problems)
+    return loaded
+
+
+def changed(files: Sequence[MigrationFile], rows: Sequence[AppliedRow]) -> dict[str, MigrationFile]:
+    """Return the applied files whose meaning is another now; only those whose bytes changed are parsed."""
+    by_name: Mapping[str, AppliedRow] = {row.name: row for row in rows if row.checksum and not row.dirty}
+    return {
+        file.name: file
+        for file in files
+        if (row := by_name.get(file.name))
+        and row.raw_checksum != file.raw_checksum
+        and row.checksum != checksum(file)
+    }
+
+
+def checksum(file: MigrationFile) -> str:
+    """Hash what the file means; a file that cannot be parsed means nothing that was ever applied."""
+    content = file.path.read_bytes()
+    try:
+        if file.is_sql:
+            return sql_checksum(content.decode())
+        return python_checksum(content, str(file.path))
+    except (SyntaxError, ValueError):
+        return f"unreadable:{file.raw_checksum}"
+
+
+def head_text(files: Sequence[MigrationFile]) -> str:
+    """Return what the head file should hold."""
+    return f"{files[-1].name}\n" if files else ""
+
+
+class _Problem(Exception):  # noqa: N818 - a sentence on its way to a DiscoveryError
+    """Why one file is no migration."""
+
+
+def _entries(directory: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(directory) as entries:
+            names = sorted(
+                e.name for e in entries if e.name.endswith((".py", ".sql")) and e.name[0] not in "_."
+            )
+    except OSError as error:
+        reason = f"{error.strerror}. Create it with `async-migrations new`, or name another with directory=…."
+        raise DiscoveryError(directory, [f"{directory}: {reason}"]) from None
+    return (directory / name for name in names)
+
+
+def _name_problem(path: Path) -> str | None:
+    stem = path.name.removesuffix(".down.sql") if path.name.endswith(".down.sql") else path.stem
+    if not PATTERN.fullmatch(stem):
+        return (
+            f"{path.name!r} is no migration's name: it needs three or more digits, an underscore and a name, such "
+            "as 001_create_users.py. Rename it; a helper module begins with an underscore."
+        )
+    if len(stem) > LONGEST_NAME:
+        return f"{stem[:40]}… has {len(stem)} characters, and the ledger holds {LONGEST_NAME}: shorten it."
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in stem):
+        return f"{stem!r} is not UTF-8: rename it."
+    return None
+
+
+def _file(path: Path, down: Path | None) -> MigrationFile:
+    number = path.name.partition("_")[0]
+    with open(path, "rb") as stream:  # noqa: PTH123 - a thousand files at every start; pathlib's costs twice this
+        return MigrationFile(int(number), path.stem, path, raw_checksum(stream.read()), down)
+
+
+def _order(file: MigrationFile) -> tuple[int, str]:
+    return file.number, file.name
+
+
+def _duplicates(files: Sequence[MigrationFile]) -> list[str]:
+    return [
+        f"{a.path.name} and {b.path.name} have the same number {a.number:03d}. Give the one that is not applied "
+        "yet the next free number: `async-migrations renumber` does it."
+        for a, b in pairwise(files)
+        if a.number == b.number
+    ]
+
+
+def _gaps(files: Sequence[MigrationFile]) -> list[str]:
+    return [
+        f"There is a gap in the numbers between {a.name} and {b.name}: is a file missing?"
+        for a, b in pairwise(files)
+        if b.number > a.number + 1
+    ]
+
+
+def _head(directory: Path, files: Sequence[MigrationFile]) -> list[str]:
+    try:
+        said = (directory / HEAD).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return []
+    last = files[-1].name if files else ""
+    if said == last:
+        return []
+    return [
+        f"{HEAD} says that the last migration is {said!r}, and it is {last!r}: `async-migrations renumber` mends it."
+    ]
+
+
+def _load_sql(file: MigrationFile) -> Loaded:
+    script = _script(file.path)
+    headers = _headers(file.path, script.text)
+    down = _script(file.down_path) if file.down_path else None
+    loaded = Loaded(
+        file,
+        headers.get("description", ""),
+        _flag(file.path, headers.get("transactional", "true")),
+        sql_checksum(script.text),
+        script,
+        down,
+    )
+    if loaded.transactional:
+        _refuse_transaction_control(script)
+        if down:
+            _refuse_transaction_control(down)
+    return loaded
+
+
+def _script(path: Path) -> Script:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Problem(f"{path.name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
+    if "\0" in text:
+        raise _Problem(f"{path.name} holds a NUL character, which PostgreSQL cannot take: remove it.")
+    return Script(text, path)
+
+
+def _headers(path: Path, text: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.strip() and not line.lstrip().startswith("--"):
+            break
+        if match := HEADER.match(line):
+            key = match["key"].lower()
+            if key in headers:
+                raise _Problem(f"{path.name} has the header `-- {key}:` twice: keep one.")
+            headers[key] = match["value"]
+    return headers
+
+
+def _flag(path: Path, value: str) -> bool:
+    if value.lower() not in {"true", "false"}:
+        raise _Problem(f"{path.name} has `-- transactional: {value}`: it must be true or false.")
+    return value.lower() == "true"
+
+
+def _refuse_transaction_control(script: Script) -> None:
+    if not re.search(r"\b(BEGIN|COMMIT|ROLLBACK|END|ABORT|START|PREPARE)\b", script.text, re.IGNORECASE):
+        return
+    for statement in script.statements:
+        if keyword := transaction_control(statement.text):
+            raise _Problem(
+                f"{script.path.name}, line {statement.line}: {keyword} would end the engine's own transaction. "
+                "Remove it, since the whole file is one transaction already; or begin the file with "
+                "`-- transactional: false`."
+            )
+
+
+def _load_python(file: MigrationFile) -> Loaded:
+    source = file.path.read_bytes()
+    module = _import(file.path, source)
+    found = getattr(module, "Migration", None)
+    if not (isinstance(found, type) and issubclass(found, BaseMigration)):
+        raise _Problem(
+            f"{file.path.name} has no class Migration(BaseMigration): add one, "
+            "with `from async_migrations import BaseMigration`."
+        )
+    _refuse_blocking(file.path, found, found.upgrade, "upgrade")
+    _refuse_blocking(file.path, found, found.downgrade, "downgrade")
+    if found.upgrade is BaseMigration.upgrade:
+        raise _Problem(f"{file.path.name}: Migration has no upgrade(). Add `async def upgrade(self)`.")
+    name, description = _names(file, found)
+    if name != file.name:
+        raise _Problem(
+            f"{file.path.name} calls its migration {name!r}, and the file's stem is {file.name!r}. Make them the "
+            "same, or leave `name` out: it is the stem unless overridden."
+        )
+    return Loaded(
+        file, description, bool(found.transactional), python_checksum(source, str(file.path)), found
+    )
+
+
+def _names(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str]:
+    try:
+        migration = found()
+        name, description = migration.name, migration.description
+    except Exception as error:
+        raise _Problem(f"{file.path.name}: Migration() failed with {_said(error)}.") from error
+    if not isinstance(name, str) or not isinstance(description, str):
+        raise _Problem(
+            f"{file.path.name}: name and description must be texts, or properties that return one."
+        )
+    return name, description.replace("\0", "")
+
+
+def _import(path: Path, source: bytes) -> ModuleType:
+    # Compiled here, not through importlib: its bytecode cache goes by mtime and size, and a file that a
+    # developer saved twice in a second would run in its old form.
+    name = f"_migration_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}_{path.stem}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses and typing look a class's module up there
+    try:
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what migrations are
+    except SyntaxError as error:
+        raise _Problem(f"{path.name}, line {error.lineno}: {error.msg}. Correct the syntax.") from error
+    except (Exception, SystemExit) as error:
+        raise _Problem(
+            f"{path.name}{_line_in(path, error)} cannot be imported: {_said(error)}. Nothing but imports and "
+            "definitions belongs at the top of a migration."
+        ) from error
+    return module
+
+
+def _refuse_blocking(path: Path, owner: type, function: Callable[..., object], verb: str) -> None:
+    if inspect.iscoroutinefunction(function):
+        return
+    code = getattr(function, "__code__", None)
+    line = f", line {code.co_firstlineno}" if code else ""
+    raise _Problem(
+        f"{path.name}{line}: {owner.__name__}.{verb}() is not async, so it would block the event loop. Write "
+        f"`async def {verb}(self)` and await what it calls: `async with self.engine.connect() as connection`, "
+        "`await connection.execute(...)`."
+    )
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    return f", line {lines[-1]}," if lines else ""
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

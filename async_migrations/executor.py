@@ -1,0 +1,408 @@
+"""Apply or revert ONE migration."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from async_migrations import retry
+from async_migrations.base import BaseMigration, Context, Guard, MigrationEngine
+from async_migrations.discovery import Loaded, Script
+from async_migrations.errors import MigrationFailedError, MigrationsError, TransactionControlError
+from async_migrations.events import Emit, MigrationMessage, MigrationRetried, MigrationStarted, Say
+from async_migrations.ledger import Claim, Ledger
+from async_migrations.lock import APPLICATION, LockKey
+from async_migrations.migration import AppliedRow, Statistics
+from async_migrations.online import Operations
+from async_migrations.message import FailedStatementError, Message
+from async_migrations.session import Facts, Session, SessionLostError
+from async_migrations.sql import quote_literal
+from async_migrations.steps import Steps
+
+CHECK_CLIENT = "SET LOCAL client_connection_check_interval = '500ms'"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds; None is for ever.
+
+    Args:
+        lock_timeout: a statement of a migration waits so long for a table's lock before the whole migration is
+            rolled back and tried again, so that the requests queueing behind it go on.
+        statement_timeout: one statement of a migration.
+        migration_deadline: one migration.
+        retry_deadline: all tries of one migration after a lock timeout, a deadlock or a serialization failure.
+        wait_deadline: waiting for another replica.
+        connect_deadline: waiting for a database that is not there.
+    """
+
+    lock_timeout: float = 5.0
+    statement_timeout: float | None = None
+    migration_deadline: float | None = None
+    retry_deadline: float = 300.0
+    wait_deadline: float = 600.0
+    connect_deadline: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One migration was applied or reverted by us."""
+
+    duration_ms: int
+    statistics: Statistics
+
+
+@dataclass(slots=True)
+class Executor:
+    """Runs migrations one at a time on the leader's session.
+
+    Args:
+        session: the working session, which holds the lock.
+        facts: what the server said of it.
+        spare: opens a second session, for the books of a non-transactional migration.
+        run_id: the run that claims rows.
+        applied: names that the run applied so far; for the error that a failure raises.
+    """
+
+    engine: AsyncEngine
+    base: Any
+    session: Session
+    facts: Facts
+    spare: Callable[[], Any]
+    ledger: Ledger
+    key: LockKey
+    emit: Emit
+    limits: Limits
+    run_id: str
+    applied: list[str] = field(default_factory=list)
+
+    async def apply(self, migration: Loaded, row: AppliedRow | None, *, last: bool) -> Done | None:
+        """Apply one migration, exactly once whoever else tries.
+
+        Args:
+            migration: which.
+            row: its row, if an earlier run began it and did not finish.
+            last: whether the waiters are told when it is committed.
+
+        Returns:
+            What it did, or None if another runner applied it in the meantime.
+
+        Raises:
+            MigrationFailedError: it failed.
+            SessionLostError: the connection is gone; the ledger knows what happened.
+        """
+        claim = Claim(
+            migration.file.name,
+            migration.description,
+            migration.checksum,
+            migration.file.raw_checksum,
+            self.run_id,
+        )
+        if not migration.transactional:
+            return await self._once(migration, "upgrade", lambda: self._in_steps(migration, claim, last=last))
+        if isinstance(migration.body, Script) and row is None:
+            script = migration.body
+            return await self._retried(
+                migration, "upgrade", lambda: self._as_message(migration, script, claim, last)
+            )
+        return await self._retried(migration, "upgrade", lambda: self._in_transaction(migration, claim, last))
+
+    async def revert(self, migration: Loaded) -> Done | None:
+        """Revert one migration and take its row away, in one transaction if it is transactional.
+
+        Raises:
+            MigrationFailedError: it failed.
+            SessionLostError: the connection is gone; the ledger knows what happened.
+        """
+        if migration.transactional:
+            return await self._retried(migration, "downgrade", lambda: self._revert_in_transaction(migration))
+        return await self._once(migration, "downgrade", lambda: self._revert_in_steps(migration))
+
+    async def _in_transaction(self, migration: Loaded, claim: Claim, last: bool) -> Done | None:  # noqa: FBT001
+        if not await self._open(migration, self.ledger.claim(claim)):
+            return None
+        async with self._rolled_back_on_error():
+            done = await self._run(migration, "upgrade")
+            complete = self.ledger.complete(claim, done.duration_ms, done.statistics.as_dict())
+            await self._commit(self.session.restore, complete, *([self.key.notify] if last else []))
+        return done
+
+    async def _as_message(self, migration: Loaded, script: Script, claim: Claim, last: bool) -> Done | None:  # noqa: FBT001
+        started = time.perf_counter()
+        message = Message(
+            script.statements,
+            script.path,
+            before=[*self._settings(migration), self.ledger.claim(claim, fence=False), self._lock_timeout],
+            after=[
+                self.session.restore,
+                self.ledger.complete(claim, None, {}),
+                *([self.key.notify] if last else []),
+                "COMMIT",
+            ],
+        )
+        try:
+            with self._listening(migration, message.hear):
+                await self.session.transact(message.text)
+        except Exception as error:
+            if self.ledger.is_taken(error):
+                return None
+            raise message.blame(self.ledger.explain(error)) from error
+        return Done(_milliseconds(started), Statistics())
+
+    async def _in_steps(self, migration: Loaded, claim: Claim, *, last: bool) -> Done | None:
+        async with self.spare() as books:
+            steps = Steps(books, self.ledger, claim, self.limits.wait_deadline)
+            if not await steps.take():
+                return None
+            if isinstance(migration.body, Script):
+                done = await self._run_statements(migration, migration.body, steps)
+            else:
+                done = await self._run(migration, "upgrade", steps)
+            await self.session.send(self.session.restore)
+            await steps.finish(done.duration_ms, done.statistics.as_dict(), [self.key.notify] if last else [])
+        return done
+
+    async def _revert_in_transaction(self, migration: Loaded) -> Done | None:
+        if not await self._open(migration, self.ledger.release(migration.file.name)):
+            return None
+        async with self._rolled_back_on_error():
+            done = await self._run(migration, "downgrade")
+            await self._commit(self.session.restore)
+        return done
+
+    async def _revert_in_steps(self, migration: Loaded) -> Done | None:
+        claim = Claim(migration.file.name, migration.description, "", "", self.run_id)
+        async with self.spare() as books:
+            await books.send(self.ledger.soil(claim.name))
+            steps = Steps(books, self.ledger, claim, self.limits.wait_deadline)
+            if not await steps.take():
+                return None
+            if migration.down is not None:
+                done = await self._run_statements(migration, migration.down, steps)
+            else:
+                done = await self._run(migration, "downgrade", steps)
+            await self.session.send(self.session.restore)
+            await steps.forget()
+        return done
+
+    async def _open(self, migration: Loaded, claim: str) -> bool:
+        """Open the frame; tell whether the row is ours."""
+        won = (
+            f"WITH won AS ({claim} RETURNING 1) SELECT {self._lock_timeout.removeprefix('SELECT ')} FROM won"
+        )
+        if await self.session.begin(*self._settings(migration), won) == "SELECT 1":
+            return True
+        await self.session.rollback()
+        return False
+
+    async def _commit(self, *statements: str) -> None:
+        if not self.session.in_transaction:
+            raise TransactionControlError(
+                "The migration ended the engine's own transaction (a COMMIT or ROLLBACK inside a function, or on "
+                "the driver's connection). What it committed stays; its row does not. Take the COMMIT out."
+            )
+        try:
+            await self.session.commit(*statements)
+        except Exception as error:
+            raise self.ledger.explain(error) from error
+
+    async def _run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
+        """Await the author's code, with everything around it that it needs, and count what it did."""
+        say = self._say(migration)
+        transactional = migration.transactional
+        script = migration.down if verb == "downgrade" else None
+        started = time.perf_counter()
+        with Guard(self.session.connection, transactional=transactional) as guard, self._listening(migration):
+            try:
+                async with self._deadline():
+                    if script is not None:
+                        await self._send_each(script)
+                        returned = None
+                    else:
+                        engine = MigrationEngine(self.session, self.engine, say, transactional=transactional)
+                        op = Operations(self.session.connection, transactional=transactional, say=say)
+                        step = steps.run if steps else _plainly
+                        context = Context(self.session, engine, self.base, say, step, op)
+                        returned = await self._body(migration, context, verb)
+                guard.check()
+            except Exception as error:
+                if guard.statement and retry.sqlstate(error):
+                    raise FailedStatementError(error, guard.statement) from error
+                raise
+        return Done(_milliseconds(started), Statistics.of(returned))
+
+    async def _body(self, migration: Loaded, context: Context, verb: str) -> object:
+        assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way
+        instance: BaseMigration = migration.body()
+        instance.bind(context)
+        return await (instance.upgrade() if verb == "upgrade" else instance.downgrade())
+
+    async def _send_each(self, script: Script) -> None:
+        for statement in script.statements:
+            try:
+                await self.session.send(statement.text)
+            except Exception as error:
+                raise FailedStatementError(error, statement.text, statement.line, script.path) from error
+
+    async def _run_statements(self, migration: Loaded, script: Script, steps: Steps) -> Done:
+        started = time.perf_counter()
+        with self._listening(migration):
+            async with self._deadline():
+                for number, statement in enumerate(script.statements):
+                    if not steps.is_done(number, statement, script.path):
+                        try:
+                            await self.session.send(statement.text)
+                        except Exception as error:
+                            raise FailedStatementError(
+                                error, statement.text, statement.line, script.path
+                            ) from error
+                        await steps.record(statement.text)
+        return Done(_milliseconds(started), Statistics())
+
+    @asynccontextmanager
+    async def _rolled_back_on_error(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            await self.session.rollback()
+            raise
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        limit = self.limits.migration_deadline
+        with anyio.move_on_after(limit) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise TimeoutError(f"it did not finish within its deadline of {limit:g} s")
+
+    @contextmanager
+    def _listening(self, migration: Loaded, hear: Callable[[str], bool] | None = None) -> Iterator[None]:
+        """Pass on what the server says meanwhile: RAISE NOTICE in a function, a WARNING."""
+        say = self._say(migration)
+
+        def listen(_: object, notice: Any) -> None:
+            text = str(notice.message)
+            if not (hear and hear(text)):
+                say(
+                    logging.WARNING if notice.severity == "WARNING" else logging.DEBUG,
+                    f"{notice.severity}: {text}",
+                )
+
+        driver = self.session.driver
+        driver.add_log_listener(listen)
+        try:
+            yield
+        finally:
+            driver.remove_log_listener(listen)
+
+    async def _retried(
+        self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]
+    ) -> Done | None:
+        name = migration.file.name
+
+        def again(error: Exception, attempt: int) -> None:
+            self.emit(MigrationRetried(name, retry.describe(error), attempt, 0.0))
+
+        return await self._once(
+            migration,
+            verb,
+            lambda: retry.persist(
+                work,
+                retry_on=lambda error: retry.is_retryable(error) and not self.session.is_closed,
+                on_retry=again,
+                deadline=self.limits.retry_deadline,
+                pause=0.1,
+                longest_pause=5.0,
+            ),
+        )
+
+    async def _once(
+        self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]
+    ) -> Done | None:
+        self.emit(MigrationStarted(migration.file.name, migration.description, verb))
+        try:
+            return await work()
+        except SessionLostError:
+            raise
+        except Exception as error:
+            if self.session.is_closed and not isinstance(error, TimeoutError):
+                raise SessionLostError(retry.describe(error)) from error
+            raise self._failure(migration, verb, error) from error
+
+    def _failure(self, migration: Loaded, verb: str, error: Exception) -> MigrationFailedError:
+        blamed = error if isinstance(error, FailedStatementError) else None
+        cause = blamed.error if blamed else error
+        path = (blamed.path if blamed else None) or migration.file.path
+        line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), error)
+        code = retry.sqlstate(cause)
+        statement = getattr(cause, "statement", None) or (blamed.statement if blamed and code else None)
+        reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
+        words: dict[str, str] = {}
+        if not migration.transactional:
+            words = {
+                "left": "It is not transactional: the steps that it finished stay, and the ledger marks it dirty.",
+                "advice": "Mend the cause and start again: it goes on after its last finished step.",
+            }
+        return MigrationFailedError(
+            migration.file.name,
+            path,
+            reason,
+            verb=verb,
+            statement=statement,
+            line=line,
+            sqlstate=code,
+            applied=self.applied,
+            **words,
+        )
+
+    def _settings(self, migration: Loaded) -> list[str]:
+        milliseconds = _ms(self.limits.statement_timeout)
+        name = f"{APPLICATION}: {migration.file.name}".encode()[:63].decode(errors="ignore")
+        wait = _ms(self.limits.wait_deadline)
+        settings = {
+            "lock_timeout": wait,
+            "statement_timeout": milliseconds,
+            "idle_in_transaction_session_timeout": "0",
+            "application_name": name,
+        }
+        pooled = [CHECK_CLIENT] if self.session.is_pooled(self.facts) else []
+        return [*(f"SET LOCAL {key} = {quote_literal(value)}" for key, value in settings.items()), *pooled]
+
+    @property
+    def _lock_timeout(self) -> str:
+        return f"SELECT set_config('lock_timeout', '{_ms(self.limits.lock_timeout)}', true)"
+
+    def _say(self, migration: Loaded) -> Say:
+        return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))
+
+
+async def _plainly(_: str, work: Callable[[], Awaitable[object]]) -> None:
+    await work()
+
+
+def _line_in(path: str, error: BaseException) -> int | None:
+    for each in retry.causes(error):
+        lines = [frame.lineno for frame in traceback.extract_tb(each.__traceback__) if frame.filename == path]
+        if lines:
+            return lines[-1]
+    return None
+
+
+def _kind(error: Exception) -> str:
+    return "" if isinstance(error, MigrationsError | TimeoutError) else f"{type(error).__name__}: "
+
+
+def _ms(seconds: float | None) -> str:
+    return "0" if seconds is None else str(min(max(1, round(seconds * 1000)), 2**31 - 1))
+
+
+def _milliseconds(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)

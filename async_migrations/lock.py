@@ -1,0 +1,268 @@
+"""The advisory lock: one replica leads, the others wait for the ledger.
+
+Rules that every line here follows: who holds the lock does the work on the same session; a waiter never blocks
+inside a statement, since its snapshot would hold up the leader's concurrent index build; who finds the ledger
+current leaves without ever taking the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from async_migrations.errors import LockWaitError
+from async_migrations.events import Emit, LockAwaited
+from async_migrations.session import BEGIN, Session
+from async_migrations.sql import quote_identifier
+
+POLL = (0.15, 0.45)
+"""Seconds between two looks at the ledger, drawn anew each time so that fifty waiters do not march in step."""
+
+FIRST_WORD = 0.5
+"""Seconds of waiting before a waiter says whom it waits for; most waits are over by then."""
+
+REPEAT_WORD = 10.0
+"""Seconds after which it says so again."""
+
+APPLICATION = "async_migrations"
+"""What the holder's application_name begins with; the migration it is at follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockKey:
+    """The 64-bit key of one ledger, so that two services in one database do not meet.
+
+    Args:
+        database: its name.
+        schema: the ledger's schema.
+        table: the ledger's table.
+    """
+
+    database: str
+    schema: str
+    table: str
+
+    @property
+    def number(self) -> int:
+        """The key that the advisory lock functions take."""
+        digest = hashlib.sha256("\0".join((self.database, self.schema, self.table)).encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
+
+    @property
+    def channel(self) -> str:
+        """The channel on which the leader tells the waiters that it is done."""
+        return f"async_migrations_{self.number & 0xFFFF_FFFF_FFFF_FFFF:016x}"
+
+    @property
+    def notify(self) -> str:
+        """The statement that wakes the waiters when its transaction commits."""
+        return f"NOTIFY {quote_identifier(self.channel)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock, as far as this role may see."""
+
+    pid: int
+    application_name: str | None = None
+    client: str | None = None
+    state: str | None = None
+    query: str | None = None
+    seconds: float | None = None
+
+    @property
+    def migration(self) -> str | None:
+        """The migration it is at, read from its application_name."""
+        name = self.application_name or ""
+        return name.removeprefix(f"{APPLICATION}: ") if name.startswith(f"{APPLICATION}: ") else None
+
+    def __str__(self) -> str:
+        client = self.client or "a local socket"
+        what = f"at migration {self.migration}" if self.migration else (self.state or "state unknown")
+        since = f" for {self.seconds:.0f} s" if self.seconds is not None else ""
+        query = (
+            f", running: {' '.join(self.query.split())[:120]}"
+            if self.query and self.state == "active"
+            else ""
+        )
+        return (
+            f"The lock is held by pid {self.pid} ({self.application_name or 'no application_name'}) "
+            f"from {client}, {what}{since}{query}."
+        )
+
+
+@dataclass(slots=True)
+class Lock:
+    """The lock of one ledger, wanted by one session.
+
+    Args:
+        session: the working session; on a direct connection it holds the lock itself.
+        key: which lock.
+        guard: behind a pooler, a second session that holds it in an open transaction, since a session lock
+            would stay behind on a pooled backend.
+    """
+
+    session: Session
+    key: LockKey
+    guard: Session | None = None
+
+    async def try_take(self) -> bool:
+        """Take the lock if it is free; never wait."""
+        if self.guard is None:
+            return (
+                await self.session.send(f"SELECT 1 WHERE pg_try_advisory_lock({self.key.number})")
+                == "SELECT 1"
+            )
+        took = await self.guard.send(
+            f"{BEGIN}; SET LOCAL idle_in_transaction_session_timeout = 0; "
+            f"SELECT 1 WHERE pg_try_advisory_xact_lock({self.key.number})"
+        )
+        if took != "SELECT 1":
+            await self.guard.send("ROLLBACK")
+        return took == "SELECT 1"
+
+    async def prove(self) -> None:
+        """Raise if the guard's connection is gone, and the lock with it."""
+        if self.guard is not None:
+            await self.guard.send("SELECT 1")
+
+    async def release(self) -> None:
+        """Give the lock back, shielded; if the server does not confirm it, cut the connection instead."""
+        holder = self.guard or self.session
+        unlock = "ROLLBACK" if self.guard else f"SELECT 1 WHERE pg_advisory_unlock({self.key.number})"
+        confirmed = False
+        with anyio.move_on_after(2.0, shield=True), suppress(Exception):
+            if not holder.is_closed:
+                confirmed = await holder.send(unlock) in {"SELECT 1", "ROLLBACK"}
+        if not confirmed:
+            holder.cut()
+
+
+async def elect(
+    lock: Lock,
+    is_current: Callable[[], Awaitable[bool]],
+    emit: Emit,
+    *,
+    deadline: float,
+    clock: Callable[[], float] = anyio.current_time,
+) -> bool:
+    """Become the leader, or wait until there is nothing left to lead for.
+
+    Args:
+        lock: the lock.
+        is_current: reads the ledger and tells whether nothing is pending any more.
+        emit: is told who holds the lock.
+        deadline: seconds to wait at most.
+        clock: the clock.
+
+    Returns:
+        True if the lock is held now; False if the ledger became current.
+
+    Raises:
+        LockWaitError: neither happened by the deadline; names the holder.
+    """
+    if await lock.try_take():
+        return True
+    started, spoke, told = clock(), -REPEAT_WORD, None
+    async with listening(lock.session, lock.key, deaf=lock.guard is not None) as bell:
+        while True:
+            rung = bell.arm()
+            if await is_current():
+                return False
+            if await lock.try_take():
+                return True
+            waited = clock() - started
+            if waited >= deadline:
+                raise await _give_up(lock, waited)
+            if waited >= FIRST_WORD:
+                spoke, told = await _speak(lock, emit, waited, spoke, told)
+            await doze(rung, deadline - waited)
+
+
+async def doze(rung: anyio.Event, left: float) -> None:
+    """Wait for the bell, but no longer than a jittered poll, nor than `left` seconds."""
+    with anyio.move_on_after(min(random.uniform(*POLL), max(left, 0))):  # noqa: S311 - jitter, no secret
+        await rung.wait()
+
+
+async def holder_of(session: Session, key: LockKey) -> Holder | None:
+    """Return who holds the lock, or None if it is free."""
+    number = key.number & 0xFFFF_FFFF_FFFF_FFFF
+    rows = await session.read(
+        "SELECT l.pid, a.application_name, a.client_addr::text AS client, a.state, a.query, "
+        "extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::float AS seconds "
+        "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
+        f"AND l.classid::bigint = {number >> 32} AND l.objid::bigint = {number & 0xFFFF_FFFF} AND l.objsubid = 1 "
+        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1"
+    )
+    return Holder(**rows[0]) if rows else None
+
+
+class Bell:
+    """An event that rings when the leader has committed its last migration."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def arm(self) -> anyio.Event:
+        """Return the event to wait for; take it before looking at the ledger, so that no ring is missed."""
+        if self._event.is_set():
+            self._event = anyio.Event()
+        return self._event
+
+    def ring(self, *_: Any) -> None:
+        """Wake who waits."""
+        self._event.set()
+
+
+@asynccontextmanager
+async def listening(session: Session, key: LockKey, *, deaf: bool) -> AsyncIterator[Bell]:
+    """Listen for the leader's last commit.
+
+    Args:
+        session: an idle session.
+        key: whose channel.
+        deaf: whether a pooler stands between, through which LISTEN hears nothing: there the poll does all the work.
+    """
+    bell = Bell()
+    if deaf:
+        yield bell
+        return
+    await session.driver.add_listener(key.channel, bell.ring)
+    try:
+        yield bell
+    finally:
+        if not session.is_closed:
+            with anyio.move_on_after(2.0, shield=True), suppress(Exception):
+                await session.driver.remove_listener(key.channel, bell.ring)
+
+
+async def _speak(
+    lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None
+) -> tuple[float, str | None]:
+    if waited - spoke < 1.0:
+        return spoke, told
+    holder = await holder_of(lock.session, lock.key)
+    if holder is None or (holder.migration == told and waited - spoke < REPEAT_WORD):
+        return spoke, told
+    emit(LockAwaited(str(holder), holder.migration, waited))
+    return waited, holder.migration
+
+
+async def _give_up(lock: Lock, waited: float) -> LockWaitError:
+    holder = await holder_of(lock.session, lock.key)
+    if holder is None:
+        return LockWaitError(
+            waited, "Nobody holds it at this moment.", "Start again, or raise wait_deadline."
+        )
+    advice = (
+        "If it is at work, wait longer (wait_deadline). If it is stuck, end it with "
+        f"`async-migrations unlock --yes` or SELECT pg_terminate_backend({holder.pid});"
+    )
+    return LockWaitError(waited, str(holder), advice)

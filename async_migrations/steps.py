@@ -1,0 +1,119 @@
+"""The books of a non-transactional migration: that it began, which steps it finished, and who is at it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from async_migrations.errors import AuthorError, LockWaitError
+from async_migrations.ledger import Claim, Ledger
+from async_migrations.lock import POLL
+from async_migrations.session import BEGIN, Session, SessionLostError
+from async_migrations.sql import Statement, canonical
+
+KEEP_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 0"
+
+
+@dataclass(slots=True)
+class Steps:
+    """Keeps the books on a session of their own, while the working session stays outside any transaction.
+
+    The row that says "began" is committed, so that a death leaves it behind; between two steps the books hold a
+    lock on it, so that only one runner is at the migration whatever the advisory lock says. Such a lock keeps no
+    snapshot, and a concurrent index build does not wait for it.
+
+    Args:
+        books: the session.
+        ledger: the ledger.
+        claim: what the row says.
+        wait_deadline: seconds to wait for another runner that is at it.
+    """
+
+    books: Session
+    ledger: Ledger
+    claim: Claim
+    wait_deadline: float
+    finished: tuple[str, ...] = ()
+    _position: int = field(default=0)
+
+    async def take(self) -> bool:
+        """Record the beginning and lock the row; False if another runner finished the migration.
+
+        Raises:
+            LockWaitError: another runner is at it, until the deadline.
+        """
+        await self.books.send(self.ledger.begin_steps(self.claim))
+        started = anyio.current_time()
+        while not await self._lock():
+            row = await self._row()
+            if row is None or not row.dirty:
+                return False
+            waited = anyio.current_time() - started
+            if waited > self.wait_deadline:
+                holder = f"Another runner is at {self.claim.name} ({row.applied_by})."
+                raise LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that process.")
+            await anyio.sleep(random.uniform(*POLL))  # noqa: S311 - jitter
+        row = await self._row()
+        self.finished = row.steps if row else ()
+        return True
+
+    async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Await `work()` unless an earlier try finished the step `name`."""
+        if _key(name) not in self.finished:
+            await work()
+            await self.record(name)
+
+    def is_done(self, number: int, statement: Statement, path: Path) -> bool:
+        """Tell whether an earlier try finished this statement of a SQL file.
+
+        Raises:
+            AuthorError: an earlier try ran another statement in its place.
+        """
+        if number >= len(self.finished):
+            return False
+        if self.finished[number] == _key(canonical(statement.text)):
+            return True
+        raise AuthorError(
+            f"{path.name}, line {statement.line}: this statement was another when an earlier try ran it. Restore the "
+            "file's first statements, or finish the migration by hand and record it: `async-migrations repair "
+            f"{self.claim.name}`."
+        )
+
+    async def record(self, step: str) -> None:
+        """Commit that a step is finished, and keep the row locked."""
+        added = self.ledger.add_step(self.claim.name, _key(canonical(step)))
+        if not await self._send_locking([added, "COMMIT"]):
+            raise SessionLostError("another runner took the migration over")
+
+    async def finish(self, duration_ms: int, statistics: Mapping[str, Any], also: Sequence[str]) -> None:
+        """Commit that the migration is applied, and `also` in the same transaction."""
+        complete = self.ledger.complete_steps(self.claim, duration_ms, statistics)
+        await self.books.commit(complete, *also)
+
+    async def forget(self) -> None:
+        """Commit that the migration is taken back."""
+        await self.books.commit(self.ledger.release(self.claim.name))
+
+    async def _lock(self) -> bool:
+        if await self._send_locking([]):
+            return True
+        await self.books.rollback()
+        return False
+
+    async def _send_locking(self, before: Sequence[str]) -> bool:
+        fence = self.ledger.fence(self.claim.name)
+        return await self.books.send("; ".join([*before, BEGIN, KEEP_IDLE, fence])) == "SELECT 1"
+
+    async def _row(self) -> Any:
+        rows = await self.ledger.read(self.books)
+        return next((row for row in rows if row.name == self.claim.name), None)
+
+
+def _key(step: str) -> str:
+    return hashlib.sha256(step.encode()).hexdigest()[:16]
