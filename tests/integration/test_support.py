@@ -1,26 +1,303 @@
+import asyncio
+import contextlib
+import os
+import signal
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
+from tests.support.databases import Databases, quoted
+from tests.support.pgbouncer import PoolMode, pgbouncer
+from tests.support.processes import child_process, start_together
+from tests.support.proxy import Action, Callback, Fault, WireProxy
+from tests.support.waiting import eventually
+from tests.support.wire import Message, Side, Splitter
+
+BACKENDS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+    "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+STATE = "SELECT state FROM pg_stat_activity WHERE pid = $1"
 
 
-@pytest.mark.parametrize("attempt", range(20))
-async def test_each_test_has_an_empty_database(engine: AsyncEngine, attempt: int) -> None:
-    async with engine.begin() as connection:
-        assert attempt >= 0
-        await connection.execute(text("CREATE TABLE t (id integer)"))
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string())
+    try:
+        yield connection
+    finally:
+        # A connection that was struck cannot say goodbye.
+        connection.terminate()
 
 
-async def test_server_has_version(engine: AsyncEngine, postgres_version: int) -> None:
-    async with engine.connect() as connection:
-        assert (await connection.scalar(text("SHOW server_version"))).startswith(str(postgres_version))
+def proxy_to(server: Server, fault: Fault | None = None, on_message: Callback | None = None) -> WireProxy:
+    return WireProxy("127.0.0.1", server.port, fault=fault, on_message=on_message)
 
 
-async def test_more(make_database: MakeDatabase, own_server: Server) -> None:
-    url = await make_database()
-    assert url != await make_database('a "b', owner="postgres")
-    pid = own_server.pid
-    own_server.restart("immediate")
-    assert own_server.pid != pid
+class TestDatabases:
+    @pytest.mark.parametrize("table", ["a", "b", "c"])
+    async def test_each_test_has_an_empty_one(self, engine: AsyncEngine, table: str) -> None:
+        async with engine.begin() as connection:
+            tables = await connection.scalar(
+                text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"),
+            )
+            await connection.execute(text(f"CREATE TABLE {table} (id integer)"))
+        assert tables == 0
+
+    async def test_server_has_the_version_that_was_asked_for(
+        self, engine: AsyncEngine, postgres_version: int
+    ) -> None:
+        async with engine.connect() as connection:
+            version = await connection.scalar(text("SHOW server_version_num"))
+        assert int(version) // 10000 == postgres_version
+
+    async def test_more_are_made_with_options(self, engine: AsyncEngine, make_database: MakeDatabase) -> None:
+        role = f"owner of {make_url(str(engine.url)).database}"
+        async with engine.begin() as connection:
+            await connection.execute(text(f"CREATE ROLE {quoted(role)}"))
+        url = await make_database(f'hostile "name"; {role}', owner=role)
+        async with connected(url) as other:
+            owner = await other.fetchval(
+                "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+            )
+        assert owner == role
+
+    async def test_a_dropped_one_goes_although_it_is_in_use(
+        self, server: Server, databases: Databases
+    ) -> None:
+        name = await databases.create()
+        async with connected(server.url(name)), connected(server.url()) as admin:
+            databases.drop(name)
+
+            async def is_gone() -> bool:
+                found = await admin.fetch("SELECT FROM pg_database WHERE datname = $1", name)
+                return not found
+
+            await eventually(is_gone)
+
+
+class TestSplitter:
+    def test_finds_messages_in_any_pieces(self) -> None:
+        startup = struct.pack("!II", 12, 196608) + b"u\0p\0"
+        query = b"Q" + struct.pack("!I", 9) + b"ROT\0\0"
+        splitter = Splitter()
+        stream = struct.pack("!II", 8, 80877103) + startup + query
+        found = [
+            kind
+            for position in range(len(stream))
+            for kind, _ in splitter.feed(Side.CLIENT, stream[position : position + 1])
+        ]
+        assert found == ["ssl-request", "startup", "Q"]
+
+    def test_knows_the_answer_to_an_ssl_request(self) -> None:
+        splitter = Splitter()
+        list(splitter.feed(Side.CLIENT, struct.pack("!II", 8, 80877103)))
+        ready = b"Z" + struct.pack("!I", 5) + b"I"
+        assert [kind for kind, _ in splitter.feed(Side.SERVER, b"N" + ready)] == ["encryption-answer", "Z"]
+
+
+class TestProxy:
+    async def test_counts_messages_and_round_trips(self, server: Server, database_url: str) -> None:
+        async with proxy_to(server) as proxy, connected(proxy.url(database_url)) as connection:
+            before = proxy.round_trips, len(proxy.messages)
+            await connection.execute("SELECT 1")
+            assert proxy.round_trips == before[0] + 1
+            assert [message.kind for message in proxy.messages[before[1] :]] == ["Q", "T", "D", "C", "Z"]
+            assert proxy.links[0].backend_pid == connection.get_server_pid()
+            assert [message.index for message in proxy.messages] == [*range(1, len(proxy.messages) + 1)]
+
+    async def test_counts_over_all_connections(self, server: Server, database_url: str) -> None:
+        async with proxy_to(server) as proxy:
+            async with connected(proxy.url(database_url)), connected(proxy.url(database_url)):
+                assert {message.connection for message in proxy.messages} == {1, 2}
+            assert sum(message.kind == "startup" for message in proxy.messages) == 2
+
+    async def test_hands_on_large_messages(self, server: Server, database_url: str) -> None:
+        async with proxy_to(server) as proxy, connected(proxy.url(database_url)) as connection:
+            large = "x" * 5_000_000
+            assert await connection.fetchval("SELECT $1::text", large) == large
+
+    async def test_hands_on_a_cancel_request(self, server: Server, database_url: str) -> None:
+        async with proxy_to(server) as proxy, connected(proxy.url(database_url)) as connection:
+            with pytest.raises(TimeoutError):
+                await connection.fetchval("SELECT pg_sleep(60)", timeout=0.2)
+            assert await connection.fetchval("SELECT 1") == 1
+            assert "cancel-request" in {message.kind for message in proxy.messages}
+
+    @pytest.mark.parametrize("before", [True, False])
+    @pytest.mark.parametrize("everywhere", [True, False])
+    async def test_reset_ends_both_sides(
+        self, server: Server, database_url: str, *, before: bool, everywhere: bool
+    ) -> None:
+        async with (
+            connected(database_url) as admin,
+            proxy_to(server) as proxy,
+            connected(proxy.url(database_url)) as victim,
+            connected(proxy.url(database_url)) as witness,
+        ):
+            last = len(proxy.messages)
+            proxy.arm(Fault(last + 1, Action.RESET, before=before, everywhere=everywhere))
+            with pytest.raises((ConnectionResetError, asyncpg.ConnectionDoesNotExistError)):
+                await victim.execute("CREATE TABLE t (id integer)")
+            assert proxy.struck.is_set()
+
+            async def backends_are_gone() -> bool:
+                left = await admin.fetch(BACKENDS)
+                return len(left) == (0 if everywhere else 1)
+
+            await eventually(backends_are_gone)
+            assert await admin.fetchval("SELECT to_regclass('t') IS NULL") is before
+            assert witness.is_closed() is everywhere
+
+    async def test_reset_of_the_client_leaves_the_server_waiting(
+        self, server: Server, database_url: str
+    ) -> None:
+        async with (
+            connected(database_url) as admin,
+            proxy_to(server) as proxy,
+            connected(proxy.url(database_url)) as victim,
+        ):
+            proxy.arm(Fault(len(proxy.messages) + 1, Action.RESET_CLIENT, before=True))
+            with pytest.raises((ConnectionResetError, asyncpg.ConnectionDoesNotExistError)):
+                await victim.execute("SELECT 1")
+            assert await admin.fetchval(STATE, proxy.links[0].backend_pid) == "idle"
+
+    async def test_silence_keeps_all_connected(self, server: Server, database_url: str) -> None:
+        async with (
+            connected(database_url) as admin,
+            proxy_to(server) as proxy,
+            connected(proxy.url(database_url)) as victim,
+        ):
+            proxy.arm(Fault(len(proxy.messages) + 2, Action.SILENCE))
+            silenced = asyncio.create_task(victim.execute("SELECT 1"))
+            await asyncio.wait_for(proxy.struck.wait(), 10)
+            with pytest.raises(TimeoutError):
+                await asyncpg.connect(server.url(driver=""), port=proxy.port, timeout=0.3)
+            assert not silenced.done()
+            victim.terminate()
+            with pytest.raises((ConnectionError, asyncpg.ConnectionDoesNotExistError)):
+                await silenced
+            assert await admin.fetchval(STATE, proxy.links[0].backend_pid) == "idle"
+
+    async def test_a_callback_strikes_at_its_message(self, server: Server, database_url: str) -> None:
+        struck: list[Message] = []
+
+        async with connected(database_url) as admin, proxy_to(server) as proxy:
+
+            async def terminate(message: Message) -> None:
+                struck.append(message)
+                pid = proxy.links[message.connection - 1].backend_pid
+                await admin.execute("SELECT pg_terminate_backend($1)", pid, timeout=5)
+
+            async with connected(proxy.url(database_url)) as victim:
+                proxy.arm(Fault(len(proxy.messages) + 1, terminate, before=True))
+                with pytest.raises((asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)):
+                    await victim.execute("SELECT 1")
+        assert [message.kind for message in struck] == ["Q"]
+
+    async def test_what_a_callback_raises_fails_the_test(self, server: Server) -> None:
+        async def fail(message: Message) -> None:
+            raise LookupError(message.kind)
+
+        async def try_it() -> None:
+            async with proxy_to(server, on_message=fail) as proxy:
+                with contextlib.suppress(OSError, asyncpg.PostgresError):
+                    await asyncpg.connect(server.url(driver=""), port=proxy.port, timeout=5)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await try_it()
+        assert caught.group_contains(LookupError)
+
+    async def test_a_server_that_is_not_there_resets_the_client(self) -> None:
+        async with WireProxy("127.0.0.1", 1) as proxy:
+            url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
+            with pytest.raises((OSError, asyncpg.PostgresConnectionError)):
+                await asyncpg.connect(url)
+
+
+class TestPgBouncer:
+    @pytest.mark.parametrize(("mode", "same"), [("transaction", False), ("session", True)])
+    async def test_gives_back_connections_by_mode(
+        self, server: Server, database_url: str, *, mode: PoolMode, same: bool
+    ) -> None:
+        database = make_url(database_url).database or ""
+        with pgbouncer(server, mode) as bouncer:
+            url = bouncer.url(database, driver="")
+            first = await asyncpg.connect(url, statement_cache_size=0)
+            second = await asyncpg.connect(url, statement_cache_size=0)
+            try:
+                pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (first, second)]
+                assert (pids[0] != pids[1]) is same
+            finally:
+                await first.close()
+                await second.close()
+
+
+CHILD = """
+import sys
+from tests.support.processes import starting_line
+starting_line()
+print("went", sys.argv[1])
+print("to the errors", file=sys.stderr)
+sys.stdin.readline()
+raise SystemExit(7)
+"""
+
+
+class TestProcesses:
+    async def test_start_together(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            children = [
+                await stack.enter_async_context(child_process(CHILD, str(number))) for number in range(3)
+            ]
+            await start_together(children)
+            for number, child in enumerate(children):
+                assert await child.line_matching(r"went \d") == f"went {number}"
+                await child.write_line()
+                assert await child.wait() == 7
+                assert child.errors == ["to the errors"]
+
+    async def test_a_missing_line_fails_with_what_there_was(self) -> None:
+        async with child_process("print('something else')") as child:
+            with pytest.raises(AssertionError, match="something else"):
+                await child.line_matching("nothing")
+
+    async def test_a_line_that_does_not_come_fails_at_the_deadline(self) -> None:
+        async with child_process("import sys; sys.stdin.read()") as child:
+            with pytest.raises(AssertionError, match=r"within 0\.1 s"):
+                await child.line_matching("nothing", deadline=0.1)
+            with pytest.raises(AssertionError, match=r"after 0\.1 s"):
+                await child.wait(deadline=0.1)
+
+    async def test_signals_arrive(self) -> None:
+        async with child_process("import sys; print('up'); sys.stdin.read()") as child:
+            await child.line_matching("up")
+            child.send_signal(signal.SIGTERM)
+            assert await child.wait() == -signal.SIGTERM
+
+    async def test_no_child_outlives_the_block(self) -> None:
+        async with child_process("import sys; print('up'); sys.stdin.read()") as child:
+            await child.line_matching("up")
+        with pytest.raises(ProcessLookupError):
+            os.kill(child.pid, 0)
+
+
+async def test_eventually_returns_the_answer_and_fails_with_it() -> None:
+    answers = iter([0, 0, 3])
+
+    async def rising() -> int:
+        return next(answers)
+
+    async def never() -> str:
+        return ""
+
+    assert await eventually(rising) == 3
+    with pytest.raises(AssertionError, match="never was still ''"):
+        await eventually(never, deadline=0.1)

@@ -1,0 +1,154 @@
+"""Child processes of tests: their lines are events, and none of them outlives its test."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+READY = "READY"
+# Where util-linux has it, the kernel ends a child of ours with us, even when we are killed.
+TIED_TO_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
+
+class Child:
+    """A running child process.
+
+    Attributes:
+        lines: What it wrote to its standard output so far.
+        errors: What it wrote to its standard error so far.
+
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self._process = process
+        self._news = asyncio.Condition()
+        self._silent = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def line_matching(self, pattern: str, *, deadline: float = 20.0) -> str:
+        """Wait for a line of standard output in which a regular expression is found; return it.
+
+        Args:
+            pattern: The regular expression.
+            deadline: Seconds until the wait fails, with all that the child wrote in the message.
+
+        """
+        try:
+            async with asyncio.timeout(deadline), self._news:
+                await self._news.wait_for(lambda: self._silent or self._found(pattern))
+        except TimeoutError:
+            raise AssertionError(
+                f"no line with {pattern!r} within {deadline} s\n{self.transcript()}"
+            ) from None
+        found = self._found(pattern)
+        assert found is not None, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
+        return found
+
+    def _found(self, pattern: str) -> str | None:
+        return next((line for line in self.lines if re.search(pattern, line)), None)
+
+    async def write_line(self, line: str = "") -> None:
+        """Write a line to the child's standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        await self._process.stdin.drain()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it with SIGKILL; nothing happens when it has ended already."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def wait(self, *, deadline: float = 60.0) -> int:
+        """Wait for its end; return its exit code, negative for a signal."""
+        try:
+            async with asyncio.timeout(deadline), self._news:
+                await self._news.wait_for(lambda: self._silent)
+                return await self._process.wait()
+        except TimeoutError:
+            raise AssertionError(f"the child still ran after {deadline} s\n{self.transcript()}") from None
+
+    def transcript(self) -> str:
+        """Return all that it wrote, for the message of a failed test."""
+        return "\n".join(["-- stdout", *self.lines, "-- stderr", *self.errors])
+
+    async def listen(self) -> None:
+        """Collect its lines until it has closed both streams."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        await asyncio.gather(
+            self._collect(self._process.stdout, self.lines), self._collect(self._process.stderr, self.errors)
+        )
+        async with self._news:
+            self._silent = True
+            self._news.notify_all()
+
+    async def _collect(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
+        async for line in stream:
+            async with self._news:
+                lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                self._news.notify_all()
+
+
+@asynccontextmanager
+async def child_process(
+    script: Path | str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
+    """Run a Python script in a child process; it is killed at the end of the block.
+
+    Args:
+        script: A file, or the source itself.
+        arguments: What the script finds in ``sys.argv[1:]``.
+        environment: Variables to add to ours.
+
+    """
+    program = [str(script)] if isinstance(script, Path) else ["-c", script]
+    process = await asyncio.create_subprocess_exec(
+        *TIED_TO_US,
+        sys.executable,
+        "-u",
+        *program,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+        limit=1 << 20,
+    )
+    child = Child(process)
+    listening = asyncio.create_task(child.listen())
+    try:
+        yield child
+    finally:
+        child.kill()
+        await process.wait()
+        # A grandchild may hold the streams open for longer than we care.
+        listening.cancel()
+
+
+async def start_together(children: Sequence[Child]) -> None:
+    """Wait until each child stands at its `starting_line`, then let all of them go at one moment."""
+    await asyncio.gather(*(child.line_matching(f"^{READY}$", deadline=60) for child in children))
+    await asyncio.gather(*(child.write_line() for child in children))
+
+
+def starting_line() -> None:
+    """Say that this process is ready, and wait until the test lets it go; for use in a child."""
+    print(READY, flush=True)
+    sys.stdin.readline()
