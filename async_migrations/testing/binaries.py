@@ -116,9 +116,7 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
-def run_as(
-    account: Account, command: Sequence[Path | str], directory: Path
-) -> subprocess.CompletedProcess[str]:
+def run_as(account: Account, command: Sequence[Path | str], directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, out of reach of the terminal's Ctrl-C.
 
     Args:

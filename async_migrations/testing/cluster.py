@@ -37,7 +37,7 @@ class Sharing:
         os.close(self._descriptor)
 
 
-def make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> Path:
     """Make a directory for data, owned by the account that the server runs under.
 
     Root's own directories are closed to that account, and they stay so: there the data goes
@@ -46,15 +46,17 @@ def make_directory(directory: Path) -> None:
     Args:
         directory: Where the data is asked for; what is in it already stays untouched.
 
-    Raises:
-        ServerError: It cannot be made, or holds something else than data of PostgreSQL.
+    Returns:
+        Where it is.
 
+    Raises:
+        ServerError: It cannot be made, or holds files out of the server's reach.
     """
+    directory = directory.resolve()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _hand_over(directory)
-        if not can_enter(unprivileged(), directory):
-            _link_to_reachable(directory)
+        return directory if can_enter(unprivileged(), directory) else _link_to_reachable(directory)
     except OSError as error:
         raise ServerError(f"{directory} cannot be made: {error.strerror}. Name another directory.") from error
 
@@ -65,7 +67,7 @@ def _hand_over(directory: Path) -> None:
         os.chown(directory, account["user"], account["group"])
 
 
-def _link_to_reachable(directory: Path) -> None:
+def _link_to_reachable(directory: Path) -> Path:
     if any(directory.iterdir()):
         raise ServerError(
             f"{directory} holds files, and the account that the server runs under cannot reach it. "
@@ -78,6 +80,7 @@ def _link_to_reachable(directory: Path) -> None:
     _hand_over(reachable)
     directory.rmdir()
     directory.symlink_to(reachable)
+    return reachable
 
 
 def version_of(directory: Path) -> int | None:
@@ -106,9 +109,7 @@ def initialise(directory: Path, binaries: Path, *, durable: bool) -> None:
     if partial.exists():
         _clear(directory)
     elif any(directory.iterdir()):
-        raise ServerError(
-            f"{directory} holds files, but no data of PostgreSQL. Name another directory, or empty it."
-        )
+        raise ServerError(f"{directory} holds files, but no data of PostgreSQL. Name another directory, or empty it.")
     options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
     options += [] if durable else ["--no-sync"]
     done = run_as(unprivileged(), [binaries / "initdb", "-D", partial, *options], directory)

@@ -40,9 +40,9 @@ PORTS_TRIED = 5
 # Linux allows 107 bytes for the whole path of a socket, macOS 103.
 LONGEST_SOCKET_DIRECTORY = 80
 
+# What is committed survives a crash of the server all the same, if not one of the machine.
 THROW_AWAY_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -144,7 +144,7 @@ class Server:
 
         """
         if self._sharing is None:
-            make_directory(self.data_directory)
+            self.data_directory = make_directory(self.data_directory)
             self._sharing = Sharing(self.data_directory)
         try:
             self._join(self._sharing)
@@ -197,9 +197,7 @@ class Server:
             if sharing.alone():
                 self._launch()
             elif time.monotonic() > deadline:
-                raise ServerError(
-                    f"Another process uses {self.data_directory}, and no server runs on it. End it."
-                )
+                raise ServerError(f"Another process uses {self.data_directory}, and no server runs on it. End it.")
             # Two that share refuse each other to be alone, until one of them comes later.
             time.sleep(random.uniform(0, 0.02))  # noqa: S311 - a jitter, no secret
             sharing.share()

@@ -46,9 +46,7 @@ class Databases:
         self._numbers = itertools.count(1)
         self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
         self._ahead: deque[Future[str]] = deque()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._work()), name="databases", daemon=True
-        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()), name="databases", daemon=True)
         self._thread.start()
 
     async def take(self) -> str:
@@ -89,7 +87,7 @@ class Databases:
         while (job := self._jobs.get()).priority != STOP:
             try:
                 await self._run(job.statement)
-            except Exception as error:  # noqa: BLE001 - whoever waits for the job raises it
+            except Exception as error:
                 job.done.set_exception(error)
             else:
                 job.done.set_result(job.name)

@@ -51,9 +51,7 @@ class Child:
             async with asyncio.timeout(deadline), self._news:
                 await self._news.wait_for(lambda: self._silent or self._found(pattern))
         except TimeoutError:
-            raise AssertionError(
-                f"no line with {pattern!r} within {deadline} s\n{self.transcript()}"
-            ) from None
+            raise AssertionError(f"no line with {pattern!r} within {deadline} s\n{self.transcript()}") from None
         found = self._found(pattern)
         assert found is not None, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
         return found
@@ -138,8 +136,9 @@ async def child_process(
     finally:
         child.kill()
         await process.wait()
-        # A grandchild may hold the streams open for longer than we care.
         listening.cancel()
+        # A grandchild may hold the streams open for longer than we care.
+        process._transport.close()  # type: ignore[attr-defined]  # asyncio offers no other way
 
 
 async def start_together(children: Sequence[Child]) -> None:

@@ -134,9 +134,7 @@ class WireProxy:
 
     """
 
-    def __init__(
-        self, host: str, port: int, *, fault: Fault | None = None, on_message: Callback | None = None
-    ) -> None:
+    def __init__(self, host: str, port: int, *, fault: Fault | None = None, on_message: Callback | None = None) -> None:
         self.messages: list[Message] = []
         self.links: list[Link] = []
         self.struck = asyncio.Event()
