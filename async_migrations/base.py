@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, MetaData, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
@@ -198,31 +198,15 @@ class MigrationEngine(AsyncEngine):
     def __init__(self, session: Session, engine: AsyncEngine, say: Say, *, transactional: bool) -> None:
         # Not AsyncEngine's own initialiser: an AsyncSession bound to this engine takes `sync_engine` and must
         # get the migration's connection, never a second one.
-        self.sync_engine = self._proxied = session.connection.sync_connection  # type: ignore[assignment]
+        self.sync_engine = session.connection.sync_connection  # type: ignore[assignment] # a Connection serves
         self._session = session
         self._real = engine
         self._transactional = transactional
         self.say = say
 
     @property
-    def url(self) -> Any:
-        """The real engine's URL."""
-        return self._real.url
-
-    @property
-    def dialect(self) -> Any:
-        """The real engine's dialect."""
-        return self._real.dialect
-
-    @property
-    def name(self) -> str:
-        """The dialect's name."""
-        return self._real.name
-
-    @property
-    def driver(self) -> str:
-        """The driver's name."""
-        return self._real.driver
+    def _proxied(self) -> Any:  # url, dialect, pool and the like are the real engine's
+        return self._real.sync_engine
 
     def connect(self) -> Any:
         """Hand out the connection inside a savepoint; what is not committed at the end is rolled back."""
@@ -333,7 +317,7 @@ class Guard:
         self.broken: TransactionControlError | None = None
         self.statement: str | None = None
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> Self:
         event.listen(self._connection, "before_cursor_execute", self._before)
         if self._transactional:
             event.listen(self._connection, "rollback", self._rolled_back)

@@ -122,11 +122,7 @@ def _active(items: list[Any]) -> list[Any]:
 
 
 def _is_docstring(item: object) -> bool:
-    return (
-        isinstance(item, ast.Expr)
-        and isinstance(item.value, ast.Constant)
-        and isinstance(item.value.value, str)
-    )
+    return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
 
 
 def _joined(parts: list[ast.expr]) -> list[ast.expr]:

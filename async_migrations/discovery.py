@@ -101,9 +101,7 @@ def discover(directory: Path) -> Folder:
         else:
             twin = found.setdefault(path.stem, path)
             if twin is not path:
-                problems.append(
-                    f"{twin.name} and {path.name} are one migration in two languages: remove one."
-                )
+                problems.append(f"{twin.name} and {path.name} are one migration in two languages: remove one.")
     files = sorted((_file(path, downs.pop(path.stem, None)) for path in found.values()), key=_order)
     problems += [
         f"{orphan.name} takes back a migration that is not there: add {stem}.sql beside it, or remove it."
@@ -139,9 +137,7 @@ def changed(files: Sequence[MigrationFile], rows: Sequence[AppliedRow]) -> dict[
     return {
         file.name: file
         for file in files
-        if (row := by_name.get(file.name))
-        and row.raw_checksum != file.raw_checksum
-        and row.checksum != checksum(file)
+        if (row := by_name.get(file.name)) and row.raw_checksum != file.raw_checksum and row.checksum != checksum(file)
     }
 
 
@@ -168,9 +164,7 @@ class _Problem(Exception):  # noqa: N818 - a sentence on its way to a DiscoveryE
 def _entries(directory: Path) -> Iterator[Path]:
     try:
         with os.scandir(directory) as entries:
-            names = sorted(
-                e.name for e in entries if e.name.endswith((".py", ".sql")) and e.name[0] not in "_."
-            )
+            names = sorted(e.name for e in entries if e.name.endswith((".py", ".sql")) and e.name[0] not in "_.")
     except OSError as error:
         reason = f"{error.strerror}. Create it with `async-migrations new`, or name another with directory=…."
         raise DiscoveryError(directory, [f"{directory}: {reason}"]) from None
@@ -186,9 +180,17 @@ def _name_problem(path: Path) -> str | None:
         )
     if len(stem) > LONGEST_NAME:
         return f"{stem[:40]}… has {len(stem)} characters, and the ledger holds {LONGEST_NAME}: shorten it."
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in stem):
+    if not stem.isprintable() and not _is_utf8(stem):
         return f"{stem!r} is not UTF-8: rename it."
     return None
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _file(path: Path, down: Path | None) -> MigrationFile:
@@ -310,9 +312,7 @@ def _load_python(file: MigrationFile) -> Loaded:
             f"{file.path.name} calls its migration {name!r}, and the file's stem is {file.name!r}. Make them the "
             "same, or leave `name` out: it is the stem unless overridden."
         )
-    return Loaded(
-        file, description, bool(found.transactional), python_checksum(source, str(file.path)), found
-    )
+    return Loaded(file, description, bool(found.transactional), python_checksum(source, str(file.path)), found)
 
 
 def _names(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str]:
@@ -322,9 +322,7 @@ def _names(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str]:
     except Exception as error:
         raise _Problem(f"{file.path.name}: Migration() failed with {_said(error)}.") from error
     if not isinstance(name, str) or not isinstance(description, str):
-        raise _Problem(
-            f"{file.path.name}: name and description must be texts, or properties that return one."
-        )
+        raise _Problem(f"{file.path.name}: name and description must be texts, or properties that return one.")
     return name, description.replace("\0", "")
 
 
@@ -360,9 +358,7 @@ def _refuse_blocking(path: Path, owner: type, function: Callable[..., object], v
 
 
 def _line_in(path: Path, error: BaseException) -> str:
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f", line {lines[-1]}," if lines else ""
 
 

@@ -94,9 +94,7 @@ class LockWaitError(MigrationsError):
     def __init__(self, waited: float, holder: str, advice: str) -> None:
         self.waited = waited
         self.holder = holder
-        super().__init__(
-            f"Waited {waited:.0f} s for the migration lock and applied nothing. {holder} {advice}".strip()
-        )
+        super().__init__(f"Waited {waited:.0f} s for the migration lock and applied nothing. {holder} {advice}".strip())
 
 
 class NotCurrentError(MigrationsError):

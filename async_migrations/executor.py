@@ -20,36 +20,15 @@ from async_migrations.errors import MigrationFailedError, MigrationsError, Trans
 from async_migrations.events import Emit, MigrationMessage, MigrationRetried, MigrationStarted, Say
 from async_migrations.ledger import Claim, Ledger
 from async_migrations.lock import APPLICATION, LockKey
-from async_migrations.migration import AppliedRow, Statistics
-from async_migrations.online import Operations
 from async_migrations.message import FailedStatementError, Message
-from async_migrations.session import Facts, Session, SessionLostError
+from async_migrations.migration import Statistics
+from async_migrations.online import Operations
+from async_migrations.options import Limits
+from async_migrations.session import Session, SessionLostError
 from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps
 
 CHECK_CLIENT = "SET LOCAL client_connection_check_interval = '500ms'"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long things may take, in seconds; None is for ever.
-
-    Args:
-        lock_timeout: a statement of a migration waits so long for a table's lock before the whole migration is
-            rolled back and tried again, so that the requests queueing behind it go on.
-        statement_timeout: one statement of a migration.
-        migration_deadline: one migration.
-        retry_deadline: all tries of one migration after a lock timeout, a deadlock or a serialization failure.
-        wait_deadline: waiting for another replica.
-        connect_deadline: waiting for a database that is not there.
-    """
-
-    lock_timeout: float = 5.0
-    statement_timeout: float | None = None
-    migration_deadline: float | None = None
-    retry_deadline: float = 300.0
-    wait_deadline: float = 600.0
-    connect_deadline: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +45,7 @@ class Executor:
 
     Args:
         session: the working session, which holds the lock.
-        facts: what the server said of it.
+        pooled: whether a pooler stands between.
         spare: opens a second session, for the books of a non-transactional migration.
         run_id: the run that claims rows.
         applied: names that the run applied so far; for the error that a failure raises.
@@ -75,7 +54,7 @@ class Executor:
     engine: AsyncEngine
     base: Any
     session: Session
-    facts: Facts
+    pooled: bool
     spare: Callable[[], Any]
     ledger: Ledger
     key: LockKey
@@ -84,12 +63,12 @@ class Executor:
     run_id: str
     applied: list[str] = field(default_factory=list)
 
-    async def apply(self, migration: Loaded, row: AppliedRow | None, *, last: bool) -> Done | None:
+    async def apply(self, migration: Loaded, *, dirty: bool, last: bool) -> Done | None:
         """Apply one migration, exactly once whoever else tries.
 
         Args:
             migration: which.
-            row: its row, if an earlier run began it and did not finish.
+            dirty: whether an earlier run began it and did not finish.
             last: whether the waiters are told when it is committed.
 
         Returns:
@@ -108,11 +87,9 @@ class Executor:
         )
         if not migration.transactional:
             return await self._once(migration, "upgrade", lambda: self._in_steps(migration, claim, last=last))
-        if isinstance(migration.body, Script) and row is None:
+        if isinstance(migration.body, Script) and not dirty:
             script = migration.body
-            return await self._retried(
-                migration, "upgrade", lambda: self._as_message(migration, script, claim, last)
-            )
+            return await self._retried(migration, "upgrade", lambda: self._as_message(migration, script, claim, last))
         return await self._retried(migration, "upgrade", lambda: self._in_transaction(migration, claim, last))
 
     async def revert(self, migration: Loaded) -> Done | None:
@@ -195,9 +172,7 @@ class Executor:
 
     async def _open(self, migration: Loaded, claim: str) -> bool:
         """Open the frame; tell whether the row is ours."""
-        won = (
-            f"WITH won AS ({claim} RETURNING 1) SELECT {self._lock_timeout.removeprefix('SELECT ')} FROM won"
-        )
+        won = f"WITH won AS ({claim} RETURNING 1) SELECT {self._lock_timeout.removeprefix('SELECT ')} FROM won"
         if await self.session.begin(*self._settings(migration), won) == "SELECT 1":
             return True
         await self.session.rollback()
@@ -261,9 +236,7 @@ class Executor:
                         try:
                             await self.session.send(statement.text)
                         except Exception as error:
-                            raise FailedStatementError(
-                                error, statement.text, statement.line, script.path
-                            ) from error
+                            raise FailedStatementError(error, statement.text, statement.line, script.path) from error
                         await steps.record(statement.text)
         return Done(_milliseconds(started), Statistics())
 
@@ -303,9 +276,7 @@ class Executor:
         finally:
             driver.remove_log_listener(listen)
 
-    async def _retried(
-        self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]
-    ) -> Done | None:
+    async def _retried(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         name = migration.file.name
 
         def again(error: Exception, attempt: int) -> None:
@@ -324,9 +295,7 @@ class Executor:
             ),
         )
 
-    async def _once(
-        self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]
-    ) -> Done | None:
+    async def _once(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         self.emit(MigrationStarted(migration.file.name, migration.description, verb))
         try:
             return await work()
@@ -373,7 +342,7 @@ class Executor:
             "idle_in_transaction_session_timeout": "0",
             "application_name": name,
         }
-        pooled = [CHECK_CLIENT] if self.session.is_pooled(self.facts) else []
+        pooled = [CHECK_CLIENT] if self.pooled else []
         return [*(f"SET LOCAL {key} = {quote_literal(value)}" for key, value in settings.items()), *pooled]
 
     @property

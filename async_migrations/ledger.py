@@ -157,9 +157,7 @@ class Ledger:
         """
         values = self._values(claim)
         conflict = (
-            f" ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {self._alias}.dirty"
-            if fence
-            else ""
+            f" ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {self._alias}.dirty" if fence else ""
         )
         return f"INSERT INTO {self.sql} AS {self._alias} {_insert(values)}{conflict}"
 
@@ -203,9 +201,7 @@ class Ledger:
 
     def soil(self, name: str) -> str:
         """Return the statement that marks an applied row as begun again, for a non-transactional downgrade."""
-        return (
-            f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE migration_name = {quote_literal(name)}"
-        )
+        return f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE migration_name = {quote_literal(name)}"
 
     def realign(self, name: str, checksum: str, raw_checksum: str) -> str:
         """Return the statement that accepts a file as it is now."""
@@ -216,9 +212,7 @@ class Ledger:
 
     def record(self, claim: Claim) -> str:
         """Return the statement that records a migration as applied without running it."""
-        return (
-            f"INSERT INTO {self.sql} {_insert(self._values(claim))} ON CONFLICT (migration_name) DO NOTHING"
-        )
+        return f"INSERT INTO {self.sql} {_insert(self._values(claim))} ON CONFLICT (migration_name) DO NOTHING"
 
     def is_taken(self, error: Exception) -> bool:
         """Tell whether `error` says that another runner's row is there already."""

@@ -51,7 +51,7 @@ class LockKey:
     @property
     def number(self) -> int:
         """The key that the advisory lock functions take."""
-        digest = hashlib.sha256("\0".join((self.database, self.schema, self.table)).encode()).digest()
+        digest = hashlib.sha256(f"{self.database}\0{self.schema}\0{self.table}".encode()).digest()
         return int.from_bytes(digest[:8], "big", signed=True)
 
     @property
@@ -86,11 +86,7 @@ class Holder:
         client = self.client or "a local socket"
         what = f"at migration {self.migration}" if self.migration else (self.state or "state unknown")
         since = f" for {self.seconds:.0f} s" if self.seconds is not None else ""
-        query = (
-            f", running: {' '.join(self.query.split())[:120]}"
-            if self.query and self.state == "active"
-            else ""
-        )
+        query = f", running: {' '.join(self.query.split())[:120]}" if self.query and self.state == "active" else ""
         return (
             f"The lock is held by pid {self.pid} ({self.application_name or 'no application_name'}) "
             f"from {client}, {what}{since}{query}."
@@ -115,10 +111,7 @@ class Lock:
     async def try_take(self) -> bool:
         """Take the lock if it is free; never wait."""
         if self.guard is None:
-            return (
-                await self.session.send(f"SELECT 1 WHERE pg_try_advisory_lock({self.key.number})")
-                == "SELECT 1"
-            )
+            return await self.session.send(f"SELECT 1 WHERE pg_try_advisory_lock({self.key.number})") == "SELECT 1"
         took = await self.guard.send(
             f"{BEGIN}; SET LOCAL idle_in_transaction_session_timeout = 0; "
             f"SELECT 1 WHERE pg_try_advisory_xact_lock({self.key.number})"
@@ -243,9 +236,7 @@ async def listening(session: Session, key: LockKey, *, deaf: bool) -> AsyncItera
                 await session.driver.remove_listener(key.channel, bell.ring)
 
 
-async def _speak(
-    lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None
-) -> tuple[float, str | None]:
+async def _speak(lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None) -> tuple[float, str | None]:
     if waited - spoke < 1.0:
         return spoke, told
     holder = await holder_of(lock.session, lock.key)
@@ -258,9 +249,7 @@ async def _speak(
 async def _give_up(lock: Lock, waited: float) -> LockWaitError:
     holder = await holder_of(lock.session, lock.key)
     if holder is None:
-        return LockWaitError(
-            waited, "Nobody holds it at this moment.", "Start again, or raise wait_deadline."
-        )
+        return LockWaitError(waited, "Nobody holds it at this moment.", "Start again, or raise wait_deadline.")
     advice = (
         "If it is at work, wait longer (wait_deadline). If it is stuck, end it with "
         f"`async-migrations unlock --yes` or SELECT pg_terminate_backend({holder.pid});"

@@ -16,9 +16,7 @@ MARK = "async_migrations statement "
 class FailedStatementError(Exception):
     """An error with the statement that it is about; on its way to a MigrationFailedError."""
 
-    def __init__(
-        self, error: Exception, statement: str, line: int | None = None, path: Path | None = None
-    ) -> None:
+    def __init__(self, error: Exception, statement: str, line: int | None = None, path: Path | None = None) -> None:
         super().__init__(str(error))
         self.error = error
         self.statement = statement

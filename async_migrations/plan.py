@@ -5,37 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
 
 from async_migrations.errors import ConfigurationError, HistoryError
 from async_migrations.migration import AppliedRow, MigrationFile, State
+from async_migrations.options import Choice, Policy
+from async_migrations.sql import quote_literal
 
-Choice = Literal["error", "warn", "ignore"]
 Target = int | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What to do when files and ledger disagree, each `error`, `warn` or `ignore`.
-
-    Args:
-        changed: an applied file is another now.
-        missing: an applied migration's file is gone.
-        out_of_order: a pending migration has a lower number than an applied one.
-        unknown: the ledger has migrations with higher numbers than any file: a newer image was here.
-    """
-
-    changed: Choice = "error"
-    missing: Choice = "warn"
-    out_of_order: Choice = "warn"
-    unknown: Choice = "warn"
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if value not in {"error", "warn", "ignore"}:
-                raise ConfigurationError(f"The policy {each.name}={value!r} is none of error, warn, ignore.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +33,13 @@ class Plan:
         pending: files to apply, in order.
         applied: names of the known files that are in the ledger, in order.
         findings: disagreements, those that the policy ignores left out.
+        dirty: names of the pending ones that began once and did not finish.
     """
 
     pending: tuple[MigrationFile, ...]
     applied: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    dirty: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -104,7 +83,12 @@ def make_plan(
         *_out_of_order(known, pending, done, policy.out_of_order),
     ]
     applied = tuple(f.name for f in known if f.name in done)
-    return Plan(pending, applied, tuple(each for each in findings if each.choice != "ignore"))
+    return Plan(
+        pending,
+        applied,
+        tuple(each for each in findings if each.choice != "ignore"),
+        tuple(row.name for row in rows if row.dirty),
+    )
 
 
 def make_downgrade_plan(
@@ -123,13 +107,9 @@ def make_downgrade_plan(
     """
     last = 0 if _number(target) == 0 else resolve_target(known, target).number
     present = {row.name for row in rows}
-    gone = [
-        row.name for row in rows if row.name not in {f.name for f in known} and number_of(row.name) > last
-    ]
+    gone = [row.name for row in rows if row.name not in {f.name for f in known} and number_of(row.name) > last]
     if gone:
-        raise HistoryError(
-            [f"{name} is applied and has no file here, so it cannot be reverted." for name in gone]
-        )
+        raise HistoryError([f"{name} is applied and has no file here, so it cannot be reverted." for name in gone])
     return tuple(f for f in reversed(known) if f.name in present and f.number > last)
 
 
@@ -164,9 +144,7 @@ def states(
     of_files = [(f.number, f.name, _state(by_name.get(f.name), f.name in changed)) for f in known]
     names = {f.name for f in known}
     of_rows = [
-        (number_of(n), n, State.UNKNOWN if number_of(n) > highest else State.MISSING)
-        for n in by_name
-        if n not in names
+        (number_of(n), n, State.UNKNOWN if number_of(n) > highest else State.MISSING) for n in by_name if n not in names
     ]
     return [(name, state) for _, name, state in sorted(of_files + of_rows)]
 
@@ -208,8 +186,8 @@ def _gone(known: Sequence[MigrationFile], rows: Sequence[AppliedRow], policy: Po
             found.append(Finding("unknown", row.name, text, policy.unknown))
         else:
             text = (
-                f"{row.name} is in the ledger and its file is gone. Restore the file, or remove the row: "
-                f"DELETE FROM schema_migrations WHERE migration_name = '{row.name}';"
+                f"{row.name} is in the ledger and its file is gone. Restore the file, or remove its row from the "
+                f"ledger: DELETE … WHERE migration_name = {quote_literal(row.name)};"
             )
             found.append(Finding("missing", row.name, text, policy.missing))
     return found

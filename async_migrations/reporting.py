@@ -42,9 +42,7 @@ class StartupLog:
     @_write.register
     def _(self, event: events.RunStarted) -> None:
         upgrade = event.verb == "upgrade"
-        self._framed(
-            "Starting database migration process" if upgrade else f"Starting database {event.verb} process"
-        )
+        self._framed("Starting database migration process" if upgrade else f"Starting database {event.verb} process")
 
     @_write.register
     def _(self, event: events.LedgerMissing) -> None:
@@ -88,9 +86,7 @@ class StartupLog:
 
     @_write.register
     def _(self, event: events.LockAwaited) -> None:
-        self._log.info(
-            "Waiting for another replica to migrate (%.0f s so far). %s", event.waited, event.holder
-        )
+        self._log.info("Waiting for another replica to migrate (%.0f s so far). %s", event.waited, event.holder)
 
     @_write.register
     def _(self, event: events.MigrationStarted) -> None:
@@ -108,9 +104,7 @@ class StartupLog:
 
     @_write.register
     def _(self, event: events.MigrationApplied) -> None:
-        self._log.info(
-            "✓ %s: Completed in %dms (%s)", event.name, event.duration_ms, counts(event.statistics)
-        )
+        self._log.info("✓ %s: Completed in %dms (%s)", event.name, event.duration_ms, counts(event.statistics))
 
     @_write.register
     def _(self, event: events.MigrationReverted) -> None:
@@ -126,9 +120,7 @@ class StartupLog:
 
     @_write.register
     def _(self, event: events.ConnectionLost) -> None:
-        self._log.warning(
-            "The connection was lost (%s); connecting again and asking the ledger", event.reason
-        )
+        self._log.warning("The connection was lost (%s); connecting again and asking the ledger", event.reason)
 
     @_write.register
     def _(self, event: events.RunFinished) -> None:

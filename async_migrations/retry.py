@@ -6,6 +6,8 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from async_migrations.errors import shorten
+
 T = TypeVar("T")
 
 RETRYABLE = frozenset({"55P03", "40P01", "40001"})
@@ -55,9 +57,7 @@ def is_unavailable(error: BaseException) -> bool:
     code = sqlstate(error)
     if code is not None:
         return code in UNAVAILABLE
-    return any(
-        isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error)
-    )
+    return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
 
 
 def describe(error: BaseException) -> str:
@@ -71,10 +71,10 @@ def describe(error: BaseException) -> str:
             return "connection refused"
     innermost = list(causes(error))[-1]
     text = " ".join(str(innermost).split()) or type(innermost).__name__
-    return text if len(text) <= 300 else f"{text[:299]}…"
+    return shorten(text)
 
 
-async def persist(  # noqa: PLR0913 - one policy, spelled out
+async def persist(
     work: Callable[[], Awaitable[T]],
     *,
     retry_on: Callable[[Exception], bool],

@@ -2,82 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import uuid4
+from typing import Any
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import discovery, events
-from async_migrations.discovery import Folder, Loaded
-from async_migrations.errors import (
-    ConfigurationError,
-    DatabaseUnavailableError,
-    IrreversibleError,
-    LedgerError,
-    MigrationFailedError,
-    MigrationsError,
-    NotCurrentError,
-)
-from async_migrations.executor import Executor, Limits
-from async_migrations.ledger import Claim, Ledger
-from async_migrations.lock import Holder, Lock, LockKey, doze, elect, holder_of, listening
-from async_migrations.migration import AppliedRow, MigrationStatus, Report, State, total
-from async_migrations.plan import (
-    Choice,
-    Finding,
-    Plan,
-    Policy,
-    Target,
-    make_downgrade_plan,
-    make_plan,
-    resolve_target,
-    states,
-)
-from async_migrations.reporting import LOGGER, StartupLog
-from async_migrations.retry import describe, is_unavailable, sqlstate
-from async_migrations.session import Facts, Session, SessionLostError, connect, where
-
-RECONNECTS = 5
-"""Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Run:
-    """One call: what it has done so far, over all its connections."""
-
-    verb: str
-    id: str = field(default_factory=lambda: uuid4().hex)
-    started: float = field(default_factory=time.perf_counter)
-    waited: float = 0.0
-    applied: list[str] = field(default_factory=list)
-    statistics: list[dict[str, Any]] = field(default_factory=list)
-    announced: bool = False
-
-    def report(self) -> Report:
-        """Return what was done."""
-        duration = round((time.perf_counter() - self.started) * 1000)
-        return Report(tuple(self.applied), self.waited, duration, total(self.statistics))
-
-
-@dataclass(frozen=True, slots=True)
-class Leader:
-    """What the holder of the lock works with."""
-
-    session: Session
-    facts: Facts
-    ledger: Ledger
-    key: LockKey
-    lock: Lock
-    executor: Executor
+from async_migrations import corrections, discovery
+from async_migrations.discovery import Folder
+from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
+from async_migrations.events import Observer, RunStarted
+from async_migrations.lock import Holder, LockKey, doze, holder_of, listening
+from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
+from async_migrations.options import Choice, Limits, Options, Policy
+from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
+from async_migrations.reporting import StartupLog
+from async_migrations.run import Run, plan_of
+from async_migrations.session import Session
 
 
 class MigrationRunner:
@@ -96,7 +38,7 @@ class MigrationRunner:
         connect_deadline: seconds to wait for a database that is not there.
         wait_deadline: seconds to wait for another replica that migrates.
         lock_timeout: seconds that a migration's statement waits for a table's lock before the migration is rolled
-            back and tried again.
+            back and tried again; None for ever.
         retry_deadline: seconds over all tries of one migration.
         statement_timeout: seconds for one statement of a migration; None for ever.
         migration_deadline: seconds for one migration; None for ever.
@@ -120,28 +62,26 @@ class MigrationRunner:
         unknown: Choice = "warn",
         connect_deadline: float = 60.0,
         wait_deadline: float = 600.0,
-        lock_timeout: float = 5.0,
+        lock_timeout: float | None = 5.0,
         retry_deadline: float = 300.0,
         statement_timeout: float | None = None,
         migration_deadline: float | None = None,
-        observers: Sequence[events.Observer] | None = None,
+        observers: Sequence[Observer] | None = None,
     ) -> None:
-        self._engine = _checked(engine)
-        self._base = base
-        self.directory = Path(directory)
-        self._ledger = Ledger(table, schema)
-        self._policy = Policy(changed, missing, out_of_order, unknown)
-        self._limits = Limits(
-            lock_timeout,
-            statement_timeout,
-            migration_deadline,
-            retry_deadline,
-            wait_deadline,
-            connect_deadline,
+        self.options = Options(
+            engine,
+            base,
+            Path(directory),
+            table,
+            schema,
+            Policy(changed, missing, out_of_order, unknown),
+            Limits(
+                lock_timeout, statement_timeout, migration_deadline, retry_deadline, wait_deadline, connect_deadline
+            ),
+            tuple(observers) if observers is not None else (StartupLog(),),
         )
-        self._observers = tuple(observers) if observers is not None else (StartupLog(),)
         try:
-            _ = self._ledger.sql
+            _ = self._run("init").ledger.sql
         except ValueError as error:
             raise ConfigurationError(f"The ledger's name cannot be used: {error}") from error
 
@@ -155,24 +95,21 @@ class MigrationRunner:
             MigrationsError: see `errors`; its message says what is true now and what to do.
         """
         run = self._begin("upgrade")
-        folder = discovery.discover(self.directory)
+        folder = self._discover()
 
         async def story(session: Session) -> None:
-            plan = await self._plan(run, session, folder, target)
+            plan = await run.plan(session, folder, target)
             if plan.pending:
-                loaded = discovery.load(plan.pending, self.directory)
-                async with self._leading(run, session, self._is_current(folder, target)) as leader:
+                loaded = discovery.load(plan.pending, self.options.directory)
+                async with run.leading(session, lambda: self._is_current(session, folder, target)) as leader:
+                    plan = await run.plan(session, folder, target)
                     if leader:
-                        await leader.ledger.ensure(session, leader.facts, self._emit)
-                        plan = await self._plan(run, session, folder, target)
-                        self._announce(run, folder, plan)
-                        await self._apply(run, leader, plan, loaded)
-                    else:
-                        plan = await self._plan(run, session, folder, target)
-            self._announce(run, folder, plan)
+                        run.announce(folder, plan)
+                        await run.apply(leader, plan, loaded)
+            run.announce(folder, plan)
 
-        await self._persist(run, story)
-        return self._end(run)
+        await run.tell(story)
+        return run.end()
 
     async def downgrade(self, target: int | str) -> Report:
         """Revert, latest first, what is applied above `target`.
@@ -185,57 +122,49 @@ class MigrationRunner:
             MigrationsError: see `errors`.
         """
         run = self._begin("downgrade")
-        folder = discovery.discover(self.directory)
+        folder = self._discover()
 
         async def story(session: Session) -> None:
-            async with self._leading(run, session) as leader:
-                assert leader is not None  # noqa: S101 - without an `is_current` an election ends with a leader
-                rows = await self._rows(run, leader.ledger, session)
-                await leader.ledger.ensure(session, leader.facts, self._emit)
-                loaded = discovery.load(make_downgrade_plan(folder.files, rows, target), self.directory)
+            async with run.leading(session) as leader:
+                files = make_downgrade_plan(folder.files, await run.rows(session), target)
+                loaded = discovery.load(files, self.options.directory)
                 stuck = [each.file.name for each in loaded if not each.is_reversible]
                 if stuck:
                     raise IrreversibleError(stuck)
-                for migration in loaded:
-                    await leader.lock.prove()
-                    done = await leader.executor.revert(migration)
-                    if done:
-                        run.applied.append(migration.file.name)
-                        self._emit(events.MigrationReverted(migration.file.name, done.duration_ms))
+                if leader:
+                    await run.revert(leader, loaded)
 
-        await self._persist(run, story)
-        return self._end(run)
+        await run.tell(story)
+        return run.end()
 
     async def plan(self, target: Target = None) -> Plan:
         """Return what `run_migrations(target)` would do; nothing is changed and no lock is taken."""
-        folder = discovery.discover(self.directory)
-        plan = await self._read(lambda rows: self._make_plan(folder, rows, target))
-        discovery.load(plan.pending, self.directory)
+        folder = self._discover()
+        plan = plan_of(folder, await self._rows(), target, self.options)
+        discovery.load(plan.pending, self.options.directory)
         return plan
 
     async def status(self) -> list[MigrationStatus]:
         """Return where every migration stands, those of the ledger without a file included, in order."""
-        folder = discovery.discover(self.directory)
-        rows = await self._read(lambda rows: rows)
+        folder = self._discover()
+        rows = await self._rows()
         by_name = {row.name: row for row in rows}
         found = states(folder.files, rows, discovery.changed(folder.files, rows))
         return [_status(name, state, by_name.get(name)) for name, state in found]
 
     async def verify(self) -> list[Finding]:
         """Return every disagreement between files and ledger, pending migrations included; empty when all is well."""
-        folder = discovery.discover(self.directory)
-        rows = await self._read(lambda rows: rows)
+        folder = self._discover()
+        rows = await self._rows()
         strict = Policy("error", "error", "error", "error")
         plan = make_plan(folder.files, rows, policy=strict, changed=discovery.changed(folder.files, rows))
-        discovery.load(folder.files, self.directory)
-        pending = [Finding("pending", f.name, f"{f.name} is not applied.", "error") for f in plan.pending]
-        dirty = [
-            Finding("dirty", row.name, f"{row.name} began and did not finish: run upgrade again.", "error")
-            for row in rows
-            if row.dirty
+        discovery.load(folder.files, self.options.directory)
+        return [
+            *plan.findings,
+            *(Finding("dirty", n, f"{n} began and did not finish: run upgrade again.", "error") for n in plan.dirty),
+            *(Finding("pending", f.name, f"{f.name} is not applied.", "error") for f in plan.pending),
+            *(Finding("folder", "", text, "error") for text in folder.warnings),
         ]
-        odd = [Finding("folder", "", text, "error") for text in folder.warnings]
-        return [*plan.findings, *dirty, *pending, *odd]
 
     async def wait_until_current(self, deadline: float) -> Report:
         """Wait until nothing is pending, without ever migrating or taking the lock.
@@ -247,18 +176,16 @@ class MigrationRunner:
             NotCurrentError: something is still pending.
         """
         run = self._begin("wait")
-        folder = discovery.discover(self.directory)
+        folder = self._discover()
         started = anyio.current_time()
 
         async def story(session: Session) -> None:
-            facts = await session.facts()
-            ledger = await self._ledger.resolve(session, facts)
-            key = LockKey(facts.database, ledger.schema or "", ledger.table)
+            key, pooled = await _key(run, session)
             await session.hold()
-            async with listening(session, key, deaf=session.is_pooled(facts)) as bell:
+            async with listening(session, key, deaf=pooled) as bell:
                 while True:
                     rung = bell.arm()
-                    pending = make_plan(folder.files, await self._ledger.read(session)).pending
+                    pending = make_plan(folder.files, await run.ledger.read(session)).pending
                     run.waited = anyio.current_time() - started
                     if not pending:
                         return
@@ -266,7 +193,7 @@ class MigrationRunner:
                         raise NotCurrentError(deadline, [f.name for f in pending])
                     await doze(rung, deadline - run.waited)
 
-        await self._persist(run, story)
+        await run.tell(story)
         return run.report()
 
     async def stamp(self, *names: int | str) -> Report:
@@ -275,10 +202,9 @@ class MigrationRunner:
         Args:
             names: numbers or names of files; those already in the ledger are left as they are.
         """
-        folder = discovery.discover(self.directory)
-        return await self._record(
-            [resolve_target(folder.files, name).name for name in names], folder, "stamp"
-        )
+        folder = self._discover()
+        files = [resolve_target(folder.files, name) for name in names]
+        return await corrections.record(self._begin("stamp"), files, empty=False)
 
     async def baseline(self, target: int | str) -> Report:
         """Adopt a database that has its schema already: record all migrations up to `target` without running them.
@@ -289,304 +215,74 @@ class MigrationRunner:
         Raises:
             LedgerError: the ledger is not empty.
         """
-        folder = discovery.discover(self.directory)
+        folder = self._discover()
         last = resolve_target(folder.files, target).number
-        return await self._record(
-            [f.name for f in folder.files if f.number <= last], folder, "baseline", empty=True
-        )
+        files = [f for f in folder.files if f.number <= last]
+        return await corrections.record(self._begin("baseline"), files, empty=True)
 
-    async def repair(self, *names: int | str) -> Report:
+    async def repair(self, *finished: int | str) -> Report:
         """Accept the files as they are, and clear what a dead run left.
 
         Checksums of changed files are taken anew. A dirty row is removed, so that the migration runs from its
-        beginning; if its name is in `names` it is recorded as applied instead.
+        beginning; if it is among `finished` it is recorded as applied instead.
 
         Args:
-            names: dirty migrations that were finished by hand.
+            finished: numbers or names of dirty migrations that were finished by hand.
         """
-        folder = discovery.discover(self.directory)
-        finished = {resolve_target(folder.files, name).name for name in names}
-        run = self._begin("repair")
-
-        async def story(session: Session) -> None:
-            async with self._leading(run, session) as leader:
-                assert leader is not None  # noqa: S101 - see downgrade
-                await leader.ledger.ensure(session, leader.facts, self._emit)
-                rows = await leader.ledger.read(session)
-                files = {file.name: file for file in folder.files}
-                for name, file in discovery.changed(folder.files, rows).items():
-                    await session.send(
-                        leader.ledger.realign(name, discovery.checksum(file), file.raw_checksum)
-                    )
-                    run.applied.append(name)
-                for row in rows:
-                    if row.dirty:
-                        await session.send(leader.ledger.release(row.name))
-                        if row.name in finished:
-                            await session.send(
-                                leader.ledger.record(_claim(files[row.name], run.id, self.directory))
-                            )
-                        run.applied.append(row.name)
-
-        await self._persist(run, story)
-        return run.report()
+        folder = self._discover()
+        names = {resolve_target(folder.files, name).name for name in finished}
+        return await corrections.repair(self._begin("repair"), folder, names)
 
     async def holder(self) -> Holder | None:
         """Return who holds the migration lock now, or None."""
+        run = self._run("holder")
 
         async def story(session: Session) -> Holder | None:
-            facts = await session.facts()
-            ledger = await self._ledger.resolve(session, facts)
-            return await holder_of(session, LockKey(facts.database, ledger.schema or "", ledger.table))
+            key, _ = await _key(run, session)
+            return await holder_of(session, key)
 
-        return await self._persist(self._quiet("holder"), story)
+        return await run.tell(story)
 
     async def unlock(self) -> Holder | None:
         """End the session that holds the migration lock; return whom it was, or None if the lock was free."""
-        found = await self.holder()
-        if found is not None:
+        run = self._run("unlock")
 
-            async def story(session: Session) -> None:
+        async def story(session: Session) -> Holder | None:
+            key, _ = await _key(run, session)
+            found = await holder_of(session, key)
+            if found is not None:
                 await session.send(f"SELECT pg_terminate_backend({found.pid})")
+            return found
 
-            await self._persist(self._quiet("unlock"), story)
-        return found
+        return await run.tell(story)
 
-    async def _apply(self, run: Run, leader: Leader, plan: Plan, loaded: Sequence[Loaded]) -> None:
-        wanted = {file.name for file in plan.pending}
-        todo = [migration for migration in loaded if migration.file.name in wanted]
-        dirty = {row.name: row for row in await leader.ledger.read(leader.session) if row.dirty}
-        for migration in todo:
-            name = migration.file.name
-            await leader.lock.prove()
-            done = await leader.executor.apply(migration, dirty.get(name), last=migration is todo[-1])
-            if done is None:
-                self._emit(events.MigrationTaken(name))
-                continue
-            run.applied.append(name)
-            run.statistics.append(done.statistics.as_dict())
-            self._emit(events.MigrationApplied(name, done.duration_ms, done.statistics.as_dict()))
+    async def _is_current(self, session: Session, folder: Folder, target: Target) -> bool:
+        rows = await self._run("read").ledger.read(session)
+        return not make_plan(folder.files, rows, target=target).pending
 
-    @asynccontextmanager
-    async def _leading(
-        self, run: Run, session: Session, is_current: Callable[[Session], Awaitable[bool]] | None = None
-    ) -> AsyncIterator[Leader | None]:
-        """Hold the lock, or wait until the ledger says that there is nothing to do (then it yields None)."""
-        facts = await session.facts()
-        _refuse_standby(self._engine, facts)
-        ledger = await self._ledger.resolve(session, facts)
-        key = LockKey(facts.database, ledger.schema or "", ledger.table)
-        await session.hold()
-        async with AsyncExitStack() as stack:
-            guard = None
-            if session.is_pooled(facts):
-                guard = await stack.enter_async_context(self._spare())
-            else:
-                await session.settle()
-            lock = Lock(session, key, guard)
-            started = anyio.current_time()
-            current = is_current or _never
-            led = await elect(lock, lambda: current(session), self._emit, deadline=self._limits.wait_deadline)
-            run.waited += anyio.current_time() - started
-            if not led:
-                yield None
-                return
-            stack.push_async_callback(lock.release)
-            self._emit(events.LockTaken(run.waited, guard is not None))
-            await session.remember(facts)
-            executor = Executor(
-                self._engine,
-                self._base,
-                session,
-                facts,
-                self._spare,
-                ledger,
-                key,
-                self._emit,
-                self._limits,
-                run.id,
-                run.applied,
-            )
-            yield Leader(session, facts, ledger, key, lock, executor)
+    async def _rows(self) -> tuple[AppliedRow, ...]:
+        run = self._run("read")
+        return await run.tell(run.ledger.read)
 
-    @asynccontextmanager
-    async def _spare(self) -> AsyncIterator[Session]:
-        """Open one more session, outside the pool."""
-        async with connect(self._engine, self._emit, deadline=self._limits.connect_deadline) as session:
-            await session.hold()
-            yield session
-
-    async def _persist(self, run: Run, story: Callable[[Session], Awaitable[T]]) -> T:
-        """Tell the story, from its beginning again if the connection is lost on the way."""
-        losses = 0
-        while True:
-            connected = False
-            try:
-                async with connect(
-                    self._engine, self._emit, deadline=self._limits.connect_deadline
-                ) as session:
-                    connected = True
-                    return await story(session)
-            except MigrationsError as error:
-                if isinstance(error, MigrationFailedError):
-                    self._emit(events.MigrationFailed(error.migration, error.reason))
-                raise
-            except Exception as error:
-                lost = isinstance(error, SessionLostError) or (connected and is_unavailable(error))
-                if not lost:
-                    raise _explained(error)(error) from error
-                losses += 1
-                if losses > RECONNECTS:
-                    advice = f"It was lost {losses} times in this run; see the server's log."
-                    raise DatabaseUnavailableError(where(self._engine), describe(error), advice) from error
-                self._emit(events.ConnectionLost(describe(error)))
-
-    async def _plan(self, run: Run, session: Session, folder: Folder, target: Target) -> Plan:
-        rows = await self._rows(run, self._ledger, session)
-        plan = self._make_plan(folder, rows, target)
-        plan.check()
-        return plan
-
-    def _make_plan(self, folder: Folder, rows: Sequence[AppliedRow], target: Target) -> Plan:
-        differing = discovery.changed(folder.files, rows)
-        return make_plan(folder.files, rows, target=target, policy=self._policy, changed=differing)
-
-    async def _rows(self, run: Run, ledger: Ledger, session: Session) -> tuple[AppliedRow, ...]:
-        """Read the ledger; a row of this run that we were not told of is a COMMIT whose answer was lost."""
-        rows = await ledger.read(session)
-        for row in rows:
-            if (
-                row.run_id == run.id
-                and not row.dirty
-                and row.name not in run.applied
-                and run.verb == "upgrade"
-            ):
-                run.applied.append(row.name)
-                run.statistics.append(dict(row.statistics))
-                self._emit(events.MigrationApplied(row.name, row.execution_time_ms or 0, row.statistics))
-        return rows
-
-    def _is_current(self, folder: Folder, target: Target) -> Callable[[Session], Awaitable[bool]]:
-        async def is_current(session: Session) -> bool:
-            return not make_plan(folder.files, await self._ledger.read(session), target=target).pending
-
-        return is_current
-
-    async def _record(
-        self, names: Sequence[str], folder: Folder, verb: str, *, empty: bool = False
-    ) -> Report:
-        run = self._begin(verb)
-        files = {file.name: file for file in folder.files}
-        claims = [_claim(files[name], run.id, self.directory) for name in names]
-
-        async def story(session: Session) -> None:
-            async with self._leading(run, session) as leader:
-                assert leader is not None  # noqa: S101 - see downgrade
-                await leader.ledger.ensure(session, leader.facts, self._emit)
-                rows = await leader.ledger.read(session)
-                if empty and rows:
-                    raise LedgerError(
-                        f"A baseline needs an empty ledger, and {leader.ledger.sql} has {len(rows)} row(s), the last "
-                        f"is {rows[-1].name}. Nothing was recorded. To record single migrations use stamp."
-                    )
-                present = {row.name for row in rows}
-                new = [claim for claim in claims if claim.name not in present]
-                if new:
-                    await session.begin(*(leader.ledger.record(claim) for claim in new))
-                    await session.commit(leader.key.notify)
-                run.applied.extend(claim.name for claim in new)
-
-        await self._persist(run, story)
-        return run.report()
-
-    async def _read(self, use: Callable[[tuple[AppliedRow, ...]], T]) -> T:
-        async def story(session: Session) -> T:
-            return use(await self._ledger.read(session))
-
-        return await self._persist(self._quiet("read"), story)
-
-    def _announce(self, run: Run, folder: Folder, plan: Plan) -> None:
-        if run.announced:
-            return
-        run.announced = True
-        self._emit(events.MigrationsDiscovered(len(folder.files)))
-        for text in folder.warnings:
-            self._emit(events.HistoryWarning("folder", text))
-        for finding in plan.warnings:
-            self._emit(events.HistoryWarning(finding.kind, finding.text))
-        before = tuple(name for name in plan.applied if name not in run.applied)
-        if before:
-            self._emit(events.AlreadyApplied(before))
+    def _discover(self) -> Folder:
+        return discovery.discover(self.options.directory)
 
     def _begin(self, verb: str) -> Run:
-        run = self._quiet(verb)
-        self._emit(events.RunStarted(verb))
+        run = self._run(verb)
+        run.emit(RunStarted(verb))
         return run
 
-    @staticmethod
-    def _quiet(verb: str) -> Run:
-        return Run(verb)
-
-    def _end(self, run: Run) -> Report:
-        report = run.report()
-        self._emit(
-            events.RunFinished(report.applied, report.waited, report.duration_ms, report.statistics, run.verb)
-        )
-        return report
-
-    def _emit(self, event: events.Event) -> None:
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception:
-                # What only watches must never stop a migration in the middle.
-                logging.getLogger(LOGGER).exception("An observer failed")
+    def _run(self, verb: str) -> Run:
+        return Run(self.options, verb)
 
 
-async def _never(_: Session) -> bool:
-    return False
-
-
-def _checked(engine: AsyncEngine) -> AsyncEngine:
-    if not isinstance(engine, AsyncEngine):
-        raise ConfigurationError(
-            f"MigrationRunner needs an AsyncEngine, not {type(engine).__name__}: "
-            'create_async_engine("postgresql+asyncpg://…").'
-        )
-    if engine.dialect.name != "postgresql" or engine.dialect.driver != "asyncpg":
-        raise ConfigurationError(
-            f"MigrationRunner needs PostgreSQL over asyncpg, not {engine.dialect.name}+{engine.dialect.driver}: "
-            'create_async_engine("postgresql+asyncpg://…").'
-        )
-    return engine
-
-
-def _refuse_standby(engine: AsyncEngine, facts: Facts) -> None:
-    if facts.standby:
-        raise DatabaseUnavailableError(
-            where(engine),
-            "it is a read-only standby, and migrations are pending",
-            "Nothing was applied. Point the migration URL to the primary, or let a replica that reaches it migrate.",
-        )
-
-
-def _explained(error: Exception) -> Callable[[Exception], Exception]:
-    code = sqlstate(error)
-    if code is None:
-        return lambda each: each
-    return lambda each: LedgerError(
-        f"The database refused the engine's own work: {describe(each)} (SQLSTATE {code}). Nothing was applied by it."
-    )
-
-
-def _claim(file: Any, run_id: str, directory: Path) -> Claim:
-    (loaded,) = discovery.load([file], directory)
-    return Claim(file.name, loaded.description, loaded.checksum, file.raw_checksum, run_id)
+async def _key(run: Run, session: Session) -> tuple[LockKey, bool]:
+    facts = await session.facts()
+    ledger = await run.ledger.resolve(session, facts)
+    return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
 
 
 def _status(name: str, state: State, row: AppliedRow | None) -> MigrationStatus:
     if row is None:
         return MigrationStatus(name, state)
-    return MigrationStatus(
-        name, state, row.description, row.applied_at, row.execution_time_ms, row.applied_by
-    )
+    return MigrationStatus(name, state, row.description, row.applied_at, row.execution_time_ms, row.applied_by)

@@ -91,7 +91,7 @@ class Session:
         """
         received = bytearray()
 
-        async def receive(data: bytes) -> None:  # noqa: RUF029 - the driver awaits it
+        async def receive(data: bytes) -> None:
             received.extend(data)
 
         await self.driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
@@ -134,13 +134,9 @@ class Session:
         rows = (
             []
             if self.is_pooled(facts)
-            else await self.read(
-                "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role'"
-            )
+            else await self.read("SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role'")
         )
-        names = ", ".join(
-            f"set_config({quote_literal(r['name'])}, {quote_literal(r['setting'])}, false)" for r in rows
-        )
+        names = ", ".join(f"set_config({quote_literal(r['name'])}, {quote_literal(r['setting'])}, false)" for r in rows)
         role = f"SELECT set_config('role', {quote_literal(facts.set_role)}, false)"
         self._restore = "; ".join(
             ["RESET SESSION AUTHORIZATION", "RESET ALL", *([f"SELECT {names}"] if names else []), role]
@@ -186,7 +182,7 @@ class Session:
             try:
                 if self.in_transaction:
                     await self.send("ROLLBACK")
-            except Exception:  # noqa: BLE001 - a connection that cannot roll back is cut, whatever it says
+            except Exception:
                 self.cut()
         if scope.cancelled_caught:
             self.cut()
@@ -282,8 +278,7 @@ def _unavailable(engine: AsyncEngine, error: Exception, waited: float) -> Databa
     code = sqlstate(error)
     if is_unavailable(error):
         advice = (
-            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise "
-            "connect_deadline."
+            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise connect_deadline."
         )
         return DatabaseUnavailableError(where(engine), describe(error), advice)
     reason = REFUSED.get(code or "", describe(error))

@@ -1,0 +1,93 @@
+"""What a runner was told: where, what, how long, and what to do when files and ledger disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from async_migrations.errors import ConfigurationError
+from async_migrations.events import Observer
+
+Choice = Literal["error", "warn", "ignore"]
+CHOICES = ("error", "warn", "ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What to do when files and ledger disagree, each `error`, `warn` or `ignore`.
+
+    Args:
+        changed: an applied file is another now.
+        missing: an applied migration's file is gone.
+        out_of_order: a pending migration has a lower number than an applied one.
+        unknown: the ledger has migrations with higher numbers than any file: a newer image was here.
+    """
+
+    changed: Choice = "error"
+    missing: Choice = "warn"
+    out_of_order: Choice = "warn"
+    unknown: Choice = "warn"
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value not in CHOICES:
+                raise ConfigurationError(f"The policy {each.name}={value!r} is none of {', '.join(CHOICES)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds; None is for ever.
+
+    Args:
+        lock_timeout: a statement of a migration waits so long for a table's lock before the whole migration is
+            rolled back and tried again, so that the requests queueing behind it go on.
+        statement_timeout: one statement of a migration.
+        migration_deadline: one migration.
+        retry_deadline: all tries of one migration after a lock timeout, a deadlock or a serialization failure.
+        wait_deadline: waiting for another replica.
+        connect_deadline: waiting for a database that is not there.
+    """
+
+    lock_timeout: float | None = 5.0
+    statement_timeout: float | None = None
+    migration_deadline: float | None = None
+    retry_deadline: float = 300.0
+    wait_deadline: float = 600.0
+    connect_deadline: float = 60.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
+                raise ConfigurationError(f"{each.name}={value!r} is no number of seconds.")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """All of it."""
+
+    engine: AsyncEngine
+    base: Any
+    directory: Path
+    table: str
+    schema: str | None
+    policy: Policy
+    limits: Limits
+    observers: Sequence[Observer]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.engine, AsyncEngine):
+            given = type(self.engine).__name__
+        elif self.engine.dialect.name != "postgresql" or self.engine.dialect.driver != "asyncpg":
+            given = f"one for {self.engine.dialect.name}+{self.engine.dialect.driver}"
+        else:
+            return
+        raise ConfigurationError(
+            f"MigrationRunner needs an AsyncEngine for PostgreSQL over asyncpg, and was given {given}. Use "
+            'create_async_engine("postgresql+asyncpg://…").'
+        )

@@ -1,0 +1,261 @@
+"""One call in progress, over all its connections: what it holds, what it has done."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import anyio
+
+from async_migrations import discovery, events
+from async_migrations.discovery import Folder, Loaded
+from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
+from async_migrations.executor import Done, Executor
+from async_migrations.ledger import Ledger
+from async_migrations.lock import Lock, LockKey, elect
+from async_migrations.migration import AppliedRow, Report, total
+from async_migrations.options import Options
+from async_migrations.plan import Plan, Target, make_plan
+from async_migrations.reporting import LOGGER
+from async_migrations.retry import describe, is_unavailable, sqlstate
+from async_migrations.session import Facts, Session, SessionLostError, connect, where
+
+RECONNECTS = 5
+"""Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """What the holder of the lock works with."""
+
+    session: Session
+    facts: Facts
+    ledger: Ledger
+    key: LockKey
+    lock: Lock
+    executor: Executor
+
+
+@dataclass(slots=True)
+class Run:
+    """One call of a runner.
+
+    Args:
+        options: what the runner was told.
+        verb: what the call is for.
+    """
+
+    options: Options
+    verb: str
+    id: str = field(default_factory=lambda: uuid4().hex)
+    started: float = field(default_factory=time.perf_counter)
+    waited: float = 0.0
+    applied: list[str] = field(default_factory=list)
+    statistics: list[dict[str, Any]] = field(default_factory=list)
+    announced: bool = False
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, by the names that the runner was given."""
+        return Ledger(self.options.table, self.options.schema)
+
+    def emit(self, event: events.Event) -> None:
+        """Tell all observers; what only watches must never stop a migration in the middle."""
+        for observer in self.options.observers:
+            try:
+                observer(event)
+            except Exception:
+                logging.getLogger(LOGGER).exception("An observer failed on %s", type(event).__name__)
+
+    def report(self) -> Report:
+        """Return what was done so far."""
+        duration = round((time.perf_counter() - self.started) * 1000)
+        return Report(tuple(self.applied), self.waited, duration, total(self.statistics))
+
+    def end(self) -> Report:
+        """Report, and tell the observers."""
+        report = self.report()
+        self.emit(events.RunFinished(report.applied, report.waited, report.duration_ms, report.statistics, self.verb))
+        return report
+
+    async def tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
+        """Await `story` on a connection; from its beginning again if the connection is lost on the way."""
+        losses = 0
+        while True:
+            connected = False
+            try:
+                async with self.connect() as session:
+                    connected = True
+                    return await story(session)
+            except MigrationFailedError as error:
+                self.emit(events.MigrationFailed(error.migration, error.reason))
+                raise
+            except MigrationsError:
+                raise
+            except Exception as error:
+                if not (isinstance(error, SessionLostError) or (connected and is_unavailable(error))):
+                    code = sqlstate(error)
+                    if code is None:
+                        raise
+                    raise _refused(error, code) from error
+                losses += 1
+                if losses > RECONNECTS:
+                    advice = f"It was lost {losses} times in this run; see the server's log."
+                    raise DatabaseUnavailableError(where(self.options.engine), describe(error), advice) from error
+                self.emit(events.ConnectionLost(describe(error)))
+
+    def connect(self) -> Any:
+        """Open a session, waiting for a database that is not there yet."""
+        return connect(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
+
+    @asynccontextmanager
+    async def spare(self) -> AsyncIterator[Session]:
+        """Open one more session, outside the pool."""
+        async with self.connect() as session:
+            await session.hold()
+            yield session
+
+    @asynccontextmanager
+    async def leading(
+        self, session: Session, is_current: Callable[[], Awaitable[bool]] | None = None
+    ) -> AsyncIterator[Leader | None]:
+        """Hold the lock with the ledger in place; yield None if the ledger became current while we waited.
+
+        Args:
+            session: it will hold the lock and do the work.
+            is_current: whether there is nothing to lead for; without it a leader is wanted in any case.
+        """
+        facts = await session.facts()
+        _refuse_standby(self.options, facts)
+        ledger = await self.ledger.resolve(session, facts)
+        key = LockKey(facts.database, ledger.schema or "", ledger.table)
+        await session.hold()
+        async with AsyncExitStack() as stack:
+            guard = await stack.enter_async_context(self.spare()) if session.is_pooled(facts) else None
+            if guard is None:
+                await session.settle()
+            lock = Lock(session, key, guard)
+            if not await self._elect(lock, is_current or _never):
+                yield None
+                return
+            stack.push_async_callback(lock.release)
+            await ledger.ensure(session, facts, self.emit)
+            await session.remember(facts)
+            yield Leader(session, facts, ledger, key, lock, self._executor(session, facts, ledger, key))
+
+    async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
+        """Read the ledger; a row of this run that we were not told of is a COMMIT whose answer was lost."""
+        rows = await self.ledger.read(session)
+        for row in rows:
+            if row.run_id == self.id and not row.dirty and row.name not in self.applied and self.verb == "upgrade":
+                self._count(row.name, row.execution_time_ms or 0, dict(row.statistics))
+        return rows
+
+    async def plan(self, session: Session, folder: Folder, target: Target) -> Plan:
+        """Decide what to apply.
+
+        Raises:
+            HistoryError: files and ledger disagree, and a policy says error.
+        """
+        plan = plan_of(folder, await self.rows(session), target, self.options)
+        plan.check()
+        return plan
+
+    def announce(self, folder: Folder, plan: Plan) -> None:
+        """Say once what there is and what is odd."""
+        if self.announced:
+            return
+        self.announced = True
+        self.emit(events.MigrationsDiscovered(len(folder.files)))
+        for text in folder.warnings:
+            self.emit(events.HistoryWarning("folder", text))
+        for finding in plan.warnings:
+            self.emit(events.HistoryWarning(finding.kind, finding.text))
+        before = tuple(name for name in plan.applied if name not in self.applied)
+        if before:
+            self.emit(events.AlreadyApplied(before))
+
+    async def apply(self, leader: Leader, plan: Plan, loaded: Sequence[Loaded]) -> None:
+        """Apply what is pending, one by one, in order."""
+        wanted = {file.name for file in plan.pending}
+        todo = [migration for migration in loaded if migration.file.name in wanted]
+        for migration in todo:
+            await leader.lock.prove()
+            name = migration.file.name
+            done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
+            if done is None:
+                self.emit(events.MigrationTaken(name))
+            else:
+                self._count(name, done.duration_ms, done.statistics.as_dict())
+
+    async def revert(self, leader: Leader, loaded: Sequence[Loaded]) -> None:
+        """Revert one by one, in the order given."""
+        for migration in loaded:
+            await leader.lock.prove()
+            done: Done | None = await leader.executor.revert(migration)
+            if done:
+                self.applied.append(migration.file.name)
+                self.emit(events.MigrationReverted(migration.file.name, done.duration_ms))
+
+    def _count(self, name: str, duration_ms: int, statistics: dict[str, Any]) -> None:
+        self.applied.append(name)
+        self.statistics.append(statistics)
+        self.emit(events.MigrationApplied(name, duration_ms, statistics))
+
+    async def _elect(self, lock: Lock, is_current: Callable[[], Awaitable[bool]]) -> bool:
+        started = anyio.current_time()
+        try:
+            led = await elect(lock, is_current, self.emit, deadline=self.options.limits.wait_deadline)
+        finally:
+            self.waited += anyio.current_time() - started
+        if led:
+            self.emit(events.LockTaken(self.waited, lock.guard is not None))
+        return led
+
+    def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
+        return Executor(
+            self.options.engine,
+            self.options.base,
+            session,
+            session.is_pooled(facts),
+            self.spare,
+            ledger,
+            key,
+            self.emit,
+            self.options.limits,
+            self.id,
+            self.applied,
+        )
+
+
+def plan_of(folder: Folder, rows: Sequence[AppliedRow], target: Target, options: Options) -> Plan:
+    """Decide what to apply, by the runner's policy; only files whose bytes changed are read again."""
+    changed = discovery.changed(folder.files, rows)
+    return make_plan(folder.files, rows, target=target, policy=options.policy, changed=changed)
+
+
+async def _never() -> bool:
+    return False
+
+
+def _refuse_standby(options: Options, facts: Facts) -> None:
+    if facts.standby:
+        raise DatabaseUnavailableError(
+            where(options.engine),
+            "it is a read-only standby, and there is something to change",
+            "Nothing was applied. Point the migration URL to the primary, or let a replica that reaches it migrate.",
+        )
+
+
+def _refused(error: Exception, code: str) -> LedgerError:
+    return LedgerError(
+        f"The database refused the engine's own work: {describe(error)} (SQLSTATE {code}). What was applied before "
+        "stays; see the ledger with `async-migrations status`."
+    )
