@@ -1,2 +1,1 @@
--- transactional: false
 DROP INDEX CONCURRENTLY IF EXISTS ix_orders_open;
