@@ -19,7 +19,6 @@ def raw_checksum(content: bytes) -> str:
 
     Returns:
         The SHA-256 in hexadecimal digits.
-
     """
     return hashlib.sha256(content).hexdigest()
 
@@ -38,7 +37,6 @@ def python_checksum(source: bytes | str, filename: str = "<migration>") -> str:
 
     Raises:
         SyntaxError: The source is no Python of the running version.
-
     """
     try:
         tree = ast.parse(source, filename)
@@ -59,7 +57,6 @@ def sql_checksum(script: str) -> str:
 
     Returns:
         The SHA-256 in hexadecimal digits.
-
     """
     return hashlib.sha256(sql.canonical(script).encode("utf-8", "surrogatepass")).hexdigest()
 

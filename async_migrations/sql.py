@@ -42,7 +42,6 @@ class Statement:
         text: The statement without what stands before it, its semicolon and the white space after it.
         offset: Where it begins in the script, in characters: ``script[offset:][:len(text)] == text``.
         line: The line of its first character, counted from 1.
-
     """
 
     text: str
@@ -58,7 +57,6 @@ def quote_identifier(name: str) -> str:
 
     Raises:
         ValueError: The name is empty, holds a NUL, is no valid text, or is longer than PostgreSQL keeps.
-
     """
     if not name:
         raise ValueError("An identifier is empty; PostgreSQL has no empty names. Give it a name.")
@@ -77,7 +75,6 @@ def qualified(schema: str | None, name: str) -> str:
 
     Raises:
         ValueError: As in `quote_identifier`.
-
     """
     return ".".join(quote_identifier(part) for part in (schema, name) if part is not None)
 
@@ -91,7 +88,6 @@ def quote_literal(value: str | int | None) -> str:
     Raises:
         ValueError: The text holds a NUL or is no valid text.
         TypeError: The value is of another type.
-
     """
     match value:
         case None:
@@ -119,7 +115,6 @@ def split(script: str) -> tuple[Statement, ...]:
 
     Raises:
         ValueError: The script holds a NUL or is no valid text.
-
     """
     _encodable(script, "SQL script")
     for find in (_single, _parsed, _scanned):
@@ -137,7 +132,6 @@ def transaction_control(statement_text: str) -> str | None:
     Returns:
         ``"COMMIT"``, ``"START TRANSACTION"`` and so on, or None for any other statement, among them
         SAVEPOINT, RELEASE and ROLLBACK TO.
-
     """
     start = _skip(statement_text, 0)
     if _CONTROL.match(statement_text, start) is None:
@@ -159,7 +153,6 @@ def canonical(script: str) -> str:
 
     Args:
         script: SQL of any number of statements, also a broken one.
-
     """
     pieces: list[str] = []
     blank, last = False, ";"
@@ -181,7 +174,6 @@ def position(script: str, offset: int) -> tuple[int, int]:
     Args:
         script: The whole text.
         offset: The character's index in it.
-
     """
     return script.count("\n", 0, offset) + 1, offset - script.rfind("\n", 0, offset)
 

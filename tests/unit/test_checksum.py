@@ -46,10 +46,7 @@ GOLDEN = [
     ),
     ("x = 0x" + "f" * 5000, "251eb349126bddd51caa084a41f06753a97c760be402958387077bea3a09e297"),
     (
-        (
-            "def f(a, /, b: int = 1, *c, d=2, **e) -> None:\n    'doc'\n"
-            "async def g(): return [i async for i in h()]"
-        ),
+        ("def f(a, /, b: int = 1, *c, d=2, **e) -> None:\n    'doc'\nasync def g(): return [i async for i in h()]"),
         "0e47fc8935bfcfbd2428aeec59c9f73bd0fcaf36cefb92e50f6c6715933a8edf",
     ),
     (
@@ -72,10 +69,7 @@ GOLDEN = [
         "3629726e1e914fbbb66d112ca97b7190b4c57cf69842078d941d5e1a7e7b76f3",
     ),
     (
-        (
-            "from . import a as b, c\nfrom ...d import *\nimport e.f\n"
-            "global g\nassert h, 'i'\nwhile j: break\nelse: k"
-        ),
+        ("from . import a as b, c\nfrom ...d import *\nimport e.f\nglobal g\nassert h, 'i'\nwhile j: break\nelse: k"),
         "8c0a7b7b7f24ff6f90a2256cdd997b952d538878d295e222df55c6966d8280ba",
     ),
     ("+".join(["'a'"] * 900), "f1c5bb8bd77efb19984552f71491de45789e5d52ff9d7353f3a7ee1e1759efa4"),

@@ -12,9 +12,7 @@ from async_migrations import sql
 postgast = sql._libpg_query()
 
 AT_LEISURE = settings(deadline=None)
-ON_A_SERVER = settings(
-    AT_LEISURE, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ON_A_SERVER = settings(AT_LEISURE, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 HOSTILE_TEXTS = TEXTS | st.text("'\\\"$;-/*%:\n aéE") | st.text("🐘é'\\")
@@ -32,9 +30,7 @@ LITERALS = st.sampled_from(
         "U&'d\\0061'",
     ]
 )
-WORDS = st.sampled_from(
-    ["select", "a", "x1$y", "é", "E", "1", "2.5", "(", ")", ",", "[", "]", "<=", "-", "::"]
-)
+WORDS = st.sampled_from(["select", "a", "x1$y", "é", "E", "1", "2.5", "(", ")", ",", "[", "]", "<=", "-", "::"])
 GAPS = st.sampled_from([" ", "  \t", "\n", "/* ; 'x */", "/* a /* b */ ; */", "-- it's; \n", "\r\n"])
 SCRIPTS = st.lists(LITERALS | WORDS | GAPS | st.just(";"), max_size=25).map(
     lambda pieces: " ".join(pieces) if len(pieces) % 2 else "".join(pieces)
@@ -85,9 +81,7 @@ async def test_a_quoted_identifier_names_exactly_that_table(engine: AsyncEngine,
         transaction = driver.transaction()
         await transaction.start()
         await driver.execute(f"CREATE TABLE {sql.qualified('public', name)} (id int)")
-        found = await driver.fetch(
-            "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-        )
+        found = await driver.fetch("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace")
         await transaction.rollback()
     assert [row[0] for row in found] == [name]
 
@@ -162,9 +156,7 @@ def test_one_statement_stands_alone(script: str) -> None:
 
 
 def test_one_statement_needs_no_parser() -> None:
-    code = (
-        "from async_migrations import sql; import sys; sql.split('a;'); sys.exit('postgast' in sys.modules)"
-    )
+    code = "from async_migrations import sql; import sys; sql.split('a;'); sys.exit('postgast' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

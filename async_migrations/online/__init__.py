@@ -1,0 +1,5 @@
+"""What `self.op` offers: operations that do not stop a running service."""
+
+from async_migrations.online.operations import Operations
+
+__all__ = ["Operations"]

@@ -1,0 +1,72 @@
+"""The migration's connection, spoken to in the simple query protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+ROLLBACK_DEADLINE = 5.0
+"""Seconds that the end of a scratch transaction may take before the connection is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Sends statements without preparing them.
+
+    A prepared statement outlives its backend behind a transaction pooler, and the portal of the extended protocol
+    keeps a snapshot for which a concurrent index build would wait.
+    """
+
+    connection: AsyncConnection
+
+    async def run(self, statement: str) -> None:
+        """Run one statement, or several as one message; an error carries the text as SQLAlchemy's do."""
+        try:
+            await (await self._driver()).execute(statement)
+        except Exception as error:
+            error.statement = statement  # type: ignore[attr-defined]  # the driver's errors do not know it
+            raise
+
+    async def read(self, query: str) -> list[dict[str, Any]]:
+        """Return the rows of a query, with the values that JSON has.
+
+        COPY is the one way in which the simple protocol hands rows through the driver.
+        """
+        received = bytearray()
+
+        async def receive(data: bytes) -> None:
+            received.extend(data)
+
+        await (await self._driver()).copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+        # JSON has no raw control characters, so a doubled backslash is the only escape that COPY adds.
+        return [json.loads(line) for line in received.decode().replace("\\\\", "\\").splitlines()]
+
+    async def in_transaction(self) -> bool:
+        """Tell whether the server is inside a transaction."""
+        return bool((await self._driver()).is_in_transaction())
+
+    async def is_closed(self) -> bool:
+        """Tell whether the connection is gone."""
+        return self.connection.invalidated or bool((await self._driver()).is_closed())
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[None]:
+        """Run what is inside in a transaction that is always rolled back."""
+        driver = await self._driver()
+        await driver.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with anyio.move_on_after(ROLLBACK_DEADLINE, shield=True), suppress(Exception):
+                await driver.execute("ROLLBACK")
+            if driver.is_in_transaction():
+                driver.terminate()
+
+    async def _driver(self) -> Any:
+        return (await self.connection.get_raw_connection()).driver_connection
