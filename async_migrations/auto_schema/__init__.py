@@ -1,0 +1,245 @@
+"""AutoSchemaMigration: add to the database what the models have and it lacks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy.engine.reflection import ObjectKind
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from async_migrations.auto_schema import (
+    columns,
+    constraints,
+    foundations,
+    indexes,
+    names,
+    observations,
+    tables,
+)
+from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, read_schemas
+from async_migrations.auto_schema.target import Name, Target
+from async_migrations.errors import AutoSchemaError
+from async_migrations.events import Say
+
+__all__ = ["AutoSchemaMigration"]
+
+T = TypeVar("T")
+Work = Callable[[Target, Snapshot], T]
+
+
+class AutoSchemaMigration:
+    """Adds to the database what the models have and it lacks; changes and drops nothing.
+
+    What it sees but must not do (a type that changed, a column that the models no longer have) is a warning in the
+    log. Every other failure is an error, and of one call everything or nothing stays.
+
+    Args:
+        engine: `self.engine` of a migration, an AsyncEngine, or an AsyncConnection (whose transaction the caller
+            ends).
+        base: the declarative base of the models, or their MetaData.
+
+    Raises:
+        AutoSchemaError: there are no models, or `engine` is synchronous.
+    """
+
+    def __init__(self, engine: AsyncEngine | AsyncConnection, base: Any) -> None:
+        self._engine = _checked_engine(engine)
+        self._metadata = _metadata(base)
+        self._say: Say = getattr(engine, "say", None) or _log
+        self._with_tables: list[str] = []
+
+    async def run(self) -> dict[str, int]:
+        """Create missing tables, add missing columns, create missing indexes; warn of all other differences.
+
+        Returns:
+            How many: `tables_created`, `columns_added` and `indexes_created`.
+
+        Raises:
+            AutoSchemaError: something cannot be added without guessing; the message says what to do.
+        """
+        created, added, indexed = await self._work(_run)
+        return {
+            "tables_created": len(created),
+            "columns_added": len(added),
+            "indexes_created": len(indexed),
+        }
+
+    async def create_missing_tables(self) -> list[str]:
+        """Create missing tables and their indexes, in the order of their foreign keys.
+
+        Returns:
+            The names of the tables. Those of the indexes come with the next `create_missing_indexes()`.
+
+        Raises:
+            AutoSchemaError: something else has the name of a table, or a schema may not be created.
+        """
+        created, indexed = await self._work(_create_tables)
+        self._with_tables += indexed
+        return created
+
+    async def add_missing_columns(self) -> list[str]:
+        """Add missing columns, with the foreign keys and constraints that concern them.
+
+        Returns:
+            The columns, as "table.column".
+
+        Raises:
+            AutoSchemaError: a NOT NULL column has nothing to fill the rows with; the message shows the two steps.
+        """
+        return await self._work(_add_columns)
+
+    async def create_missing_indexes(self) -> list[str]:
+        """Create the indexes that existing tables lack, by name.
+
+        Returns:
+            The names of the indexes created since the last call, those of new tables included.
+        """
+        created = await self._work(_create_indexes)
+        created, self._with_tables = self._with_tables + created, []
+        return created
+
+    async def get_existing_tables(self) -> set[str]:
+        """Return the names of the tables: "table", and "schema.table" for those that the models put elsewhere."""
+        return await self._read(_existing_tables)
+
+    async def get_existing_columns(self, table: str) -> set[str]:
+        """Return the names of a table's columns; an empty set if there is no such table.
+
+        Args:
+            table: "table" or "schema.table".
+        """
+        return await self._read(lambda target: _existing_columns(target, table))
+
+    async def get_existing_indexes(self, table: str) -> set[str]:
+        """Return the names of a table's indexes, the primary key's aside; an empty set if there is no such table.
+
+        Args:
+            table: "table" or "schema.table".
+        """
+        return await self._read(lambda target: _existing_indexes(target, table))
+
+    async def _work(self, work: Work[T]) -> T:
+        async with self._transaction() as connection:
+            return await connection.run_sync(lambda sync: self._prepared(sync, work))
+
+    def _prepared(self, connection: Connection, work: Work[T]) -> T:
+        target, schemas = self._target(connection)
+        names.check(target)
+        snapshot = read(target, schemas)
+        tables.check(target, snapshot)
+        foundations.create(target, snapshot)
+        return work(target, snapshot)
+
+    async def _read(self, look: Callable[[Target], T]) -> T:
+        if isinstance(self._engine, AsyncConnection):
+            return await self._engine.run_sync(lambda sync: look(self._target(sync)[0]))
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(lambda sync: look(self._target(sync)[0]))
+
+    def _target(self, connection: Connection) -> tuple[Target, frozenset[str]]:
+        default, schemas = read_schemas(connection)
+        return Target(connection, self._metadata, self._say, default), schemas
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        if isinstance(self._engine, AsyncConnection):
+            async with self._engine.begin_nested():
+                yield self._engine
+        else:
+            async with self._engine.begin() as connection:
+                yield connection
+
+
+def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str]]:
+    # Columns first: a new table may refer to a new column, and needs its unique index. Foreign keys of new
+    # columns last: they may refer to a new table.
+    existing = tables.existing(target, snapshot)
+    added = columns.add(target, snapshot, existing)
+    constraints.add_own(target, snapshot, added)
+    indexed = indexes.create(target, snapshot, existing)
+    created, indexed_there = tables.create(target, snapshot)
+    constraints.add_foreign_keys(target, snapshot, added)
+    observations.report(target, snapshot, existing)
+    return created, _names(added), indexed + indexed_there
+
+
+def _create_tables(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    return tables.create(target, snapshot)
+
+
+def _add_columns(target: Target, snapshot: Snapshot) -> list[str]:
+    added = columns.add(target, snapshot, tables.existing(target, snapshot))
+    constraints.add_own(target, snapshot, added)
+    constraints.add_foreign_keys(target, snapshot, added)
+    return _names(added)
+
+
+def _create_indexes(target: Target, snapshot: Snapshot) -> list[str]:
+    return indexes.create(target, snapshot, tables.existing(target, snapshot))
+
+
+def _names(added: constraints.Added) -> list[str]:
+    return [columns.shown(column) for each in added.values() for column in each]
+
+
+def _existing_tables(target: Target) -> set[str]:
+    inspector = inspect(target.connection)
+    named = {target.connection.schema_for_object(table) for table in target.tables} - {None}
+    found = {f"{schema}.{name}" for schema in named for name in inspector.get_table_names(schema=schema)}
+    if target.default_schema is not None:
+        found |= set(inspector.get_table_names(schema=target.default_schema))
+    return found
+
+
+def _existing_columns(target: Target, table: str) -> set[str]:
+    for name in _readings(target, table):
+        if found := read_columns(target.connection, *name):
+            return found
+    return set()
+
+
+def _existing_indexes(target: Target, table: str) -> set[str]:
+    inspector = inspect(target.connection)
+    for name in _readings(target, table):
+        found = inspector.get_multi_indexes(schema=name.schema, filter_names=[name.name], kind=ObjectKind.ANY)
+        if indexes := found.get((name.schema, name.name)):
+            return {str(index["name"]) for index in indexes}
+    return set()
+
+
+def _readings(target: Target, table: str) -> list[Name]:
+    """Return what "a.b" may mean: a table of this name, or table b in schema a."""
+    readings = [Name(target.default_schema, table)] if target.default_schema is not None else []
+    schema, dot, name = table.partition(".")
+    return [*readings, Name(schema, name)] if dot else readings
+
+
+def _metadata(base: Any) -> MetaData:
+    metadata = base if isinstance(base, MetaData) else getattr(base, "metadata", None)
+    if isinstance(metadata, MetaData):
+        return metadata
+    if base is None:
+        raise AutoSchemaError(
+            "Auto schema has no models to follow: base is None. Give them to the runner, "
+            "MigrationRunner(engine, base=Base), which hands them to each migration as self.base."
+        )
+    raise AutoSchemaError(
+        f"Auto schema cannot find models in {type(base).__name__}: base must be a declarative base or a MetaData."
+    )
+
+
+def _checked_engine(engine: AsyncEngine | AsyncConnection) -> AsyncEngine | AsyncConnection:
+    if isinstance(engine, AsyncEngine | AsyncConnection):
+        return engine
+    raise AutoSchemaError(
+        f"Auto schema works through an AsyncEngine or AsyncConnection, not through {type(engine).__name__}. In a "
+        "migration pass self.engine."
+    )
+
+
+def _log(level: int, sentence: str) -> None:
+    logging.getLogger("async_migrations").log(level, sentence)

@@ -1,0 +1,166 @@
+"""Missing columns, and what fills a NOT NULL one in the rows that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, DefaultClause, Table, Text, cast, exists, func, literal, literal_column, select
+from sqlalchemy import Sequence as DatabaseSequence
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.schema import SetColumnComment
+from sqlalchemy.sql.schema import ColumnElementColumnDefault, ScalarElementColumnDefault
+from sqlalchemy.types import String, TypeDecorator, TypeEngine
+
+from async_migrations.auto_schema import constraints, ddl
+from async_migrations.auto_schema.snapshot import LiveTable, Snapshot
+from async_migrations.auto_schema.target import Name, Target
+from async_migrations.errors import AutoSchemaError
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A column to add; `filling` is the SQL that existing rows get, where it does not come by itself."""
+
+    column: Column[Any]
+    filling: str | None = None
+
+    def __str__(self) -> str:
+        return shown(self.column)
+
+
+def shown(column: Column[Any]) -> str:
+    """Return how a column is called in the log: table.column."""
+    return f"{column.table.fullname}.{column.name}"
+
+
+def add(target: Target, snapshot: Snapshot, tables: Sequence[Table]) -> dict[Table, list[Column[Any]]]:
+    """Add the columns that `tables` lack, with everything that stands in a column's own definition.
+
+    Returns:
+        The added columns by table; their constraints are still to come.
+
+    Raises:
+        AutoSchemaError: a NOT NULL column has nothing to fill the rows with. Nothing was added.
+    """
+    additions = _fill(target, missing(target, snapshot, tables))
+    for each in additions.values():
+        for addition in each:
+            _add(target, addition)
+    return {table: [addition.column for addition in each] for table, each in additions.items() if each}
+
+
+def missing(target: Target, snapshot: Snapshot, tables: Sequence[Table]) -> dict[Table, list[Column[Any]]]:
+    """Return what each table lacks, parents before their partitions and heirs, which get theirs from them."""
+    result: dict[Table, list[Column[Any]]] = {}
+    inherited: dict[Name, set[str]] = {}
+    for table in sorted(tables, key=lambda each: _depth(snapshot, target.name_of(each))):
+        name = target.name_of(table)
+        given = {column for parent in snapshot.relations[name].parents for column in inherited.get(parent, ())}
+        lacking = missing_in(table, snapshot.tables[name])
+        inherited[name] = {column.name for column in lacking} | given
+        result[table] = [column for column in lacking if column.name not in given]
+    return result
+
+
+def missing_in(table: Table, live: LiveTable) -> list[Column[Any]]:
+    """Return the columns of the models that a table lacks, computed ones after those that they compute from."""
+    found = [column for column in table.columns if not column.system and column.name not in live.columns]
+    return sorted(found, key=lambda column: column.computed is not None)
+
+
+def needs_filling(target: Target, column: Column[Any]) -> bool:
+    """Whether PostgreSQL would refuse `column` on a table with rows: NOT NULL, and nothing that fills it."""
+    domain = _domain(column.type.dialect_impl(target.dialect))
+    required = not column.nullable or (domain is not None and domain.not_null)
+    comes_by_itself = (
+        isinstance(column.server_default, DefaultClause)
+        or column.identity is not None
+        or column.computed is not None
+        or ddl.is_serial(column)
+        or (domain is not None and domain.default is not None)
+    )
+    return required and not comes_by_itself
+
+
+def _depth(snapshot: Snapshot, name: Name) -> int:
+    relation = snapshot.relations.get(name)
+    parents = relation.parents if relation else ()
+    return 1 + max((_depth(snapshot, parent) for parent in parents), default=0)
+
+
+def _domain(type_: TypeEngine[Any]) -> DOMAIN | None:
+    if isinstance(type_, TypeDecorator):
+        return _domain(type_.impl_instance)
+    return type_ if isinstance(type_, DOMAIN) else None
+
+
+def _fill(target: Target, columns: dict[Table, list[Column[Any]]]) -> dict[Table, list[Addition]]:
+    additions: dict[Table, list[Addition]] = {}
+    unfillable: list[Column[Any]] = []
+    for table, lacking in columns.items():
+        needy = [column for column in lacking if needs_filling(target, column)]
+        fillings = {column: _filling(target, column) for column in needy} if needy and _has_rows(target, table) else {}
+        unfillable += [column for column, filling in fillings.items() if filling is None]
+        additions[table] = [Addition(column, fillings.get(column)) for column in lacking]
+    if unfillable:
+        raise AutoSchemaError("\n".join(two_steps(target, column) for column in unfillable))
+    return additions
+
+
+def _has_rows(target: Target, table: Table) -> bool:
+    rows = exists(literal_column("1")).select_from(table)
+    return bool(target.connection.scalar(select(rows)))
+
+
+def _filling(target: Target, column: Column[Any]) -> str | None:
+    """Return the SQL that fills existing rows of `column`; None if each row may need another value."""
+    default = column.default
+    if isinstance(default, ScalarElementColumnDefault):
+        return _literal(target, column, default.arg)
+    if isinstance(default, DatabaseSequence):
+        return ddl.expression(target.dialect, default.next_value())
+    if isinstance(default, ColumnElementColumnDefault):
+        return ddl.expression(target.dialect, default.arg)
+    return None
+
+
+def _literal(target: Target, column: Column[Any], value: object) -> str:
+    """Let the column's type bind `value`, and PostgreSQL write it as a literal.
+
+    DDL takes no parameters, and few types can render a literal of their own.
+    """
+    bound = literal(value, column.type)
+    implementation = column.type.dialect_impl(target.dialect)
+    if isinstance(implementation, TypeDecorator):
+        implementation = implementation.impl_instance
+    # A cast to varchar(3) would cut 'abcdef' in silence; the ALTER TABLE shall refuse it.
+    typed = bound if isinstance(implementation, String) else cast(bound, column.type)
+    return str(target.connection.scalar(select(func.quote_nullable(cast(typed, Text)))))
+
+
+def _add(target: Target, addition: Addition) -> None:
+    with target.step(f"Adding missing column: {addition}", f"Added column: {addition}"):
+        # A DEFAULT for the moment fills a table of any size at once; an UPDATE would write each row anew and
+        # fire its triggers.
+        target.connection.execute(ddl.AddColumn(addition.column, addition.filling))
+        if addition.filling is not None:
+            target.connection.execute(ddl.DropDefault(addition.column))
+        if addition.column.comment is not None:
+            target.connection.execute(SetColumnComment(addition.column))
+
+
+def two_steps(target: Target, column: Column[Any]) -> str:
+    """Say that a column cannot be filled, and write out the migration that fills it."""
+    statements = ddl.two_steps(target.dialect, column) + [
+        ddl.as_text(target.dialect, ddl.add_constraint(constraint))
+        for constraint in constraints.concerning(target.dialect, column.table, [column])
+    ]
+    code = "\n".join(f"    await self.execute({statement!r})" for statement in statements)
+    return (
+        f"The column {shown(column)} is NOT NULL, {column.table.fullname} has rows, and nothing says what they get: "
+        "the column has no server default and no plain Python default (a function is for new rows). Nothing was "
+        "added. Give it server_default=, or add it in two steps in a migration before this one, with the value of "
+        f"each row in place of the dots:\n{code}"
+    )

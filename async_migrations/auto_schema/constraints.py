@@ -1,0 +1,99 @@
+"""Constraints that come with an added column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Constraint,
+    Dialect,
+    ForeignKeyConstraint,
+    PrimaryKeyConstraint,
+    Table,
+)
+from sqlalchemy.schema import ColumnCollectionConstraint, SetConstraintComment
+
+from async_migrations.auto_schema import ddl
+from async_migrations.auto_schema.snapshot import Snapshot
+from async_migrations.auto_schema.target import Target
+
+Added = Mapping[Table, Sequence[Column[Any]]]
+
+# Literals first, so that a word inside one is no name; a name before a parenthesis is a function's.
+_NAME = re.compile(
+    r"[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
+    r'|"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^\W\d][\w$]*+)(?!\s*\()',
+    re.DOTALL,
+)
+
+
+def add_own(target: Target, snapshot: Snapshot, added: Added) -> None:
+    """Add the primary key, UNIQUE, CHECK and EXCLUDE constraints of added columns."""
+    for table, columns in added.items():
+        for constraint in concerning(target.dialect, table, columns):
+            if not isinstance(constraint, ForeignKeyConstraint):
+                _add(target, snapshot, table, constraint)
+
+
+def add_foreign_keys(target: Target, snapshot: Snapshot, added: Added) -> None:
+    """Add the foreign keys of added columns; what they refer to must stand by now."""
+    for table, columns in added.items():
+        for constraint in concerning(target.dialect, table, columns):
+            if isinstance(constraint, ForeignKeyConstraint):
+                _add(target, snapshot, table, constraint)
+
+
+def concerning(dialect: Dialect, table: Table, columns: Iterable[Column[Any]]) -> list[Constraint]:
+    """Return the constraints of `table` in which at least one of `columns` takes part, in a lasting order."""
+    names = {column.name for column in columns}
+    found = [
+        constraint
+        for constraint in table.constraints
+        if ddl.applies(dialect, constraint) and names.intersection(column_names(dialect, constraint))
+    ]
+    return sorted(found, key=lambda constraint: _position(dialect, constraint))
+
+
+def column_names(dialect: Dialect, constraint: Constraint) -> Iterator[str]:
+    """Return the names of the columns of a constraint; for a CHECK in text, those that it may mention."""
+    if isinstance(constraint, ColumnCollectionConstraint):
+        yield from (column.name for column in constraint.columns)
+    if isinstance(constraint, CheckConstraint):
+        yield from names_in(ddl.check_text(dialect, constraint))
+
+
+def names_in(expression: str) -> Iterator[str]:
+    """Return what may be names of columns in an SQL expression."""
+    for match in _NAME.finditer(expression):
+        if quoted := match["quoted"]:
+            yield quoted.replace('""', '"')
+        elif plain := match["plain"]:
+            yield plain.lower()
+
+
+def _position(dialect: Dialect, constraint: Constraint) -> tuple[bool, str, list[str]]:
+    names = sorted(column_names(dialect, constraint))
+    return not isinstance(constraint, PrimaryKeyConstraint), ddl.plain_name(dialect, constraint) or "", names
+
+
+def _add(target: Target, snapshot: Snapshot, table: Table, constraint: Constraint) -> None:
+    live = snapshot.tables[target.name_of(table)]
+    name = ddl.plain_name(target.dialect, constraint)
+    if name in live.constraints:
+        target.warn(
+            f"The constraint {name} of {table.fullname} is in the database without the added columns: left as it is. "
+            "Drop it and add it again in a migration of its own."
+        )
+    elif isinstance(constraint, PrimaryKeyConstraint) and live.has_primary_key:
+        target.warn(
+            f"The primary key of {table.fullname} has another column in the models than in the database: left as it "
+            "is. Drop it and add it again in a migration of its own."
+        )
+    else:
+        target.connection.execute(ddl.add_constraint(constraint))
+        if constraint.comment is not None:
+            target.connection.execute(SetConstraintComment(constraint))

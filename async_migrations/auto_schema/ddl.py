@@ -1,0 +1,155 @@
+"""The statements: what SQLAlchemy's DDL compiler writes, and the few that it has no construct for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, Connection, Constraint, Dialect, Index, MetaData, Sequence
+from sqlalchemy.exc import CompileError, InvalidRequestError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, ExecutableDDLElement
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import DDLCompiler
+from sqlalchemy.types import TypeEngine
+
+
+class AddColumn(ExecutableDDLElement):
+    """ALTER TABLE ... ADD COLUMN, with the column as CREATE TABLE would write it.
+
+    Args:
+        column: of the models.
+        filling: SQL of a DEFAULT for the rows that exist; the caller drops it again.
+    """
+
+    def __init__(self, column: Column[Any], filling: str | None = None) -> None:
+        self.column = column
+        self.filling = filling
+
+
+@compiles(AddColumn, "postgresql")
+def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
+    specification = compiler.process(CreateColumn(element.column))
+    # The clauses of a column come in any order, so that a DEFAULT may stand last.
+    default = f" DEFAULT {element.filling}" if element.filling else ""
+    return f"ALTER TABLE {compiler.preparer.format_table(element.column.table)} ADD COLUMN {specification}{default}"
+
+
+class DropDefault(ExecutableDDLElement):
+    """ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT."""
+
+    def __init__(self, column: Column[Any]) -> None:
+        self.column = column
+
+
+@compiles(DropDefault, "postgresql")
+def _drop_default(element: DropDefault, compiler: DDLCompiler, **_: Any) -> str:
+    table = compiler.preparer.format_table(element.column.table)
+    return f"ALTER TABLE {table} ALTER COLUMN {compiler.preparer.format_column(element.column)} DROP DEFAULT"
+
+
+class CreateIndexHere(CreateIndex):
+    """CREATE INDEX inside a transaction, where `postgresql_concurrently` cannot be honoured."""
+
+
+@compiles(CreateIndexHere, "postgresql")
+def _create_index_here(element: CreateIndexHere, compiler: DDLCompiler, **_: Any) -> str:
+    statement: str = compiler.process(CreateIndex(element.element))
+    return statement.replace(" INDEX CONCURRENTLY ", " INDEX ", 1)
+
+
+def add_constraint(constraint: Constraint) -> AddConstraint:
+    """Return the ALTER TABLE that adds `constraint`.
+
+    SQLAlchemy marks a constraint that was once added so; in the next database of the same process it
+    would then be missing from a CREATE TABLE.
+    """
+    rule = constraint._create_rule  # noqa: SLF001 - AddConstraint overwrites it, and has no public way not to
+    statement = AddConstraint(constraint)
+    constraint._create_rule = rule  # noqa: SLF001 - as above
+    return statement
+
+
+def as_text(dialect: Dialect, statement: ExecutableDDLElement) -> str:
+    """Return the SQL of a statement, to show it."""
+    return str(statement.compile(dialect=dialect)).strip()
+
+
+def applies(dialect: Dialect, constraint: Constraint) -> bool:
+    """Whether CREATE TABLE would write `constraint` here: `ddl_if`, and types that bring their own CHECK."""
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
+    return bool(constraint._should_create_for_compiler(compiler))  # noqa: SLF001 - the compiler's own question
+
+
+def index_applies(connection: Connection, index: Index) -> bool:
+    """Whether `ddl_if` lets `index` exist here."""
+    return bool(CreateIndex(index)._should_execute(index, connection))  # type: ignore[no-untyped-call]  # noqa: SLF001 - as create_all asks
+
+
+def plain_name(dialect: Dialect, item: Constraint | Index) -> str | None:
+    """Return the name that the compiler would give, unquoted: naming convention applied, cut to length.
+
+    None if PostgreSQL chooses the name, or if the convention asks for a name that the constraint has not.
+    """
+    if item.name is None:
+        return None
+    try:
+        # The keyword is private in name only: Alembic has leaned on it for years.
+        return dialect.identifier_preparer.format_constraint(item, _alembic_quote=False)
+    except InvalidRequestError:
+        return None
+
+
+def check_text(dialect: Dialect, constraint: CheckConstraint) -> str:
+    """Return the SQL of a CHECK's condition."""
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
+    return str(compiler.sql_compiler.process(constraint.sqltext, include_table=False, literal_binds=True))
+
+
+def sequences(metadata: MetaData) -> Iterable[Sequence]:
+    """Return the sequences of the models that PostgreSQL needs; `optional` ones give way to SERIAL."""
+    found = metadata._sequences.values()  # noqa: SLF001 - MetaData has no public list of them
+    return [sequence for sequence in found if not sequence.optional]
+
+
+def type_name(dialect: Dialect, type_: TypeEngine[Any]) -> str:
+    """Return the quoted name of an enum or domain, its schema before it where it names one."""
+    preparer: Any = dialect.identifier_preparer  # PostgreSQL's own, which knows types
+    return str(preparer.format_type(type_))
+
+
+def column_type(dialect: Dialect, column: Column[Any]) -> str | None:
+    """Return the type as CREATE TABLE writes it, without COLLATE; None if it has no SQL of its own."""
+    try:
+        written = dialect.type_compiler_instance.process(column.type, type_expression=column)
+    except CompileError:
+        return None
+    return written.partition(" COLLATE ")[0]
+
+
+def expression(dialect: Dialect, clause: ClauseElement) -> str:
+    """Return an SQL expression, in parentheses, as it may stand after DEFAULT."""
+    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
+    return f"({compiler.sql_compiler.process(clause, include_table=False, literal_binds=True)})"
+
+
+def two_steps(dialect: Dialect, column: Column[Any]) -> list[str]:
+    """Return what adds a NOT NULL column to a table with rows, with dots for the value of each row."""
+    preparer = dialect.identifier_preparer
+    table, name = preparer.format_table(column.table), preparer.format_column(column)
+    written = dialect.type_compiler_instance.process(column.type, type_expression=column)
+    return [
+        f"ALTER TABLE {table} ADD COLUMN {name} {written}",
+        f"UPDATE {table} SET {name} = ...",
+        f"ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL",
+    ]
+
+
+def is_serial(column: Column[Any]) -> bool:
+    """Whether the compiler writes SERIAL for `column`, which draws its values from a sequence of its own."""
+    default = column.default
+    return (
+        column.primary_key
+        and column is column.table.autoincrement_column
+        and (default is None or (isinstance(default, Sequence) and default.optional))
+    )

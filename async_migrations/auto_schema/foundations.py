@@ -1,0 +1,151 @@
+"""What tables stand on: schemas, enums, domains and sequences, created where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ARRAY, Dialect, text
+from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from async_migrations.auto_schema import ddl
+from async_migrations.auto_schema.snapshot import Snapshot
+from async_migrations.auto_schema.target import Named, Target
+from async_migrations.errors import AutoSchemaError
+from async_migrations.sql import quote_identifier, quote_literal
+
+NamedType = ENUM | DOMAIN
+TypeKey = tuple[str | None, str]
+
+INSUFFICIENT_PRIVILEGE = "42501"
+
+SELECT_TYPES = text("""
+SELECT n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind,
+       pg_catalog.pg_type_is_visible(t.oid) AS visible,
+       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid) AS labels
+  FROM pg_catalog.pg_type AS t
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+ WHERE t.typname = ANY (CAST(:names AS text[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveType:
+    """A type of the database; `kind` is pg_type.typtype."""
+
+    kind: str
+    labels: frozenset[str]
+
+
+def create(target: Target, snapshot: Snapshot) -> None:
+    """Create the schemas, types and sequences that are missing, in this order.
+
+    Raises:
+        AutoSchemaError: a schema is missing, and the role may not create it.
+    """
+    create_schemas(target, snapshot.schemas)
+    create_types(target)
+    create_sequences(target, snapshot)
+
+
+def create_schemas(target: Target, existing: frozenset[str]) -> None:
+    """Create the schemas that the models name and the database lacks."""
+    items: list[Named] = [*target.tables, *ddl.sequences(target.metadata), *needed_types(target)]
+    named = {target.declared_schema(item) for item in items}
+    for schema in sorted(filter(None, named - existing)):
+        with target.step(f"Creating missing schema: {schema}", f"Created schema: {schema}"):
+            _create_schema(target, str(schema))
+
+
+def _create_schema(target: Target, schema: str) -> None:
+    try:
+        target.connection.execute(CreateSchema(schema))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+            raise
+        raise AutoSchemaError(
+            f"The models need the schema {schema}, which is missing, and this role may not create it. Let the "
+            f"database's owner run CREATE SCHEMA {quote_identifier(schema)} and grant this role USAGE and CREATE "
+            "on it, then start again."
+        ) from error
+
+
+def create_types(target: Target) -> None:
+    """Create the enums and domains that columns need; say which labels an existing enum lacks."""
+    needed = needed_types(target)
+    live = _read_types(target, needed)
+    for type_ in needed:
+        shown = target.shown(type_)
+        found = live.get(_key(target, type_))
+        if found is not None:
+            for sentence in _complaints(type_, found, ddl.type_name(target.dialect, type_)):
+                target.warn(sentence)
+        elif type_.create_type:
+            with target.step(f"Creating missing type: {shown}", f"Created type: {shown}"):
+                type_.create(target.connection, checkfirst=False)
+
+
+def create_sequences(target: Target, snapshot: Snapshot) -> None:
+    """Create the sequences that columns draw from."""
+    for sequence in ddl.sequences(target.metadata):
+        if snapshot.kind(target.name_of(sequence)) == "S":
+            continue
+        shown = target.shown(sequence)
+        with target.step(f"Creating missing sequence: {shown}", f"Created sequence: {shown}"):
+            sequence.create(target.connection, checkfirst=False)
+
+
+def needed_types(target: Target) -> list[NamedType]:
+    """Return the enums and domains of the models, each once, what others are made of first."""
+    found: dict[TypeKey, NamedType] = {}
+    for table in target.tables:
+        for column in table.columns:
+            for type_ in named_types(column.type, target.dialect):
+                found.setdefault(_key(target, type_), type_)
+    return list(found.values())
+
+
+def named_types(type_: TypeEngine[Any], dialect: Dialect) -> Iterator[NamedType]:
+    """Return the enums and domains in a column's type, behind arrays, decorators and variants."""
+    implementation = type_.dialect_impl(dialect)
+    if isinstance(implementation, TypeDecorator):
+        yield from named_types(implementation.impl_instance, dialect)
+    elif isinstance(implementation, ARRAY):
+        yield from named_types(implementation.item_type, dialect)
+    elif isinstance(implementation, DOMAIN):
+        yield from named_types(implementation.data_type, dialect)
+        yield implementation
+    elif isinstance(implementation, ENUM):
+        yield implementation
+
+
+def _read_types(target: Target, needed: Iterable[NamedType]) -> dict[TypeKey, LiveType]:
+    names = sorted({str(type_.name) for type_ in needed})
+    live: dict[TypeKey, LiveType] = {}
+    for row in target.connection.execute(SELECT_TYPES, {"names": names}) if names else ():
+        found = live[row.schema, row.name] = LiveType(row.kind, frozenset(row.labels))
+        if row.visible:
+            live[None, row.name] = found
+    return live
+
+
+def _complaints(type_: NamedType, live: LiveType, quoted: str) -> Iterator[str]:
+    wanted, name = ("d", "a domain") if isinstance(type_, DOMAIN) else ("e", "an enum")
+    if live.kind != wanted:
+        yield f"The type {type_.name} exists in the database and is not {name}, as the models say: left as it is."
+    elif isinstance(type_, ENUM):
+        for label in type_.enums:
+            if label not in live.labels:
+                yield (
+                    f"The enum {type_.name} lacks the label {label!r} of the models. A label can be used only after "
+                    "the transaction that adds it, so add it in a migration of its own: "
+                    f"ALTER TYPE {quoted} ADD VALUE {quote_literal(label)}"
+                )
+
+
+def _key(target: Target, type_: NamedType) -> TypeKey:
+    return target.declared_schema(type_), str(type_.name)

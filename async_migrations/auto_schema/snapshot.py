@@ -1,0 +1,207 @@
+"""What stands in the database: a few queries, whatever the number of tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, inspect, text
+from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint, ReflectedIndex
+from sqlalchemy.engine.reflection import ObjectKind
+
+from async_migrations.auto_schema import ddl
+from async_migrations.auto_schema.target import Name, Target
+
+TABLES = frozenset("rp")
+VIEWS = frozenset("vm")
+COLUMN_HOLDERS = TABLES | VIEWS | {"f"}
+
+KINDS: Mapping[str, str] = {
+    "r": "a table",
+    "p": "a partitioned table",
+    "v": "a view",
+    "m": "a materialised view",
+    "f": "a foreign table",
+    "S": "a sequence",
+    "i": "an index",
+    "I": "a partitioned index",
+    "c": "a composite type",
+}
+
+SELECT_SCHEMAS = text("""
+SELECT current_schema()::text AS first, ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace) AS existing
+""")
+
+SELECT_RELATIONS = text("""
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.reltuples::float8 AS rows,
+       t.relname::text AS indexed, coalesce(i.indisvalid, true) AS valid,
+       ARRAY(SELECT ARRAY[pn.nspname::text, p.relname::text]
+               FROM pg_catalog.pg_inherits AS h
+               JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent
+               JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace
+              WHERE h.inhrelid = c.oid) AS parents
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+  LEFT JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+ WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
+""")
+
+# Not the inspector's get_multi_columns: it warns about every type that SQLAlchemy does not know (a vector, a
+# point), and what it makes of the known ones cannot be compared with what PostgreSQL says.
+SELECT_COLUMNS = text("""
+SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name, a.attnotnull AS not_null,
+       a.atttypid::int8 AS type_oid, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type
+  FROM pg_catalog.pg_attribute AS a
+  JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+""")
+
+SELECT_CONSTRAINTS = text("""
+SELECT n.nspname::text AS schema, c.relname::text AS table, k.conname::text AS name, k.contype::text AS kind
+  FROM pg_catalog.pg_constraint AS k
+  JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Whatever has a name in a schema.
+
+    Attributes:
+        kind: the letter of pg_class.relkind.
+        rows: how many rows the planner expects; below zero where nobody has counted.
+        indexed: the table of an index.
+        valid: False for an index that a dead build left behind.
+        parents: what a partition or an heir belongs to.
+    """
+
+    kind: str
+    rows: float = -1
+    indexed: str | None = None
+    valid: bool = True
+    parents: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveColumn:
+    """A column as the database has it; `type` is what PostgreSQL prints."""
+
+    name: str
+    type: str
+    type_oid: int
+    not_null: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTable:
+    """What belongs to one table of the database.
+
+    Attributes:
+        constraints: the names of all constraints, with the letter of pg_constraint.contype.
+    """
+
+    columns: dict[str, LiveColumn] = field(default_factory=dict)
+    constraints: dict[str, str] = field(default_factory=dict)
+    indexes: list[ReflectedIndex] = field(default_factory=list)
+    foreign_keys: list[ReflectedForeignKeyConstraint] = field(default_factory=list)
+
+    @property
+    def has_primary_key(self) -> bool:
+        """Whether rows have a primary key already."""
+        return "p" in self.constraints.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the database has under the names that the models use."""
+
+    schemas: frozenset[str]
+    relations: Mapping[Name, Relation]
+    tables: Mapping[Name, LiveTable]
+
+    def kind(self, name: Name) -> str | None:
+        """Return the relkind of what has this name; None if it is free."""
+        relation = self.relations.get(name)
+        return relation.kind if relation else None
+
+    def is_table(self, name: Name) -> bool:
+        """Whether a table or partition has this name."""
+        return self.kind(name) in TABLES
+
+
+def read_schemas(connection: Connection) -> tuple[str | None, frozenset[str]]:
+    """Return the schema in which an unqualified name is created, and all schemas that exist."""
+    first, existing = connection.execute(SELECT_SCHEMAS).one()
+    return first, frozenset(existing)
+
+
+def read_columns(connection: Connection, schema: str, table: str) -> set[str]:
+    """Return the names of the columns of one table or view; none if there is no such table."""
+    rows = connection.execute(SELECT_COLUMNS, {"schemas": [schema], "names": [table]})
+    return {row.name for row in rows}
+
+
+def read(target: Target, schemas: frozenset[str]) -> Snapshot:
+    """Return what the database has under the names that the models use."""
+    tables = [target.name_of(table) for table in target.tables]
+    asked = {
+        "schemas": sorted({name.schema for name in _names(target)}),
+        "names": sorted({name.name for name in _names(target)}),
+    }
+    relations = {
+        Name(row.schema, row.name): _relation(row) for row in target.connection.execute(SELECT_RELATIONS, asked)
+    }
+    found = [name for name in tables if name in relations and relations[name].kind in COLUMN_HOLDERS]
+    return Snapshot(schemas, relations, _read_tables(target.connection, found))
+
+
+def _names(target: Target) -> Iterable[Name]:
+    for table in target.tables:
+        name = target.name_of(table)
+        yield name
+        for index in table.indexes:
+            yield Name(name.schema, ddl.plain_name(target.dialect, index) or "")
+    yield from (target.name_of(sequence) for sequence in ddl.sequences(target.metadata))
+
+
+def _relation(row: Row[Any]) -> Relation:
+    parents = tuple(Name(schema, name) for schema, name in row.parents)
+    return Relation(row.kind, row.rows, row.indexed, row.valid, parents)
+
+
+def _read_tables(connection: Connection, names: Sequence[Name]) -> Mapping[Name, LiveTable]:
+    tables: dict[Name, LiveTable] = {name: LiveTable() for name in names}
+    asked = {"schemas": sorted({n.schema for n in names}), "names": sorted({n.name for n in names})}
+    if not names:
+        return tables
+    for row in connection.execute(SELECT_COLUMNS, asked):
+        if table := tables.get(Name(row.schema, row.table)):
+            table.columns[row.name] = LiveColumn(row.name, row.type, row.type_oid, row.not_null)
+    for row in connection.execute(SELECT_CONSTRAINTS, asked):
+        if table := tables.get(Name(row.schema, row.table)):
+            table.constraints[row.name] = row.kind
+    _reflect(connection, tables)
+    return tables
+
+
+def _reflect(connection: Connection, tables: Mapping[Name, LiveTable]) -> None:
+    inspector = inspect(connection)
+    names: dict[str, list[str]] = defaultdict(list)
+    for name in tables:
+        names[name.schema].append(name.name)
+    for schema, wanted in names.items():
+        # Always with the schema's name: without one the inspector takes whatever search_path shows.
+        indexes = inspector.get_multi_indexes(schema=schema, filter_names=wanted, kind=ObjectKind.ANY)
+        keys = inspector.get_multi_foreign_keys(schema=schema, filter_names=wanted, kind=ObjectKind.ANY)
+        for table in wanted:
+            live = tables[Name(schema, table)]
+            live.indexes.extend(indexes.get((schema, table), []))
+            live.foreign_keys.extend(keys.get((schema, table), []))
