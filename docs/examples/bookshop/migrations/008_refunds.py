@@ -16,7 +16,8 @@ class Migration(BaseMigration):
         return {"columns_added": 1, "indexes_created": 1}
 
     async def downgrade(self) -> None:
+        # Its check and its index go with the column.
+        await self.execute("ALTER TABLE orders DROP COLUMN refunded_at")
         refunded = await self.execute("UPDATE orders SET status = 'cancelled' WHERE status = 'refunded'")
         if refunded.rowcount:
             self.log_warning(f"{refunded.rowcount} refunded order(s) are now cancelled ones")
-        await self.execute("ALTER TABLE orders DROP COLUMN refunded_at")
