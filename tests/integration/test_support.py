@@ -51,9 +51,7 @@ class TestDatabases:
             await connection.execute(text(f"CREATE TABLE {table} (id integer)"))
         assert tables == 0
 
-    async def test_server_has_the_version_that_was_asked_for(
-        self, engine: AsyncEngine, postgres_version: int
-    ) -> None:
+    async def test_server_has_the_version_that_was_asked_for(self, engine: AsyncEngine, postgres_version: int) -> None:
         async with engine.connect() as connection:
             version = await connection.scalar(text("SHOW server_version_num"))
         assert int(version) // 10000 == postgres_version
@@ -69,9 +67,7 @@ class TestDatabases:
             )
         assert owner == role
 
-    async def test_a_dropped_one_goes_although_it_is_in_use(
-        self, server: Server, databases: Databases
-    ) -> None:
+    async def test_a_dropped_one_goes_although_it_is_in_use(self, server: Server, databases: Databases) -> None:
         name = await databases.create()
         async with connected(server.url(name)), connected(server.url()) as admin:
             databases.drop(name)
@@ -156,9 +152,7 @@ class TestProxy:
             assert await admin.fetchval("SELECT to_regclass('t') IS NULL") is before
             assert witness.is_closed() is everywhere
 
-    async def test_reset_of_the_client_leaves_the_server_waiting(
-        self, server: Server, database_url: str
-    ) -> None:
+    async def test_reset_of_the_client_leaves_the_server_waiting(self, server: Server, database_url: str) -> None:
         async with (
             connected(database_url) as admin,
             proxy_to(server) as proxy,
@@ -254,9 +248,7 @@ raise SystemExit(7)
 class TestProcesses:
     async def test_start_together(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            children = [
-                await stack.enter_async_context(child_process(CHILD, str(number))) for number in range(3)
-            ]
+            children = [await stack.enter_async_context(child_process(CHILD, str(number))) for number in range(3)]
             await start_together(children)
             for number, child in enumerate(children):
                 assert await child.line_matching(r"went \d") == f"went {number}"

@@ -46,7 +46,7 @@ async def all_gone(directory: str, pid: int) -> None:
     async def is_gone() -> bool:
         return not remains(directory, pid)
 
-    await eventually(is_gone)
+    await eventually(is_gone, deadline=30)
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ with Server(sys.argv[1], durable=False) as server:
     sys.stdin.readline()
 """
         async with child_process(script, str(place)) as one, child_process(script, str(place)) as two:
-            pids = {await child.line_matching("pid") for child in (one, two)}
+            pids = {await child.line_matching("pid", deadline=60) for child in (one, two)}
             assert len(pids) == 1
             one.kill()
             with Server(place, durable=False) as running:
@@ -276,13 +276,14 @@ with Server(sys.argv[1], durable=False) as server:
 
 
 TEMPORARY = """
-import os, sys
+import os, signal, sys
 from async_migrations.testing.server import temporary_server
 os.setsid()
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with temporary_server() as server:
-    print(server.data_directory)
-    print("pid", server.pid)
     try:
+        print(server.data_directory)
+        print("pid", server.pid)
         sys.stdin.read()
     except KeyboardInterrupt:
         print("runs", server.is_running())
@@ -290,7 +291,7 @@ with temporary_server() as server:
 
 
 async def directory_and_pid(child: Child) -> tuple[str, int]:
-    pid = await child.line_matching("^pid")
+    pid = await child.line_matching("^pid", deadline=60)
     return child.lines[0], int(pid.split()[1])
 
 
@@ -310,15 +311,14 @@ class TestTemporaryServer:
             await all_gone(directory, pid)
 
     async def test_is_gone_although_a_child_of_the_owner_lives_on(self) -> None:
-        script = TEMPORARY.replace(
-            "    try:", "    import subprocess; print('sleeper', subprocess.Popen(['sleep', '60']).pid)\n    try:"
-        )
+        sleeper = "import subprocess; print('sleeper', subprocess.Popen(['sleep', '60']).pid)"
+        script = TEMPORARY.replace("sys.stdin.read()", f"{sleeper}; sys.stdin.read()")
         async with child_process(script) as child:
             directory, pid = await directory_and_pid(child)
-            sleeper = int((await child.line_matching("^sleeper")).split()[1])
+            sleeping = int((await child.line_matching("^sleeper")).split()[1])
             child.kill()
             await all_gone(directory, pid)
-            os.kill(sleeper, signal.SIGKILL)
+            os.kill(sleeping, signal.SIGKILL)
 
     async def test_ctrl_c_reaches_neither_server_nor_watchdog(self) -> None:
         async with child_process(TEMPORARY) as child:
