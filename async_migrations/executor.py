@@ -311,7 +311,7 @@ class Executor:
         cause = blamed.error if blamed else error
         path = (blamed.path if blamed else None) or migration.file.path
         line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), error)
-        code = retry.sqlstate(cause)
+        code = None if isinstance(cause, MigrationsError) else retry.sqlstate(cause)
         statement = getattr(cause, "statement", None) or (blamed.statement if blamed and code else None)
         reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
         words: dict[str, str] = {}

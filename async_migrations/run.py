@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -23,7 +23,7 @@ from async_migrations.options import Options
 from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
-from async_migrations.session import Facts, Session, SessionLostError, connect, where
+from async_migrations.session import Facts, Session, SessionLostError, connect, spare, where
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -111,16 +111,13 @@ class Run:
                     raise DatabaseUnavailableError(where(self.options.engine), describe(error), advice) from error
                 self.emit(events.ConnectionLost(describe(error)))
 
-    def connect(self) -> Any:
+    def connect(self) -> AbstractAsyncContextManager[Session]:
         """Open a session, waiting for a database that is not there yet."""
         return connect(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
 
-    @asynccontextmanager
-    async def spare(self) -> AsyncIterator[Session]:
-        """Open one more session, outside the pool."""
-        async with self.connect() as session:
-            await session.hold()
-            yield session
+    def spare(self) -> AbstractAsyncContextManager[Session]:
+        """Open one more session beside the working one."""
+        return spare(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
 
     @asynccontextmanager
     async def leading(
@@ -136,7 +133,7 @@ class Run:
         _refuse_standby(self.options, facts)
         ledger = await self.ledger.resolve(session, facts)
         key = LockKey(facts.database, ledger.schema or "", ledger.table)
-        await session.hold()
+        session.hold()
         async with AsyncExitStack() as stack:
             guard = await stack.enter_async_context(self.spare()) if session.is_pooled(facts) else None
             if guard is None:

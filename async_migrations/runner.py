@@ -181,7 +181,7 @@ class MigrationRunner:
 
         async def story(session: Session) -> None:
             key, pooled = await _key(run, session)
-            await session.hold()
+            session.hold()
             async with listening(session, key, deaf=pooled) as bell:
                 while True:
                     rung = bell.arm()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-from sqlalchemy import Connection
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from async_migrations.errors import DatabaseUnavailableError
@@ -68,6 +68,7 @@ class Session:
     def __init__(self, connection: AsyncConnection, driver: Any) -> None:
         self.connection = connection
         self.driver = driver
+        self._held = False
         self._restore: str | None = None
 
     @property
@@ -111,13 +112,9 @@ class Session:
         """
         return bool(self.driver.get_server_pid() != facts.pid)
 
-    async def hold(self) -> None:
-        """Take the connection out of its pool for good, and set it up for long work.
-
-        A pooled connection must never inherit our settings, our lock or an author's leftovers, and a pool of
-        one connection has room again for the second that a non-transactional migration needs.
-        """
-        await self.connection.run_sync(Connection.detach)
+    def hold(self) -> None:
+        """Keep the connection out of its pool for good: it must not pass on our settings, our lock or leftovers."""
+        self._held = True
 
     async def settle(self) -> None:
         """Give a direct session the settings of a lock holder (never through a pooler: they would leak)."""
@@ -203,7 +200,7 @@ class Session:
         """Give the connection back, or close it if it was held; shielded, with a deadline."""
         with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
             with suppress(Exception):
-                if self.is_closed:
+                if self._held or self.is_closed:
                     await self.connection.invalidate()
                 await self.connection.close()
         if scope.cancelled_caught:
@@ -233,6 +230,26 @@ async def connect(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncI
         yield session
     finally:
         await session.close()
+
+
+@asynccontextmanager
+async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
+    """Open one more session beside the working one; a pool of one connection has no room for it.
+
+    Args:
+        engine: the service's own engine; its pool is left alone.
+        emit: is told of each failed try.
+        deadline: seconds to wait at most.
+
+    Raises:
+        DatabaseUnavailableError: refused, or not there by the deadline.
+    """
+    # A pool of the same kind, with the same way to connect and the same listeners.
+    pool = engine.sync_engine.pool.recreate()
+    twin = AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
+    async with connect(twin, emit, deadline=deadline) as session:
+        session.hold()
+        yield session
 
 
 async def _open(engine: AsyncEngine, emit: Emit, deadline: float) -> Session:
