@@ -153,7 +153,7 @@ def scan(directory: Path) -> list[Numbered]:
         DiscoveryError: it cannot be read.
     """
     try:
-        matches = [match for each in os.listdir(directory) if (match := NAME.fullmatch(each))]
+        matches = [match for each in directory.iterdir() if (match := NAME.fullmatch(each.name))]
     except OSError as error:
         raise DiscoveryError(directory, [f"{directory}: {error.strerror}. Name the folder of migrations."]) from None
     matches.sort(key=lambda match: (int(match["digits"]), match["stem"], match["suffix"]))
@@ -228,7 +228,7 @@ def _carry_out(directory: Path, found: Sequence[Numbered], renames: Sequence[Ren
         raise DiscoveryError(directory, [f"{name} is in the way: move it." for name in taken])
     # In this order no file is renamed to one that still has to go: the order of names is kept, and a move up
     # can only meet a later one, a move down an earlier one.
-    up = [rename for rename in renames if rename.new > rename.old]
+    up = [rename for rename in renames if _order(rename.new) > _order(rename.old)]
     for rename in [*reversed(up), *(each for each in renames if each not in up)]:
         for suffix in rename.suffixes:
             _move(directory / (rename.old + suffix), directory / (rename.new + suffix), rename)
