@@ -59,7 +59,5 @@ class Migration(BaseMigration):
     async def downgrade(self) -> None:
         isbns = [book["isbn"] for book in BOOKS]
         unsold = "NOT EXISTS (SELECT FROM order_lines WHERE order_lines.book_id = books.id)"
-        gone = await self.execute(
-            f"DELETE FROM books WHERE isbn = ANY(:isbns) AND {unsold}", {"isbns": isbns}
-        )
+        gone = await self.execute(f"DELETE FROM books WHERE isbn = ANY(:isbns) AND {unsold}", {"isbns": isbns})
         self.log_info(f"Took {gone.rowcount} unsold book(s) off the shelves")

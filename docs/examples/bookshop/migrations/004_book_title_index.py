@@ -10,8 +10,8 @@ class Migration(BaseMigration):
     transactional = False
 
     async def upgrade(self) -> dict[str, int]:
-        await self.op.create_index("ix_books_title_lower", "books", [text("lower(title)")])
-        return {"indexes_created": 1}
+        created = await self.op.create_index("ix_books_title_lower", "books", [text("lower(title)")])
+        return {"indexes_created": created}
 
     async def downgrade(self) -> None:
         await self.op.drop_index("ix_books_title_lower", "books")

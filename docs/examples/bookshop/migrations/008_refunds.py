@@ -10,10 +10,10 @@ class Migration(BaseMigration):
             "ALTER TABLE orders ADD CONSTRAINT ck_orders_refund_has_its_time"
             " CHECK ((status = 'refunded') = (refunded_at IS NOT NULL))"
         )
-        await self.op.create_index(
+        created = await self.op.create_index(
             "ix_orders_refunded", "orders", ["refunded_at"], where="status = 'refunded'"
         )
-        return {"columns_added": 1, "indexes_created": 1}
+        return {"columns_added": 1, "indexes_created": created}
 
     async def downgrade(self) -> None:
         # Its check and its index go with the column.
