@@ -75,6 +75,12 @@ class Loaded:
     body: type[BaseMigration] | Script
     down: Script | None = None
 
+    def script(self, verb: str) -> Script | None:
+        """Return the SQL for `verb`, if this is plain SQL."""
+        if verb == "downgrade":
+            return self.down
+        return self.body if isinstance(self.body, Script) else None
+
     @property
     def is_reversible(self) -> bool:
         """Whether a downgrade exists."""

@@ -193,7 +193,7 @@ class Executor:
         """Await the author's code, with everything around it that it needs, and count what it did."""
         say = self._say(migration)
         transactional = migration.transactional
-        script = migration.down if verb == "downgrade" else None
+        script = migration.script(verb)
         started = time.perf_counter()
         with Guard(self.session.connection, transactional=transactional) as guard, self._listening(migration):
             try:

@@ -229,8 +229,8 @@ async def test_settings_of_one_migration_do_not_reach_the_next(history: History)
     history.python(
         "001_a",
         """
-        await self.execute("SET search_path = other; SET session_replication_role = replica; SET statement_timeout = 60000")
-        await self.execute("SET ROLE migrator_test")
+        await self.execute("SET search_path = other; SET session_replication_role = replica")
+        await self.execute("SET statement_timeout = 60000; SET ROLE migrator_test")
         """,
     )
     history.sql(

@@ -1,0 +1,305 @@
+"""Bad input and faults: a sentence a user can act on, nothing half done."""
+
+import asyncio
+import secrets
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from async_migrations import MigrationFailedError, MigrationRunner
+from async_migrations.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DiscoveryError,
+    ForeignLedgerError,
+    LedgerError,
+)
+from async_migrations.events import DatabaseAwaited, MigrationRetried
+from async_migrations.testing.server import Server, temporary_server
+from tests.support.history import History
+from tests.support.waiting import eventually
+
+SECRET = "s3cret-pass"
+
+
+async def failure_at(url: str, folder: Path, **options: object) -> Exception:
+    """Run against `url`; return the error, with what was said meanwhile."""
+    engine = create_async_engine(url)
+    said: list[object] = []
+    (folder / "001_a.sql").write_text("CREATE TABLE t (x int);")
+    settings = {"connect_deadline": 0.5, "observers": (said.append,), **options}
+    try:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - each test looks at it
+            await MigrationRunner(engine, directory=folder, **settings).run_migrations()  # type: ignore[arg-type]
+    finally:
+        await engine.dispose()
+    assert SECRET not in str(caught.value) + repr(caught.value) + str(said)
+    caught.value.add_note(f"{len([s for s in said if isinstance(s, DatabaseAwaited)])} waits")
+    return caught.value
+
+
+async def test_a_wrong_password_is_refused_at_once(tmp_path: Path, postgres_version: int) -> None:
+    with temporary_server(version=postgres_version, hba=["host all postgres 127.0.0.1/32 scram-sha-256"]) as server:
+        url = make_url(server.url()).set(password=SECRET).render_as_string(hide_password=False)
+        error = await failure_at(url, tmp_path)
+    assert isinstance(error, DatabaseUnavailableError)
+    assert "password" in str(error)
+    assert "Waiting would not help" in str(error)
+
+
+async def test_an_unreachable_host_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
+    error = await failure_at(f"postgresql+asyncpg://u:{SECRET}@127.0.0.1:1/x", tmp_path)
+    assert isinstance(error, DatabaseUnavailableError)
+    assert "127.0.0.1:1/x: connection refused. Waited" in str(error)
+    assert error.__notes__ != ["0 waits"]
+
+
+async def test_an_unknown_host_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
+    error = await failure_at(f"postgresql+asyncpg://u:{SECRET}@no-such-host.invalid/x", tmp_path)
+    assert isinstance(error, DatabaseUnavailableError)
+    assert any(reason in str(error) for reason in ("not known (DNS)", "no answer in time"))
+
+
+async def test_an_unknown_database_is_refused_at_once(tmp_path: Path, server: Server) -> None:
+    error = await failure_at(server.url("no_such_database"), tmp_path)
+    assert isinstance(error, DatabaseUnavailableError)
+    assert "there is no such database" in str(error)
+
+
+async def test_too_many_connections_are_waited_for(tmp_path: Path, postgres_version: int) -> None:
+    with temporary_server(
+        version=postgres_version, settings={"max_connections": "5", "superuser_reserved_connections": "0"}
+    ) as server:
+        holders = create_async_engine(server.url(), pool_size=20)
+        connections = [await holders.connect() for _ in range(5)]
+        error = await failure_at(server.url(), tmp_path)
+        assert isinstance(error, DatabaseUnavailableError)
+        engine = create_async_engine(server.url())
+        waits: list[object] = []
+        runner = MigrationRunner(engine, directory=tmp_path, observers=(waits.append,), connect_deadline=30)
+        run = asyncio.create_task(runner.run_migrations())
+        await eventually(lambda: asyncio.sleep(0, any(isinstance(w, DatabaseAwaited) for w in waits)))
+        for connection in connections:
+            await connection.close()
+        await holders.dispose()
+        assert (await run).applied == ("001_a",)
+        await engine.dispose()
+
+
+async def test_a_server_that_starts_later_is_waited_for(tmp_path: Path, own_server: Server) -> None:
+    (tmp_path / "001_a.sql").write_text("CREATE TABLE t (x int);")
+    own_server.stop()
+    engine = create_async_engine(own_server.url())
+    waits: list[object] = []
+    runner = MigrationRunner(engine, directory=tmp_path, observers=(waits.append,), connect_deadline=30)
+    run = asyncio.create_task(runner.run_migrations())
+    await eventually(lambda: asyncio.sleep(0, any(isinstance(w, DatabaseAwaited) for w in waits)))
+    await asyncio.to_thread(own_server.start)
+    assert (await run).applied == ("001_a",)
+    await engine.dispose()
+
+
+async def test_a_read_only_default_is_explained(history: History) -> None:
+    await history.do(
+        "DO $$BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || "
+        "' SET default_transaction_read_only = on'; END$$"
+    )
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    with pytest.raises(LedgerError, match="read-only transaction"):
+        await history.runner().run_migrations()
+
+
+async def test_no_create_privilege_says_what_to_grant(history: History) -> None:
+    role = f"poor_{secrets.token_hex(4)}"
+    await history.do(
+        f"CREATE ROLE {role} LOGIN; REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO {role}"
+    )
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    url = make_url(str(history.engine.url)).set(username=role)
+    engine = create_async_engine(url)
+    try:
+        with pytest.raises(LedgerError, match=f'GRANT USAGE, CREATE ON SCHEMA "public" TO "{role}"'):
+            await MigrationRunner(engine, directory=history.directory, observers=()).run_migrations()
+    finally:
+        await engine.dispose()
+        await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(
+    ("owner", "columns"),
+    [
+        ("Rails", "version varchar NOT NULL"),
+        ("golang-migrate", "version bigint NOT NULL, dirty boolean NOT NULL"),
+        ("Ecto", "version bigint, inserted_at timestamp"),
+        ("another tool", "name text, hash text"),
+    ],
+)
+@pytest.mark.parametrize("rows", [0, 1])
+async def test_a_ledger_of_another_tool_is_refused_by_name(
+    history: History, owner: str, columns: str, rows: int
+) -> None:
+    await history.do(f"CREATE TABLE schema_migrations ({columns})")
+    if rows:
+        values = {"version varchar NOT NULL": "'1'", "name text, hash text": "'1', 'x'"}
+        defaults = "1, false" if "dirty" in columns else "1, now()"
+        await history.do(f"INSERT INTO schema_migrations VALUES ({values.get(columns, defaults)})")
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    with pytest.raises(ForeignLedgerError, match=owner):
+        await history.runner().run_migrations()
+    assert not await history.exists("t")
+    assert (await history.runner(table="other_ledger").run_migrations()).applied == ("001_a",)
+
+
+@pytest.mark.parametrize("language", ["sql", "python"])
+async def test_an_sql_error_in_the_middle_says_all_and_leaves_nothing(history: History, language: str) -> None:
+    history.sql("001_first", "CREATE TABLE first (x int);")
+    if language == "sql":
+        history.sql(
+            "002_second", "-- é\nCREATE TABLE t (x int);\nINSERT INTO t VALUES (1);\n\nSELECT 1 /\n 0;\nSELECT 2;\n"
+        )
+    else:
+        history.python("002_second", "await self.execute('CREATE TABLE t (x int)')\nawait self.execute('SELECT 1 / 0')")
+    history.sql("003_third", "CREATE TABLE third (x int);")
+    with pytest.raises(MigrationFailedError) as caught:
+        await history.runner().run_migrations()
+    error = caught.value
+    assert (error.migration, error.sqlstate, error.applied) == ("002_second", "22012", ("001_first",))
+    assert error.line == (5 if language == "sql" else 9)
+    assert error.statement is not None
+    assert " ".join(error.statement.split()) == "SELECT 1 / 0"
+    assert "division by zero (SQLSTATE 22012). Nothing of it stays." in str(error)
+    assert "applied before it in this run: 001_first (stays so)" in str(error)
+    assert "next: Mend the file" in str(error)
+    assert await history.ledger() == ["001_first"]
+    assert not await history.exists("t")
+
+
+async def test_a_syntax_error_in_a_script_names_its_line(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);\n\nCREATE TABEL u (x int);\n")
+    with pytest.raises(MigrationFailedError) as caught:
+        await history.runner().run_migrations()
+    assert (caught.value.line, caught.value.sqlstate) == (3, "42601")
+    assert not await history.exists("t")
+
+
+async def test_a_migration_that_raises_leaves_nothing(history: History) -> None:
+    history.python("001_a", "await self.execute('CREATE TABLE t (x int)')\nraise LookupError('no such author')")
+    with pytest.raises(MigrationFailedError, match="LookupError: no such author") as caught:
+        await history.runner().run_migrations()
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert not await history.exists("t")
+
+
+@pytest.mark.parametrize(
+    "body", ["while True:\n    await self.execute('SELECT 1')", "await self.execute('SELECT pg_sleep(60)')"]
+)
+async def test_a_migration_that_does_not_end_meets_its_deadline(history: History, body: str) -> None:
+    history.python("001_a", "await self.execute('CREATE TABLE t (x int)')\n" + body)
+    with pytest.raises(MigrationFailedError, match=r"did not finish within its deadline of 0\.3 s"):
+        await history.runner(migration_deadline=0.3).run_migrations()
+    assert not await history.exists("t")
+    await eventually(lambda: history.value("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"))
+
+
+async def test_a_statement_meets_its_timeout(history: History) -> None:
+    history.python("001_a", "await self.execute('SELECT pg_sleep(60)')")
+    with pytest.raises(MigrationFailedError, match="57014"):
+        await history.runner(statement_timeout=0.2).run_migrations()
+
+
+@pytest.mark.parametrize("language", ["sql", "python"])
+async def test_a_migration_that_drops_the_ledger_fails_and_the_ledger_stays(history: History, language: str) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    if language == "sql":
+        history.sql("002_b", "DROP TABLE schema_migrations;")
+    else:
+        history.python("002_b", "await self.execute('DROP TABLE schema_migrations')")
+    with pytest.raises(MigrationFailedError, match="dropped or rewrote the ledger"):
+        await history.runner().run_migrations()
+    assert await history.ledger() == ["001_a"]
+
+
+async def test_a_lock_timeout_rolls_back_and_tries_again(history: History) -> None:
+    await history.do("CREATE TABLE busy (x int)")
+    history.python("001_a", "await self.execute('CREATE TABLE t (x int); ALTER TABLE busy ADD COLUMN y int')")
+    async with history.engine.connect() as blocker:
+        await blocker.exec_driver_sql("LOCK TABLE busy")
+        run = asyncio.create_task(history.runner(lock_timeout=0.1).run_migrations())
+        await eventually(lambda: asyncio.sleep(0, len(history.told(MigrationRetried)) >= 2))
+    assert (await run).applied == ("001_a",)
+    assert await history.value("SELECT count(*) FROM schema_migrations") == 1
+
+
+async def test_a_lock_timeout_ends_at_the_retry_deadline(history: History) -> None:
+    await history.do("CREATE TABLE busy (x int)")
+    history.sql("001_a", "CREATE TABLE t (x int); ALTER TABLE busy ADD COLUMN y int;")
+    async with history.engine.connect() as blocker:
+        await blocker.exec_driver_sql("LOCK TABLE busy")
+        with pytest.raises(MigrationFailedError, match="55P03") as caught:
+            await history.runner(lock_timeout=0.1, retry_deadline=0.5).run_migrations()
+    assert caught.value.statement == "ALTER TABLE busy ADD COLUMN y int"
+
+
+async def test_a_name_of_more_than_255_characters_cannot_even_be_listed_as_one(history: History) -> None:
+    # A file system holds 255 bytes: the ledger's limit is met first by names given to it another way.
+    with pytest.raises(OSError, match="too long"):
+        history.sql("001_" + "a" * 255, "SELECT 1;")
+
+
+async def test_quotes_and_unicode_in_names_are_names(history: History) -> None:
+    history.sql('001_it\'s "quoted" é', "CREATE TABLE t (x int);")
+    history.python("002_a';DROP TABLE t;--", "self.log_info('x')")
+    assert len((await history.runner().run_migrations()).applied) == 2
+    assert await history.ledger() == ['001_it\'s "quoted" é', "002_a';DROP TABLE t;--"]
+    assert (await history.runner().run_migrations()).applied == ()
+
+
+async def test_a_nul_character_in_a_script_is_found_before_anything_runs(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    history.sql("002_b", "SELECT '\0';")
+    with pytest.raises(DiscoveryError, match="NUL"):
+        await history.runner().run_migrations()
+    assert not await history.exists("schema_migrations")
+
+
+HOSTILE = ["order", "Sp ace", 'quo"te', "it's", 'x"; DROP TABLE t; --', "ünï", "$$", "a.b", "\\", "%s:%d"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_hostile_schema_and_table_names_are_only_names(history: History, name: str) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    history.python(
+        "002_b", "await self.execute('CREATE TABLE u (x int)')", downgrade="await self.execute('DROP TABLE u')"
+    )
+    history.sql("003_c", "-- transactional: false\nCREATE INDEX CONCURRENTLY ix ON t (x);")
+    runner = history.runner(table=name, schema=name)
+    assert len((await runner.run_migrations()).applied) == 3
+    assert (await runner.run_migrations()).applied == ()
+    assert await runner.verify() == []
+    assert await history.rows(
+        "SELECT schemaname, tablename FROM pg_tables WHERE tablename NOT IN ('t', 'u') "
+        "AND schemaname NOT IN ('pg_catalog', 'information_schema')"
+    ) == [(name, name)]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 64])
+def test_impossible_names_are_refused_at_once(engine: AsyncEngine, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="ledger's name"):
+        MigrationRunner(engine, table=name)
+
+
+def test_another_driver_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"postgresql\+asyncpg"):
+        MigrationRunner("postgresql://localhost/x")  # type: ignore[arg-type]
+
+
+def test_a_misspelt_policy_is_refused_at_once(engine: AsyncEngine) -> None:
+    with pytest.raises(ConfigurationError, match="changed='warning'"):
+        MigrationRunner(engine, changed="warning")  # type: ignore[arg-type]
+
+
+async def test_a_missing_folder_says_how_to_make_it(engine: AsyncEngine, tmp_path: Path) -> None:
+    with pytest.raises(DiscoveryError, match="No such file or directory"):
+        await MigrationRunner(engine, directory=tmp_path / "none").run_migrations()

@@ -1,0 +1,332 @@
+"""MigrationRunner: each method on a real database."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from async_migrations import MigrationFailedError, MigrationRunner, State
+from async_migrations.errors import (
+    ConfigurationError,
+    HistoryError,
+    IrreversibleError,
+    LedgerError,
+    NotCurrentError,
+)
+from async_migrations.events import Event, HistoryWarning
+from async_migrations.testing.server import Server
+from tests.support.history import History
+
+
+def three(history: History) -> None:
+    history.sql("001_a", "-- description: Make a\nCREATE TABLE a (x int);")
+    history.python(
+        "002_b", "await self.execute('CREATE TABLE b (x int)')", downgrade="await self.execute('DROP TABLE b')"
+    )
+    history.sql("003_c", "CREATE TABLE c (x int);")
+    history.sql("003_c.down", "DROP TABLE c;")
+
+
+async def test_a_target_is_included_and_named_by_number_or_name(history: History) -> None:
+    three(history)
+    assert (await history.runner().run_migrations(1)).applied == ("001_a",)
+    assert (await history.runner().run_migrations("002")).applied == ("002_b",)
+    assert (await history.runner().run_migrations("003_c")).applied == ("003_c",)
+    with pytest.raises(ConfigurationError, match="Did you mean 003_c"):
+        await history.runner().run_migrations("03_c")
+
+
+async def test_the_ledger_holds_the_seeds_columns_and_ours(history: History) -> None:
+    three(history)
+    await history.runner().run_migrations()
+    rows = await history.rows(
+        "SELECT id, migration_name, description, execution_time_ms >= 0, applied_by LIKE '%@%:%', "
+        "length(checksum), length(raw_checksum), dirty FROM schema_migrations ORDER BY id"
+    )
+    assert [row[1:3] for row in rows] == [("001_a", "Make a"), ("002_b", "The migration 002_b."), ("003_c", "")]
+    assert all(row[3:] == (True, True, 64, 64, False) for row in rows)
+    assert isinstance(await history.value("SELECT applied_at FROM schema_migrations LIMIT 1"), datetime)
+
+
+async def test_down_to_a_target_and_up_again(history: History) -> None:
+    three(history)
+    await history.runner().run_migrations()
+    assert (await history.runner().downgrade(1)).applied == ("003_c", "002_b")
+    assert not await history.exists("b")
+    assert not await history.exists("c")
+    assert await history.ledger() == ["001_a"]
+    assert (await history.runner().run_migrations()).applied == ("002_b", "003_c")
+
+
+async def test_one_migration_without_a_way_back_stops_all_of_them(history: History) -> None:
+    three(history)
+    await history.runner().run_migrations()
+    with pytest.raises(IrreversibleError, match="001_a cannot be downgraded"):
+        await history.runner().downgrade(0)
+    assert len(await history.ledger()) == 3
+
+
+async def test_a_downgrade_that_fails_keeps_its_row(history: History) -> None:
+    history.python("001_a", "pass", downgrade="await self.execute('DROP TABLE none')")
+    await history.runner().run_migrations()
+    with pytest.raises(MigrationFailedError, match="The downgrade of 001_a failed") as caught:
+        await history.runner().downgrade(0)
+    assert caught.value.sqlstate == "42P01"
+    assert await history.ledger() == ["001_a"]
+
+
+async def test_a_non_transactional_way_back(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    history.sql("001_a.down", "DROP TABLE a;")
+    history.sql("002_b", "-- transactional: false\nCREATE INDEX CONCURRENTLY ix ON a (x);")
+    history.sql("002_b.down", "-- transactional: false\nDROP INDEX CONCURRENTLY ix;")
+    await history.runner().run_migrations()
+    assert (await history.runner().downgrade("001_a")).applied == ("002_b",)
+    assert not await history.exists("ix")
+    assert (await history.runner().downgrade(0)).applied == ("001_a",)
+
+
+async def test_status_shows_every_state(history: History) -> None:
+    three(history)
+    history.sql("004_d", "-- transactional: false\nSELECT 1; SELECT 1/0;")
+    history.sql("005_e", "SELECT 1;")
+    with pytest.raises(MigrationFailedError):
+        await history.runner().run_migrations()
+    await history.do("INSERT INTO schema_migrations (migration_name) VALUES ('002_gone'), ('777_newer')")
+    history.sql("001_a", "CREATE TABLE a (x int, y int);")
+    status = await history.runner().status()
+    assert {each.name: each.state for each in status} == {
+        "001_a": State.CHANGED,
+        "002_b": State.APPLIED,
+        "002_gone": State.MISSING,
+        "003_c": State.APPLIED,
+        "004_d": State.DIRTY,
+        "005_e": State.PENDING,
+        "777_newer": State.UNKNOWN,
+    }
+    kinds = {finding.kind for finding in await history.runner().verify()}
+    assert kinds == {"changed", "missing", "unknown", "dirty", "pending"}
+
+
+async def test_a_plan_changes_nothing(history: History) -> None:
+    three(history)
+    plan = await history.runner().plan("002")
+    assert [file.name for file in plan.pending] == ["001_a", "002_b"]
+    assert not await history.exists("schema_migrations")
+
+
+async def test_comments_and_formatting_change_nothing(history: History) -> None:
+    three(history)
+    await history.runner().run_migrations()
+    history.sql("001_a", "-- description: Make a\n/* why */ CREATE  TABLE a\n(x int);")
+    path = history.directory / "002_b.py"
+    path.write_text('"""A docstring."""\n# A comment\n' + path.read_text())
+    assert (await history.runner().run_migrations()).applied == ()
+    assert await history.runner().verify() == []
+
+
+@pytest.mark.parametrize("choice", ["error", "warn", "ignore"])
+@pytest.mark.parametrize("kind", ["changed", "missing", "out_of_order", "unknown"])
+async def test_each_policy_is_an_error_a_warning_or_nothing(history: History, kind: str, choice: str) -> None:
+    history.sql("002_b", "CREATE TABLE b (x int);")
+    await history.runner().run_migrations()
+    if kind == "changed":
+        history.sql("002_b", "CREATE TABLE b (y int);")
+    elif kind == "out_of_order":
+        history.sql("001_a", "CREATE TABLE a (x int);")
+    else:
+        name = "001_gone" if kind == "missing" else "003_newer"
+        await history.do(f"INSERT INTO schema_migrations (migration_name) VALUES ('{name}')")
+    runner = history.runner(**{kind: choice})
+    if choice == "error":
+        with pytest.raises(HistoryError, match=r"002_b|001_gone|003_newer|001_a"):
+            await runner.run_migrations()
+        return
+    await runner.run_migrations()
+    assert [warning.kind for warning in history.told(HistoryWarning)] == ([kind] if choice == "warn" else [])
+    assert await history.exists("a") == (kind == "out_of_order")
+
+
+async def test_the_defaults_let_the_seeds_semantics_through(history: History) -> None:
+    history.sql("002_b", "SELECT 1;")
+    await history.runner().run_migrations()
+    history.sql("001_a", "SELECT 1;")
+    await history.do("INSERT INTO schema_migrations (migration_name) VALUES ('009_newer')")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    history.sql("002_b", "SELECT 2;")
+    with pytest.raises(HistoryError, match="was changed after it was applied"):
+        await history.runner().run_migrations()
+
+
+async def test_stamp_records_without_running(history: History) -> None:
+    three(history)
+    assert (await history.runner().stamp("002", "003_c")).applied == ("002_b", "003_c")
+    assert not await history.exists("b")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+
+
+async def test_a_baseline_records_all_up_to_its_target_on_an_empty_ledger_only(history: History) -> None:
+    three(history)
+    assert (await history.runner().baseline(2)).applied == ("001_a", "002_b")
+    with pytest.raises(LedgerError, match="A baseline needs an empty ledger"):
+        await history.runner().baseline(3)
+    assert (await history.runner().run_migrations()).applied == ("003_c",)
+
+
+async def test_repair_accepts_changed_files_and_clears_dirty_rows(history: History) -> None:
+    three(history)
+    history.sql("004_d", "-- transactional: false\nSELECT 1; SELECT 1/0;")
+    with pytest.raises(MigrationFailedError):
+        await history.runner().run_migrations()
+    history.sql("001_a", "CREATE TABLE a (x int, y int);")
+    history.sql("004_d", "SELECT 4;")
+    assert (await history.runner().repair()).applied == ("001_a", "004_d")
+    assert (await history.runner().run_migrations()).applied == ("004_d",)
+    assert await history.runner().verify() == []
+
+
+async def test_a_dirty_migration_that_became_transactional_is_claimed(history: History) -> None:
+    history.sql("001_a", "-- transactional: false\nCREATE TABLE a (x int); SELECT 1/0;")
+    with pytest.raises(MigrationFailedError):
+        await history.runner().run_migrations()
+    history.sql("001_a", "CREATE TABLE b (x int); SELECT 1;")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert await history.rows("SELECT migration_name, dirty FROM schema_migrations") == [("001_a", False)]
+
+
+async def test_waiting_until_current_ends_with_the_leaders_commit(history: History) -> None:
+    three(history)
+    waiter = asyncio.create_task(history.runner().wait_until_current(30))
+    await history.runner().run_migrations()
+    report = await waiter
+    assert report.applied == ()
+    assert report.waited < 30
+
+
+async def test_waiting_until_current_ends_at_its_deadline(history: History) -> None:
+    three(history)
+    with pytest.raises(NotCurrentError, match=r"still lacks 3 migration\(s\), the next is 001_a"):
+        await history.runner().wait_until_current(0.2)
+    assert not await history.exists("schema_migrations")
+
+
+async def test_several_ledgers_and_runners_in_one_process_do_not_meet(history: History, tmp_path: Path) -> None:
+    histories = [History(tmp_path / f"service{n}", history.engine) for n in range(4)]
+    for number, each in enumerate(histories):
+        each.sql("001_a", f"CREATE TABLE of_{number} (x int);")
+        each.python("002_b", f"await self.execute('CREATE TABLE b_{number} (x int)')")
+    runs = [each.runner(table=f"ledger_{n}") for n, each in enumerate(histories) for _ in range(3)]
+    reports = await asyncio.gather(*(runner.run_migrations() for runner in runs))
+    assert sorted(name for report in reports for name in report.applied) == ["001_a"] * 4 + ["002_b"] * 4
+
+
+async def test_a_pool_of_one_connection_is_enough(history: History, database_url: str) -> None:
+    three(history)
+    history.sql("004_d", "-- transactional: false\nCREATE INDEX CONCURRENTLY ix ON a (x);")
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=3)
+    runner = MigrationRunner(engine, directory=history.directory, observers=())
+    assert len((await runner.run_migrations()).applied) == 4
+    async with engine.connect() as connection:
+        settings = (await connection.exec_driver_sql("SHOW client_connection_check_interval")).scalar_one()
+        assert settings == "0", "the pool got a connection with our settings"
+    await engine.dispose()
+
+
+async def test_the_engine_of_the_service_keeps_its_connections_when_nothing_is_pending(
+    history: History, database_url: str
+) -> None:
+    three(history)
+    engine = create_async_engine(database_url, pool_size=1)
+    runner = MigrationRunner(engine, directory=history.directory, observers=())
+    await runner.run_migrations()
+    async with engine.connect() as connection:
+        first = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+    await runner.run_migrations()
+    async with engine.connect() as connection:
+        assert (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one() == first
+    await engine.dispose()
+
+
+async def test_an_observer_that_fails_stops_nothing(history: History, caplog: pytest.LogCaptureFixture) -> None:
+    three(history)
+
+    def broken(event: Event) -> None:
+        raise RuntimeError(type(event).__name__)
+
+    assert len((await history.runner(observers=(broken,)).run_migrations()).applied) == 3
+    assert "An observer failed on RunStarted" in caplog.text
+
+
+async def test_the_start_up_log_is_the_seeds(history: History, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "async_migrations")
+    history.python(
+        "001_audit_log",
+        "self.log_info('Creating audit_logs table...')\nreturn {'tables_created': 1, 'indexes_created': 5}",
+        attributes='description = "Add audit_logs table for tracking user activities and system events"',
+    )
+    rule = "=" * 60
+    start = [rule, "Starting database migration process", rule]
+    await history.runner(observers=None).run_migrations()
+    lines = [re.sub(r"\d+ms", "45ms", record.message) for record in caplog.records]
+    assert lines == [
+        *start,
+        "Creating schema_migrations tracking table",
+        "✓ schema_migrations table created",
+        "Discovered 1 migration file(s)",
+        "▶ 001_audit_log: Add audit_logs table for tracking user activities and system events",
+        "[001_audit_log] Creating audit_logs table...",
+        "✓ 001_audit_log: Completed in 45ms (tables: 1, columns: 0, indexes: 5)",
+        rule,
+        "Migration summary: 1 migration(s) applied, 1 table(s) created, 0 column(s) added, 5 index(es) created",
+        rule,
+    ]
+    caplog.clear()
+    await history.runner(observers=None).run_migrations()
+    assert [record.message for record in caplog.records] == [
+        *start,
+        "Discovered 1 migration file(s)",
+        "⊘ 001_audit_log: Already applied, skipping",
+        rule,
+        "Database schema is up to date - no migrations needed",
+        rule,
+    ]
+
+
+async def test_the_lock_is_seen_and_ended_from_outside(history: History) -> None:
+    started = asyncio.Event()
+
+    def watch(event: Event) -> None:
+        if type(event).__name__ == "MigrationMessage":
+            started.set()
+
+    history.python("001_slow", "self.log_info('x')\nawait self.execute('SELECT pg_sleep(60)')")
+    assert await history.runner().holder() is None
+    run = asyncio.create_task(history.runner(observers=(watch,), connect_deadline=5).run_migrations())
+    await asyncio.wait_for(started.wait(), 10)
+    holder = await history.runner().holder()
+    assert holder is not None
+    assert holder.migration == "001_slow"
+    assert f"pid {holder.pid}" in str(holder)
+    history.sql("001_slow", "SELECT 1;")
+    (history.directory / "001_slow.py").unlink()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (await history.runner().run_migrations()).applied == ("001_slow",)
+
+
+Ask = Callable[[], Awaitable[bool]]
+
+
+async def test_runners_of_one_process_elect_one_leader(history: History, server: Server) -> None:
+    assert server.is_running()
+    three(history)
+    history.sql("004_d", "-- transactional: false\nCREATE INDEX CONCURRENTLY ix ON a (x);")
+    reports = await asyncio.gather(*(history.runner().run_migrations() for _ in range(10)))
+    assert sorted(name for report in reports for name in report.applied) == ["001_a", "002_b", "003_c", "004_d"]
+    assert await history.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
