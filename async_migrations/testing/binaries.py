@@ -178,36 +178,51 @@ def reachable_binaries(binaries: Path) -> Path:
     """
     if _runs(binaries):
         return binaries
-    for place in scratch_places():
-        copy = _copied(binaries.parent, place) / "bin"
-        if _runs(copy):
-            return copy
-    raise ServerError(f"The account that the server runs under cannot run {binaries / 'postgres'}.")
+    package = binaries.parent.parent
+    if package.name == WHEEL_MODULE:
+        for place in scratch_places():
+            within = binaries.relative_to(package.parent)
+            copy = _copied(package, place, within)
+            if _runs(copy / within):
+                return copy / within
+    raise ServerError(
+        f"The account that the server runs under cannot run {binaries / 'postgres'}. "
+        "Install PostgreSQL where every account may read it."
+    )
 
 
 def _runs(binaries: Path) -> bool:
+    """Tell whether the server's account can run the programs, with the libraries that they need."""
     try:
-        return run_as(unprivileged(), [binaries / "postgres", "--version"], Path("/")).returncode == 0
+        answers = [
+            run_as(unprivileged(), [binaries / program, "--version"], Path("/")) for program in ("postgres", "initdb")
+        ]
     except ServerError:
         return False
+    return all(answer.returncode == 0 for answer in answers)
 
 
-def _copied(tree: Path, place: Path) -> Path:
-    """Copy an installation once, to a name that appears only when the copy is complete."""
-    target = place / f"async-migrations-{tree.name}-{importlib.metadata.version(WHEEL)}"
+def _copied(package: Path, place: Path, within: Path) -> Path:
+    """Copy the wheel once, to a name that appears only when the copy is complete."""
+    target = place / f"async-migrations-{package.name}-{importlib.metadata.version(WHEEL)}"
     if _is_ours(target):
-        return target
+        if _runs(target / within):
+            return target
+        # Somebody has tidied up in the directory for temporary files.
+        shutil.rmtree(target)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=place))
-    skipped = shutil.ignore_patterns("include", "*.a")
-    shutil.copytree(tree, unfinished, dirs_exist_ok=True, symlinks=True, ignore=skipped)
+    # The programs look for their libraries in the directory next to the package.
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.is_dir():
+            skipped = shutil.ignore_patterns("include", "*.a", "*.py", "__pycache__")
+            shutil.copytree(part, unfinished / part.name, symlinks=True, ignore=skipped)
     _let_others_read(unfinished)
     try:
         unfinished.rename(target)
     except OSError:
-        if _is_ours(target):
-            shutil.rmtree(unfinished)
-            return target
-        return unfinished
+        if not _is_ours(target):
+            return unfinished
+        shutil.rmtree(unfinished)
     return target
 
 

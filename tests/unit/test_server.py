@@ -82,46 +82,51 @@ class TestFindBinaries:
 
 
 class TestReachableBinaries:
-    def test_reachable_ones_stay_where_they_are(self, place: Path) -> None:
-        assert reachable_binaries(program(place)) == place / "bin"
+    def test_reachable_ones_stay_where_they_are(self) -> None:
+        with_wheel = find_binaries(16)
+        reachable = reachable_binaries(with_wheel)
+        assert reachable_binaries(reachable) == reachable
 
     @as_root
-    def test_unreachable_ones_are_copied_once(self, closed_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        unreachable = program(closed_place)
-        mode = closed_place.stat().st_mode
-        with tempfile.TemporaryDirectory() as open_place:
-            Path(open_place).chmod(0o755)
-            monkeypatch.setattr(tempfile, "tempdir", open_place)
-            copy = reachable_binaries(unreachable)
-            assert copy.is_relative_to(open_place)
-            reachable_binaries.cache_clear()
-            assert reachable_binaries(unreachable) == copy
-            assert len(list(Path(open_place).iterdir())) == 1
-        assert closed_place.stat().st_mode == mode
+    def test_unreachable_ones_are_copied_once(self, unreachable: Path, copies: Path) -> None:
+        reachable_binaries.cache_clear()
+        copy = reachable_binaries(unreachable)
+        assert copy.is_relative_to(copies)
+        reachable_binaries.cache_clear()
+        assert reachable_binaries(unreachable) == copy
+        assert len(list(copies.iterdir())) == 1
 
     @as_root
-    def test_a_directory_that_others_may_write_is_not_trusted(
-        self, closed_place: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        unreachable = program(closed_place)
-        with tempfile.TemporaryDirectory() as open_place:
-            Path(open_place).chmod(0o755)
-            monkeypatch.setattr(tempfile, "tempdir", open_place)
-            planted = reachable_binaries(unreachable).parent
-            planted.chmod(0o777)
-            reachable_binaries.cache_clear()
-            assert reachable_binaries(unreachable).parent != planted
+    def test_a_directory_that_others_may_write_is_not_trusted(self, unreachable: Path, copies: Path) -> None:
+        reachable_binaries.cache_clear()
+        reachable_binaries(unreachable)
+        (planted,) = copies.iterdir()
+        planted.chmod(0o777)
+        reachable_binaries.cache_clear()
+        assert not reachable_binaries(unreachable).is_relative_to(planted)
+
+    @as_root
+    def test_unreachable_ones_of_another_kind_are_an_error(self, closed_place: Path) -> None:
+        with pytest.raises(ServerError, match="Install PostgreSQL where every account may read it"):
+            reachable_binaries(closed_place / "bin")
 
 
-def program(place: Path) -> Path:
-    """Put a program into an installation of its own, as a strict umask would leave it."""
-    directory = place / "bin"
-    directory.mkdir()
-    directory.chmod(0o700 if os.geteuid() == place.stat().st_uid else 0o755)
-    postgres = directory / "postgres"
-    postgres.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 18.0'\n", "utf-8")
-    postgres.chmod(stat.S_IMODE(directory.stat().st_mode))
-    return directory
+@pytest.fixture
+def unreachable(closed_place: Path) -> Path:
+    """Make the wheel's programs appear in a place that only we reach."""
+    package = find_binaries(18).parent.parent
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        (closed_place / part.name).symlink_to(part)
+    return closed_place / find_binaries(18).relative_to(package.parent)
+
+
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make a directory for temporary files that every account reaches."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        yield Path(directory)
 
 
 class TestPostmaster:
