@@ -1,0 +1,2 @@
+-- transactional: no
+CREATE TABLE users (id integer PRIMARY KEY);

@@ -1,0 +1,3 @@
+-- description: Create users
+-- description: Create accounts
+CREATE TABLE users (id integer PRIMARY KEY);

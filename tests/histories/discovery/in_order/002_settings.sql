@@ -1,0 +1,2 @@
+-- description: Keep what each user prefers
+CREATE TABLE settings (user_id integer REFERENCES users, theme text);

@@ -1,0 +1,3 @@
+-- description: Find settings by theme
+-- transactional: false
+CREATE INDEX CONCURRENTLY ix_settings_theme ON settings (theme);

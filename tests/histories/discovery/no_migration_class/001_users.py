@@ -1,0 +1,6 @@
+from async_migrations import BaseMigration
+
+
+class Users(BaseMigration):
+    async def upgrade(self) -> None:
+        await self.execute("CREATE TABLE users (id integer PRIMARY KEY)")

@@ -1,0 +1,3 @@
+"""Café"""
+
+from async_migrations import BaseMigration
