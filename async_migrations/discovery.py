@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
@@ -323,7 +324,7 @@ def _load_python(file: MigrationFile) -> Loaded:
 
 def _names(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str]:
     try:
-        migration = found()
+        migration: Any = found()
         name, description = migration.name, migration.description
     except Exception as error:
         raise _Problem(f"{file.path.name}: Migration() failed with {_said(error)}.") from error

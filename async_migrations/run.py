@@ -60,6 +60,7 @@ class Run:
     applied: list[str] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
+    reverting: str | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -148,8 +149,12 @@ class Run:
             yield Leader(session, facts, ledger, key, lock, self._executor(session, facts, ledger, key))
 
     async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
-        """Read the ledger; a row of this run that we were not told of is a COMMIT whose answer was lost."""
+        """Read the ledger, and count what this run did without being told: a COMMIT whose answer was lost."""
         rows = await self.ledger.read(session)
+        names = {row.name for row in rows}
+        if self.reverting and self.reverting not in names:
+            self._count_back(self.reverting, 0)
+            self.reverting = None
         for row in rows:
             if row.run_id == self.id and not row.dirty and row.name not in self.applied and self.verb == "upgrade":
                 self._count(row.name, row.execution_time_ms or 0, dict(row.statistics))
@@ -196,15 +201,20 @@ class Run:
         """Revert one by one, in the order given."""
         for migration in loaded:
             await leader.lock.prove()
+            self.reverting = migration.file.name
             done: Done | None = await leader.executor.revert(migration)
+            self.reverting = None
             if done:
-                self.applied.append(migration.file.name)
-                self.emit(events.MigrationReverted(migration.file.name, done.duration_ms))
+                self._count_back(migration.file.name, done.duration_ms)
 
     def _count(self, name: str, duration_ms: int, statistics: dict[str, Any]) -> None:
         self.applied.append(name)
         self.statistics.append(statistics)
         self.emit(events.MigrationApplied(name, duration_ms, statistics))
+
+    def _count_back(self, name: str, duration_ms: int) -> None:
+        self.applied.append(name)
+        self.emit(events.MigrationReverted(name, duration_ms))
 
     async def _elect(self, lock: Lock, is_current: Callable[[], Awaitable[bool]]) -> bool:
         started = anyio.current_time()

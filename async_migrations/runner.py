@@ -100,7 +100,8 @@ class MigrationRunner:
         async def story(session: Session) -> None:
             plan = await run.plan(session, folder, target)
             if plan.pending:
-                loaded = discovery.load(plan.pending, self.options.directory)
+                # In a thread: importing many files takes long enough to stall a service's other tasks.
+                loaded = await anyio.to_thread.run_sync(discovery.load, plan.pending, self.options.directory)
                 async with run.leading(session, lambda: self._is_current(session, folder, target)) as leader:
                     plan = await run.plan(session, folder, target)
                     if leader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -83,7 +84,10 @@ class Session:
 
     async def send(self, script: str) -> str:
         """Run `script`, any number of statements, in one round trip; return the last command tag."""
-        return str(await self.driver.execute(script))
+        try:
+            return str(await self.driver.execute(script))
+        except Exception as error:
+            raise self._judged(error) from error
 
     async def read(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of `query`, values as JSON has them, in one round trip.
@@ -95,10 +99,16 @@ class Session:
         async def receive(data: bytes) -> None:
             received.extend(data)
 
-        await self.driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+        try:
+            await self.driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+        except Exception as error:
+            raise self._judged(error) from error
         # JSON has no raw control characters, so that doubled backslashes are COPY's only escape.
         lines = received.decode().replace("\\\\", "\\").split("\n")
         return [json.loads(line) for line in lines if line]
+
+    def _judged(self, error: Exception) -> Exception:
+        return SessionLostError(describe(error)) if self.is_closed else error
 
     async def facts(self) -> Facts:
         """Ask the server who we are and where."""
@@ -125,6 +135,7 @@ class Session:
         )
         with suppress(Exception):  # not every server's platform can watch its clients
             await self.send(CLIENT_CHECK)
+        self._keep_alive()
 
     async def remember(self, facts: Facts) -> None:
         """Note the session's settings, so that a migration's own SET does not outlive it."""
@@ -205,6 +216,18 @@ class Session:
                 await self.connection.close()
         if scope.cancelled_caught:
             self.cut()
+
+    def _keep_alive(self) -> None:
+        """Have our own kernel notice a server that vanished, as HELD_SETTINGS have the server's notice us."""
+        transport = getattr(self.driver, "_transport", None)
+        connection = transport.get_extra_info("socket") if transport else None
+        if connection is None or connection.family == getattr(socket, "AF_UNIX", None):
+            return
+        with suppress(OSError, AttributeError):  # not every platform has all three
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
     def _mark(self, transaction: Any) -> None:
         self.driver._top_xact = transaction  # noqa: SLF001 - see adopt_transaction
