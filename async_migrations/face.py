@@ -1,0 +1,180 @@
+"""The faces that an author sees of the engine's own connection, and the guard that watches it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+
+from async_migrations.errors import TransactionControlError
+from async_migrations.events import Say
+from async_migrations.session import BEGIN, Session
+from async_migrations.sql import transaction_control
+
+
+class MigrationEngine(AsyncEngine):
+    """The face of the migration's own connection that looks like the service's engine.
+
+    Code in the seed's style opens `self.engine.connect()` and commits. On an engine of its own that would
+    deadlock against the migration's transaction; here `commit()` releases a savepoint, and nothing escapes.
+    In a non-transactional migration the same calls are real transactions.
+    """
+
+    def __init__(self, session: Session, engine: AsyncEngine, say: Say, *, transactional: bool) -> None:
+        # Not AsyncEngine's own initialiser: an AsyncSession bound to this engine takes `sync_engine` and must
+        # get the migration's connection, never a second one.
+        self.sync_engine = session.connection.sync_connection  # type: ignore[assignment] # a Connection serves
+        self._session = session
+        self._real = engine
+        self._transactional = transactional
+        self.say = say
+
+    @property
+    def _proxied(self) -> Any:  # url, dialect, pool and the like are the real engine's
+        return self._real.sync_engine
+
+    def connect(self) -> Any:
+        """Hand out the connection inside a savepoint; what is not committed at the end is rolled back."""
+        return _Connecting(self._session, self._real, transactional=self._transactional)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Hand out the connection inside a savepoint that is released at the end of the block."""
+        async with self.connect() as connection:
+            yield connection
+            await connection.commit()
+
+    async def dispose(self, close: bool = True) -> None:  # noqa: FBT001, FBT002 - SQLAlchemy's signature
+        """Do nothing: the pool is not the migration's."""
+
+    async def raw_connection(self) -> Any:
+        """Refuse: a connection beside the migration's own would deadlock against it.
+
+        Raises:
+            TransactionControlError: always.
+        """
+        raise TransactionControlError(
+            "self.engine.raw_connection() would open a second connection, which deadlocks against the "
+            "migration's transaction. Use (await self.connection.get_raw_connection()).driver_connection."
+        )
+
+
+class FaceConnection(AsyncConnection):
+    """The migration's connection inside a savepoint of its own (a real transaction, if not transactional)."""
+
+    def __init__(self, session: Session, engine: AsyncEngine, *, transactional: bool) -> None:
+        super().__init__(engine, session.connection.sync_connection)
+        self._session = session
+        self._transactional = transactional
+        self._savepoint: AsyncTransaction | None = None
+        self._done = False
+
+    async def open(self) -> None:
+        """Begin the savepoint."""
+        if self._transactional:
+            self._savepoint = await super().begin_nested()
+        else:
+            await self._session.send(BEGIN)
+            self._session.adopt_transaction()
+
+    async def commit(self) -> None:
+        """Keep what was done so far, for as long as the migration's own transaction does."""
+        await self._end("commit")
+        await self.open()
+
+    async def rollback(self) -> None:
+        """Take back what was done since the last commit."""
+        await self._end("rollback")
+        await self.open()
+
+    def begin(self) -> Any:
+        """Begin a savepoint inside this one."""
+        return super().begin_nested()
+
+    async def close(self) -> None:
+        """Take back what was not committed; the connection itself stays open."""
+        if not self._done:
+            self._done = True
+            await self._end("rollback")
+
+    async def _end(self, how: str) -> None:
+        if self._transactional:
+            if self._savepoint is not None and self._savepoint.is_active:
+                await getattr(self._savepoint, how)()
+        elif how == "commit":
+            await self._session.commit()
+        else:
+            await self._session.rollback()
+
+
+class _Connecting:
+    """What `engine.connect()` returns: awaitable, and an async context manager."""
+
+    def __init__(self, session: Session, engine: AsyncEngine, *, transactional: bool) -> None:
+        self._connection = FaceConnection(session, engine, transactional=transactional)
+
+    def __await__(self) -> Generator[Any, Any, FaceConnection]:
+        return self._open().__await__()
+
+    async def _open(self) -> FaceConnection:
+        await self._connection.open()
+        return self._connection
+
+    async def __aenter__(self) -> FaceConnection:
+        return await self._open()
+
+    async def __aexit__(self, *exc: object) -> None:
+        if not self._connection._session.is_closed:  # noqa: SLF001 - one noun in two classes
+            await self._connection.close()
+
+
+class Guard:
+    """Watches one migration's connection for what would break its transaction, and notes what it runs.
+
+    The connection is in AUTOCOMMIT and the engine's frame lies around it, so that SQLAlchemy's own commit and
+    rollback do nothing. A commit without effect is harmless; a rollback without effect would be a lie, so the
+    next statement, or the end of the migration, says so.
+    """
+
+    def __init__(self, connection: AsyncConnection, *, transactional: bool) -> None:
+        self._connection = connection.sync_connection
+        self._transactional = transactional
+        self.broken: TransactionControlError | None = None
+        self.statement: str | None = None
+
+    def __enter__(self) -> Self:
+        event.listen(self._connection, "before_cursor_execute", self._before)
+        if self._transactional:
+            event.listen(self._connection, "rollback", self._rolled_back)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        event.remove(self._connection, "before_cursor_execute", self._before)
+        if self._transactional:
+            event.remove(self._connection, "rollback", self._rolled_back)
+
+    def check(self) -> None:
+        """Raise what the author was not told yet."""
+        if self.broken is not None:
+            raise self.broken
+
+    def _before(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        self.check()
+        self.statement = statement
+        keyword = transaction_control(statement) if self._transactional else None
+        if keyword:
+            raise TransactionControlError(
+                f"The migration runs {keyword}, which would end the engine's own transaction. Take it out: the engine "
+                "begins and commits. For a part that may fail use `async with self.connection.begin_nested()`; for "
+                "what cannot run in a transaction set transactional = False."
+            )
+
+    def _rolled_back(self, _c: Any) -> None:
+        self.broken = TransactionControlError(
+            "The migration called rollback() on its own connection or on a session bound to it. That cannot be "
+            "honoured: the ledger's row is in the same transaction. Use `async with self.engine.begin()` or "
+            "`self.connection.begin_nested()` for a part that may fail, or raise to fail the migration as a whole."
+        )
