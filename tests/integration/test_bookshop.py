@@ -32,7 +32,7 @@ NAMES = [
     "010_reviews",
     "011_book_rating",
 ]
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 SNAPSHOT = """
 SELECT 'column', c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
@@ -367,7 +367,7 @@ async def service(**environment: str) -> AsyncIterator[Service]:
 
 
 async def test_two_services_start_at_once_and_each_migration_runs_once(database_url: str, engine: AsyncEngine) -> None:
-    async with AsyncExitStack() as stack, asyncio.timeout(2 * DEADLINE):
+    async with AsyncExitStack() as stack, asyncio.timeout(DEADLINE):
         services = [await stack.enter_async_context(service(DATABASE_URL=database_url)) for _ in range(2)]
         urls = await asyncio.gather(*(each.url() for each in services))
         client = await stack.enter_async_context(httpx.AsyncClient())
