@@ -1,8 +1,8 @@
 """A read-only standby: refused when something is pending, good enough when nothing is."""
 
-import subprocess
 from pathlib import Path
 
+import anyio
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -27,10 +27,9 @@ async def test_a_standby_serves_when_current_and_refuses_when_not(tmp_path: Path
         with temporary_server(version=postgres_version, settings=REPLICATION) as primary:
             assert await migrate(primary, tmp_path) == ("001_a",)
             primary.stop()
-            subprocess.run(["cp", "-a", f"{primary.data_directory}/.", copy], check=True)
+            await anyio.run_process(["cp", "-a", f"{primary.data_directory}/.", str(copy)])
         # Without a primary to follow it stays in recovery, which is all that a client sees of a standby.
-        signal = copy / "standby.signal"
-        subprocess.run(["cp", "-a", copy / "PG_VERSION", signal], check=True)
+        await anyio.run_process(["cp", "-a", str(copy / "PG_VERSION"), str(copy / "standby.signal")])
         with Server(copy, version=postgres_version, durable=False, settings=REPLICATION) as standby:
             assert await migrate(standby, tmp_path) == ()
             (tmp_path / "002_b.sql").write_text("CREATE TABLE b (x int);")
