@@ -1,0 +1,55 @@
+"""Run the benchmarks and print their table: `python -m tests.benchmarks`."""
+
+import argparse
+import asyncio
+import os
+import platform
+from importlib.metadata import version
+
+from async_migrations.testing.server import temporary_server
+from tests.benchmarks import applying, nothing_to_do, round_trips, waiting
+from tests.benchmarks.place import Place, Scale
+from tests.benchmarks.table import Row, markdown
+
+BENCHMARKS = {
+    "round-trips": round_trips.rows,
+    "nothing-to-do": nothing_to_do.rows,
+    "bare": applying.against_bare,
+    "alembic": applying.against_alembic,
+    "growth": applying.growth,
+    "memory": applying.memory,
+    "durable": applying.durable,
+    "waiting": waiting.rows,
+}
+SETTINGS = {"autovacuum": "off"}
+
+
+async def measure(place: Place, names: list[str]) -> list[Row]:
+    """Run the benchmarks of these names, one after the other."""
+    return [row for name in names for row in await BENCHMARKS[name](place)]
+
+
+def about() -> str:
+    """Say what the numbers were taken on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "asyncpg"))
+    return f"Python {platform.python_version()}, {packages}, PostgreSQL 18 with fsync off, {os.cpu_count()} cores."
+
+
+def main() -> None:
+    """Measure what was asked for and print the table."""
+    whole = Scale()
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"of: {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--migrations", type=int, default=whole.migrations)
+    parser.add_argument("--few", type=int, default=whole.few)
+    parser.add_argument("--waiters", type=int, default=whole.waiters)
+    parser.add_argument("--repetitions", type=int, default=whole.repetitions)
+    asked = parser.parse_args()
+    scale = Scale(asked.migrations, asked.few, asked.waiters, asked.repetitions)
+    with temporary_server(settings=SETTINGS) as server:
+        rows = asyncio.run(measure(Place(server, scale), asked.names or list(BENCHMARKS)))
+    print(about(), markdown(rows), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

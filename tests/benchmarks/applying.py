@@ -1,0 +1,132 @@
+"""A whole history applied to an empty database, in this process."""
+
+import asyncio
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from async_migrations.testing.server import Server, temporary_directory
+from tests.benchmarks import histories
+from tests.benchmarks.place import Place, Timed, compare, migrate, say, seconds
+from tests.benchmarks.table import MILLISECOND, Row, skipped, timed
+
+WRITERS = {"`.sql` files": histories.sql_files, "Python files": histories.python_files}
+KIB = 1024
+
+
+async def send_messages(place: Place, database: str, count: int) -> None:
+    """Do the least: one connection, one message a migration, nothing read, nothing checked, no lock."""
+    connection = await place.connect(database)
+    try:
+        await connection.execute(histories.CREATE_LEDGER)
+        for number in range(1, count + 1):
+            await connection.execute(histories.message(number))
+    finally:
+        await connection.close()
+
+
+async def run_alembic(url: str, folder: Path) -> None:
+    """Upgrade with Alembic as its own asyncio template does, one transaction a migration."""
+    config = import_module("alembic.config").Config(attributes={"url": url})
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    # Its env.py runs an event loop of its own.
+    await asyncio.to_thread(import_module("alembic.command").upgrade, config, "head")
+
+
+def on_empty(place: Place, work: Callable[[str], Awaitable[object]]) -> Timed:
+    """Return a measurement of `work` on an empty database, whose making is not measured."""
+
+    async def measure() -> float:
+        async with place.database() as database:
+            return await seconds(lambda: work(database))
+
+    return measure
+
+
+def ours(place: Place, write: Callable[[Path, int], None], count: int) -> Timed:
+    """Return a measurement of our own run."""
+    folder = place.folder(write, count)
+    return on_empty(place, lambda database: migrate(place.server.url(database), folder))
+
+
+def messages(place: Place, count: int) -> Timed:
+    """Return a measurement of the bare script."""
+    return on_empty(place, lambda database: send_messages(place, database, count))
+
+
+async def against_bare(place: Place, note: str = "") -> list[Row]:
+    """Compare with an asyncpg script."""
+    count, repetitions = place.scale.migrations, place.scale.repetitions
+    found = []
+    for kind, write in WRITERS.items():
+        say(f"applying {kind}{note}")
+        medians, ratio = await compare(repetitions, ours(place, write, count), messages(place, count))
+        what = f"{count:,} migrations of two statements as {kind}{note}: against one asyncpg message each"
+        found.append(timed(what, medians, ratio, 1.5))
+    return found
+
+
+async def against_alembic(place: Place) -> list[Row]:
+    """Compare with Alembic on the same statements."""
+    what = f"{place.scale.migrations:,} migrations as %s: against Alembic"
+    if find_spec("alembic") is None:
+        return [skipped(what % "both", "Alembic is not installed")]
+    count, repetitions = place.scale.migrations, place.scale.repetitions
+    folder = place.folder(histories.alembic_files, count)
+    alembic = on_empty(place, lambda database: run_alembic(place.server.url(database), folder))
+    # Importing Alembic, and writing its bytecode, is not on the bill.
+    await alembic()
+    found = []
+    for kind, write in WRITERS.items():
+        say(f"Alembic, {kind}")
+        medians, ratio = await compare(repetitions, ours(place, write, count), alembic)
+        found.append(timed(what % kind, medians, ratio, 0.5))
+    return found
+
+
+async def growth(place: Place) -> list[Row]:
+    """Compare a long history with a short one, as it grows for us and as it grows for the bare script."""
+    few, many, repetitions = place.scale.few, place.scale.migrations, place.scale.repetitions
+    say("growth")
+    found = []
+    for kind, work in {
+        **{kind: lambda n, write=write: ours(place, write, n) for kind, write in WRITERS.items()},
+        "asyncpg messages": lambda n: messages(place, n),
+    }.items():
+        (long, short), ratio = await compare(repetitions, work(many), work(few))
+        per = f"{long / many / MILLISECOND:.2f} ms", f"{short / few / MILLISECOND:.2f} ms"
+        what = f"Time a migration of {many:,}, against of {few:,}: {kind}"
+        found.append(Row(what, *per, f"{ratio * few / many:.2f}"))
+    return found
+
+
+async def memory(place: Place) -> list[Row]:
+    """Compare the peak of Python's memory over a long and a short history, beyond what the files take."""
+    say("memory")
+    few, many = place.scale.few, place.scale.migrations
+    found = []
+    for kind, write in WRITERS.items():
+        peaks = [await _peak(place, place.folder(write, count)) for count in (many, few)]
+        shown = [f"{peak / KIB:,.0f} KiB" for peak in peaks]
+        each = (peaks[0] - peaks[1]) / (many - few) / KIB
+        found.append(Row(f"Peak of memory at {many:,}, against {few:,}: {kind}", *shown, f"{each:+.1f} KiB each"))
+    return found
+
+
+async def _peak(place: Place, folder: Path) -> int:
+    async with place.database() as database:
+        tracemalloc.start()
+        try:
+            await migrate(place.server.url(database), folder)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+async def durable(place: Place) -> list[Row]:
+    """Compare once more where a commit waits for the disk."""
+    with temporary_directory() as directory, Server(directory, durable=True) as server:
+        return await against_bare(Place(server, place.scale, place.directory), ", fsync on")
