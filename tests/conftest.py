@@ -69,7 +69,10 @@ def postgres_version(pytestconfig: pytest.Config) -> int:
 @pytest.fixture(scope="session")
 def server(pytestconfig: pytest.Config, postgres_version: int) -> Iterator[Server]:
     """Run the server of the whole test run: the first worker starts it, the last one stops it."""
-    with Server(pytestconfig.stash[SERVER_DIRECTORY], version=postgres_version, durable=False) as server:
+    directory = pytestconfig.stash[SERVER_DIRECTORY]
+    if not directory.exists():
+        pytest.exit("The test run was killed, and its server is gone with it.")
+    with Server(directory, version=postgres_version, durable=False) as server:
         yield server
 
 
