@@ -1,0 +1,122 @@
+"""What the documents promise, a test keeps: commands are run, files are written as they stand."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^(?:#|--) (?P<path>[\w./-]+\.(?:py|sql|toml))$")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return [(found["language"], found["text"]) for found in BLOCK.finditer(page.read_text())]
+
+
+def environment(url: str) -> dict[str, str]:
+    scripts = str(Path(sys.executable).parent)
+    return {**os.environ, "DATABASE_URL": url, "PATH": f"{scripts}:{os.environ['PATH']}"}
+
+
+@contextmanager
+def in_the_background(command: str, cwd: Path, env: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(
+        command.split(), cwd=cwd, env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+async def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def run(command: str, cwd: Path, env: dict[str, str]) -> str:
+    result = await anyio.run_process(["bash", "-ec", command], cwd=cwd, env=env, check=False, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, f"{command}\n{result.stdout.decode()}"
+    return result.stdout.decode()
+
+
+async def test_the_tutorial_works_from_top_to_bottom(tmp_path: Path, database_url: str) -> None:
+    env = environment(database_url.replace("+asyncpg", ""))
+    folder = tmp_path / "shop"
+    said = ""
+    with ExitStack() as running:
+        for language, text in blocks(ROOT / "docs" / "tutorial.md"):
+            named = FILE.match(text.splitlines()[0])
+            if named:
+                path = folder / named["path"]
+                assert path.parent.exists(), "a command before makes the folder"
+                path.write_text(text)
+            for line in text.splitlines() if language == "sh" else ():
+                if line.startswith("uvicorn"):
+                    running.enter_context(in_the_background(line, folder, env))
+                    await eventually(lambda: answers(8765), deadline=30)
+                elif line == "mkdir shop && cd shop":
+                    folder.mkdir()
+                elif not line.startswith(("pip ", "python -m async_migrations.testing")):
+                    said += await run(line, folder, env)
+            if language == "text":
+                missing = [line for line in text.splitlines() if line not in said]
+                assert not missing, said
+    assert '[{"email":"ada@example.org","theme":"light"}]' in said
+    engine = create_async_engine(database_url)
+    async with engine.connect() as connection:
+        applied = await connection.exec_driver_sql("SELECT migration_name FROM schema_migrations ORDER BY 1")
+        assert [row[0] for row in applied] == ["001_create_users", "002_add_theme"]
+    await engine.dispose()
+
+
+async def test_the_readmes_first_command_migrates_the_bookshop(tmp_path: Path) -> None:
+    command = next(text for language, text in blocks(ROOT / "README.md") if "--embedded" in text).strip()
+    install, _, migrate = command.partition(" && ")
+    assert install == 'pip install -e ".[embedded]"'
+    env = {key: value for key, value in environment("").items() if key != "DATABASE_URL"}
+    elsewhere = tmp_path / "postgres"
+    output = await run(migrate.replace("--embedded", f"--embedded={elsewhere}"), ROOT, env)
+    assert "Migration summary: 11 migration(s) applied" in output
+    again = await run(migrate.replace("--embedded", f"--embedded={elsewhere}"), ROOT, env)
+    assert "Database schema is up to date - no migrations needed" in again
+
+
+async def test_a_server_to_try_things_on_says_where_it_is(tmp_path: Path) -> None:
+    process = await anyio.open_process([sys.executable, "-m", "async_migrations.testing"], cwd=tmp_path)
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.receive()).decode()
+        assert re.fullmatch(r"export DATABASE_URL=postgresql://postgres@127\.0\.0\.1:\d+/postgres\n", line)
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
+        await process.aclose()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_in_documents_compiles(page: Path) -> None:
+    for language, text in blocks(page):
+        if language == "python":
+            compile(text, str(page), "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
