@@ -153,13 +153,16 @@ def _has(dialect: Dialect, live: LiveTable, constraint: Constraint) -> bool:
     if name in live.constraints:
         return True
     if isinstance(constraint, UniqueConstraint):
-        return _has_unique(live, {column.name for column in constraint.columns})
+        return _has_unique(constraint, live)
     if isinstance(constraint, ForeignKeyConstraint):
         return any(_same_key(constraint, key) for key in live.foreign_keys)
     return name is None or not isinstance(constraint, CheckConstraint | ExcludeConstraint)
 
 
-def _has_unique(live: LiveTable, columns: set[str]) -> bool:
+def _has_unique(constraint: UniqueConstraint, live: LiveTable) -> bool:
+    columns = {column.name for column in constraint.columns}
+    if live.has_primary_key and columns == {column.name for column in constraint.table.primary_key}:
+        return True
     return any(
         index["unique"]
         and set(index["column_names"]) == columns

@@ -1,0 +1,207 @@
+"""Schemas, names that need quoting, and names that cannot be."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from async_migrations.auto_schema import AutoSchemaMigration
+from async_migrations.errors import AutoSchemaError
+from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
+
+
+async def test_missing_schemas_types_and_sequences_come_first_and_are_told(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = sa.MetaData(schema="audit")
+    number = sa.Sequence("numbers", start=100, schema="counting", metadata=metadata)
+    sa.Table(
+        "events",
+        metadata,
+        sa.Column("id", sa.Integer, number, server_default=number.next_value(), primary_key=True),
+        sa.Column("kind", sa.Enum("in", "out", name="kind")),
+        sa.Column("size", pg.DOMAIN("size", sa.Integer, check="VALUE > 0", schema="public")),
+    )
+    caplog.set_level("INFO", "async_migrations")
+
+    assert await run(engine, metadata) == {**NOTHING, "tables_created": 1}
+
+    assert caplog.messages == [
+        "Creating missing schema: audit",
+        "✓ Created schema: audit",
+        "Creating missing schema: counting",
+        "✓ Created schema: counting",
+        "Creating missing type: audit.kind",
+        "✓ Created type: audit.kind",
+        "Creating missing type: public.size",
+        "✓ Created type: public.size",
+        "Creating missing sequence: counting.numbers",
+        "✓ Created sequence: counting.numbers",
+        "Creating missing table: audit.events",
+        "✓ Created table: audit.events",
+    ]
+    assert await column(engine, "INSERT INTO audit.events (kind) VALUES ('in') RETURNING id") == [100]
+    caplog.clear()
+    assert await run(engine, metadata) == NOTHING
+    assert caplog.messages == []
+
+
+async def test_a_schema_that_may_not_be_created_is_an_error_that_says_so(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData(schema="pay roll")
+    sa.Table("salaries", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("CREATE ROLE auto_schema_nobody"))
+        await connection.execute(sa.text("SET LOCAL ROLE auto_schema_nobody"))
+
+        with pytest.raises(AutoSchemaError, match=r'schema pay roll.*may not create.*CREATE SCHEMA "pay roll"'):
+            await AutoSchemaMigration(connection, metadata).run()
+
+
+@pytest.mark.parametrize("elsewhere", ["before", "after"])
+async def test_a_namesake_in_another_schema_of_the_search_path_is_not_taken_for_the_table(
+    engine: AsyncEngine, elsewhere: str
+) -> None:
+    metadata = sa.MetaData()
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text, index=True))
+    await execute(engine, "CREATE SCHEMA tenant", "CREATE SCHEMA other")
+    if elsewhere == "before":
+        await execute(engine, "CREATE TABLE other.users (x INTEGER)", "CREATE INDEX ix_users_name ON other.users (x)")
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SET LOCAL search_path = tenant, other, public"))
+        assert await run_on(connection, metadata) == {**NOTHING, "tables_created": 1, "indexes_created": 1}
+        assert await run_on(connection, metadata) == NOTHING
+
+    assert await column(
+        engine, "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'users' ORDER BY 1"
+    ) == (["other", "tenant"] if elsewhere == "before" else ["tenant"])
+
+
+async def run_on(connection: Any, metadata: sa.MetaData) -> dict[str, int]:
+    return await AutoSchemaMigration(connection, metadata).run()
+
+
+async def test_without_any_schema_on_the_search_path_the_error_says_what_is_missing(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData()
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    await execute(engine, "DROP SCHEMA public")
+
+    with pytest.raises(AutoSchemaError, match=r"users has no place.*CREATE SCHEMA public"):
+        await run(engine, metadata)
+
+    elsewhere = sa.MetaData(schema="app")
+    sa.Table("users", elsewhere, sa.Column("id", sa.Integer, primary_key=True))
+    assert await run(engine, elsewhere) == {**NOTHING, "tables_created": 1}
+
+
+async def test_a_schema_translate_map_is_followed(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData()
+    mood = sa.Enum("good", "bad", name="mood", schema="per_tenant")
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="per_tenant")
+    sa.Table(
+        "orders",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("user_id", sa.ForeignKey("per_tenant.users.id"), index=True),
+        sa.Column("mood", mood),
+        schema="per_tenant",
+    )
+    for tenant in ("acme", "initech"):
+        mapped = engine.execution_options(schema_translate_map={"per_tenant": tenant})
+        assert await run(mapped, metadata) == {**NOTHING, "tables_created": 2, "indexes_created": 1}
+        await execute(engine, f"ALTER TABLE {tenant}.orders DROP COLUMN user_id, DROP COLUMN mood")
+        assert await run(mapped, metadata) == {**NOTHING, "columns_added": 2, "indexes_created": 1}
+        assert await run(mapped, metadata) == NOTHING
+
+    found = await column(
+        engine,
+        "SELECT nspname::text FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace"
+        " WHERE typname = 'mood' ORDER BY 1",
+    )
+    assert found == ["acme", "initech"]
+
+
+HOSTILE = [
+    "Users; DROP TABLE x",
+    'a"b',
+    "c'd",
+    "select",
+    "per%cent %s %(x)s",
+    "co:lon :x",
+    "Groß é🐘",
+    "a.b",
+    "$1",
+    " ",
+]
+
+
+async def test_names_that_need_quoting_are_quoted(engine: AsyncEngine, caplog: pytest.LogCaptureFixture) -> None:
+    metadata = sa.MetaData()
+    for schema in [None, 'the "schema"; --']:
+        for name in HOSTILE:
+            kind = sa.Enum(*HOSTILE, name=f"type {name}", schema=schema)
+            table = sa.Table(
+                name,
+                metadata,
+                sa.Column("id", sa.Integer, primary_key=True),
+                sa.Column(name, sa.Text, index=True, comment=name),
+                sa.Column("kind", kind, nullable=False, default=name),
+                sa.UniqueConstraint(name, "kind", name=f"uq {name}"),
+                schema=schema,
+                comment=f"{name} '' \\ %",
+            )
+            table.append_constraint(sa.CheckConstraint(table.c[name] != "it's 100%", name=f"ck {name}"))
+    tables = 2 * len(HOSTILE)
+    assert await run(engine, metadata) == {"tables_created": tables, "columns_added": 0, "indexes_created": tables}
+    assert await run(engine, metadata) == NOTHING
+    created = await comments(engine)
+    async with engine.begin() as connection:
+        for table in metadata.tables.values():
+            quoted = connection.dialect.identifier_preparer.format_table(table)
+            quoted_column = connection.dialect.identifier_preparer.quote(table.name)
+            await connection.exec_driver_sql(f"INSERT INTO {quoted} (kind) VALUES ('select')")
+            await connection.exec_driver_sql(f"ALTER TABLE {quoted} DROP COLUMN {quoted_column}, DROP COLUMN kind")
+
+    assert await run(engine, metadata) == {**NOTHING, "columns_added": 2 * tables, "indexes_created": tables}
+
+    assert await run(engine, metadata) == NOTHING
+    assert await comments(engine) == created
+    assert warnings(caplog) == []
+
+
+async def comments(engine: AsyncEngine) -> Sequence[Any]:
+    query = "SELECT objoid::regclass::text || ' ' || (objsubid > 0) || description FROM pg_description"
+    return await column(engine, f"{query} WHERE classoid = 'pg_class'::regclass AND objoid > 16384 ORDER BY 1")
+
+
+@pytest.mark.parametrize(
+    ("where", "bad", "sentence"),
+    [
+        ("table", "", "empty"),
+        *((where, "é" * 40, "80 bytes") for where in ("table", "column", "index", "constraint", "schema")),
+        *((where, "x" * 64, "64 bytes") for where in ("table", "column", "constraint", "schema")),
+        *((where, "nul\0", "NUL") for where in ("table", "column", "index", "constraint", "schema")),
+    ],
+)
+async def test_a_name_that_postgresql_would_cut_or_refuse_is_found_before_anything_is_created(
+    engine: AsyncEngine, where: str, bad: str, sentence: str
+) -> None:
+    name = dict.fromkeys(["table", "column", "index", "constraint", "schema"], "ok") | {where: bad}
+    metadata = sa.MetaData()
+    sa.Table("fine", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    sa.Table(
+        name["table"],
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column(name["column"], sa.Integer),
+        sa.Index(name["index"], "id"),
+        sa.CheckConstraint("id > 0", name=name["constraint"]),
+        schema=name["schema"] if where == "schema" else None,
+    )
+
+    with pytest.raises(AutoSchemaError, match=sentence):
+        await run(engine, metadata)
+
+    assert await column(engine, "SELECT to_regclass('fine') IS NULL") == [True]
