@@ -387,6 +387,20 @@ async def test_two_services_start_at_once_and_each_migration_runs_once(database_
     assert "[001_catalogue] Creating the catalogue..." in said
 
 
+async def test_the_command_line_finds_migrations_and_models_by_itself(database_url: str, engine: AsyncEngine) -> None:
+    for command in (["upgrade"], ["verify"], ["downgrade", "006"], ["upgrade"], ["status", "--check"]):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "async_migrations", "-C", str(BOOKSHOP), *command),
+            env={**os.environ, "DATABASE_URL": database_url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said.decode()
+
+    assert await rows(engine, LEDGER) == [(name,) for name in NAMES]
+
+
 async def test_a_service_without_a_database_url_says_so_and_does_not_start() -> None:
     async with asyncio.timeout(DEADLINE), service() as started:
         status = await started.end()
