@@ -230,12 +230,13 @@ class Executor:
 
     async def _run_statements(self, migration: Loaded, script: Script, steps: Steps) -> Done:
         started = time.perf_counter()
+        op = Operations(self.session.connection, transactional=False, say=self._say(migration))
         with self._listening(migration):
             async with self._deadline():
                 for number, statement in enumerate(script.statements):
                     if not steps.is_done(number, statement, script.path):
                         try:
-                            await self.session.send(statement.text)
+                            await op.run(statement.text)
                         except Exception as error:
                             raise FailedStatementError(error, statement.text, statement.line, script.path) from error
                         await steps.record(statement.text)

@@ -10,8 +10,8 @@ import anyio
 from async_migrations.errors import IndexConflictError, MigrationsError, TransactionControlError
 from async_migrations.events import Say
 from async_migrations.online.catalog import Found, find_by_name, find_on_table, is_same
-from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.wire import Wire
+from async_migrations.online.written import Wanted
 from async_migrations.sql import qualified
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -21,7 +21,7 @@ SWEEP_DEADLINE, HURRIED_SWEEP_DEADLINE = 5.0, 0.5
 """Seconds for removing what a failed build left, and after a cancellation, when the pod has little time."""
 
 
-async def build(wire: Wire, wanted: IndexDefinition, say: Say) -> bool:
+async def build(wire: Wire, wanted: Wanted, say: Say) -> bool:
     """Build an index concurrently unless it is there.
 
     Returns:
@@ -38,7 +38,8 @@ async def build(wire: Wire, wanted: IndexDefinition, say: Say) -> bool:
             say(logging.WARNING, f"Index {wanted.name} is INVALID, left by a build that died; building it anew")
             await wire.run(f"DROP INDEX CONCURRENTLY {qualified(found.schema, wanted.name)}")
         else:
-            await refuse_another(wire, wanted, found)
+            if not (wanted.lenient and found.is_index and found.here):
+                await refuse_another(wire, wanted, found)
             return False
     await build_or_sweep(wire, wanted, say)
     return True
@@ -65,7 +66,7 @@ async def refuse_transaction(wire: Wire, operation: str) -> None:
         )
 
 
-async def refuse_another(wire: Wire, wanted: IndexDefinition, found: Found) -> None:
+async def refuse_another(wire: Wire, wanted: Wanted, found: Found) -> None:
     """Raise IndexConflictError unless what has the name is the wanted index."""
     if found.is_index and found.here and await is_same(wire, wanted, found):
         return
@@ -79,7 +80,7 @@ async def refuse_another(wire: Wire, wanted: IndexDefinition, found: Found) -> N
     )
 
 
-async def build_or_sweep(wire: Wire, wanted: IndexDefinition, say: Say) -> None:
+async def build_or_sweep(wire: Wire, wanted: Wanted, say: Say) -> None:
     """Build; after a failure take away what is left, and let the first error go on."""
     try:
         await wire.run(wanted.statement(wire.connection.dialect, concurrently=True))
@@ -90,7 +91,7 @@ async def build_or_sweep(wire: Wire, wanted: IndexDefinition, say: Say) -> None:
         raise
 
 
-async def verify(wire: Wire, wanted: IndexDefinition) -> None:
+async def verify(wire: Wire, wanted: Wanted) -> None:
     """Raise unless the index is there and PostgreSQL uses it."""
     found = await find_on_table(wire, wanted)
     if found is None or not found.valid:
@@ -99,7 +100,7 @@ async def verify(wire: Wire, wanted: IndexDefinition) -> None:
         )
 
 
-async def sweep(wire: Wire, wanted: IndexDefinition, say: Say, *, deadline: float) -> None:
+async def sweep(wire: Wire, wanted: Wanted, say: Say, *, deadline: float) -> None:
     """Drop an INVALID index that nobody is building; never raises, for an error is on its way already."""
     with anyio.move_on_after(deadline, shield=True) as scope:
         try:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.wire import Wire
+from async_migrations.online.written import Wanted
 from async_migrations.sql import qualified, quote_literal
 
 INDEX_KINDS = frozenset("iI")
@@ -72,7 +72,7 @@ class Found:
         return self.kind is not None and self.kind in INDEX_KINDS
 
 
-async def find_on_table(wire: Wire, wanted: IndexDefinition) -> Found | None:
+async def find_on_table(wire: Wire, wanted: Wanted) -> Found | None:
     """Look for an index by name in the schema of its table; None if the table does not exist."""
     name, table = quote_literal(wanted.name), quote_literal(wanted.qualified_table)
     rows = await wire.read(FIND_ON_TABLE.format(name=name, table=table))
@@ -85,7 +85,7 @@ async def find_by_name(wire: Wire, name: str, schema: str | None) -> Found | Non
     return found_in(rows[0]) if rows else None
 
 
-async def is_same(wire: Wire, wanted: IndexDefinition, found: Found) -> bool:
+async def is_same(wire: Wire, wanted: Wanted, found: Found) -> bool:
     """Tell whether an index is the wanted one, by letting the server write out both.
 
     The wanted one is made on an empty table of the same columns, in a transaction that is rolled back. The server's

@@ -36,6 +36,11 @@ class IndexDefinition:
     tablespace: str | None = None
 
     @property
+    def lenient(self) -> bool:
+        """Whether any valid index of the name will do: never, since the definition is at hand."""
+        return False
+
+    @property
     def qualified_table(self) -> str:
         """The table as SQL names it."""
         return qualified(self.schema, self.table)

@@ -14,6 +14,7 @@ from async_migrations.online import build
 from async_migrations.online.catalog import find_by_name
 from async_migrations.online.definition import Expression, IndexDefinition
 from async_migrations.online.wire import Wire
+from async_migrations.online.written import WrittenDrop, WrittenIndex, read_concurrent
 from async_migrations.sql import qualified
 
 
@@ -139,3 +140,24 @@ class Operations:
             await build.drop(self._wire, name, schema, self._say)
         self._say(logging.INFO, f"✓ Dropped index: {name}")
         return 1
+
+    async def run(self, statement: str) -> None:
+        """Run one statement of a SQL file that is not transactional.
+
+        A concurrent build or drop of one named index is treated as `create_index` and `drop_index` treat theirs, so
+        that a second try finds its way. Everything else is run as it stands.
+
+        Args:
+            statement: one SQL statement.
+
+        Raises:
+            IndexConflictError: an index to build has the name of something else.
+        """
+        concurrent = read_concurrent(statement)
+        if isinstance(concurrent, WrittenIndex):
+            if not await build.build(self._wire, concurrent, self._say):
+                self._say(logging.INFO, f"✓ Index {concurrent.name} is there already")
+        elif isinstance(concurrent, WrittenDrop):
+            await self.drop_index(concurrent.name, schema=concurrent.schema)
+        else:
+            await self._wire.run(statement)

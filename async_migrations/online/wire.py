@@ -45,7 +45,7 @@ class Wire:
 
         await (await self._driver()).copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
         # JSON has no raw control characters, so a doubled backslash is the only escape that COPY adds.
-        return [json.loads(line) for line in received.decode().replace("\\\\", "\\").splitlines()]
+        return [json.loads(line) for line in received.decode().replace("\\\\", "\\").split("\n") if line]
 
     async def in_transaction(self) -> bool:
         """Tell whether the server is inside a transaction."""

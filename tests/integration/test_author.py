@@ -324,3 +324,37 @@ async def test_a_finished_statement_that_was_rewritten_is_an_error(history: Hist
     await history.runner().repair("001_a")
     assert (await history.runner().run_migrations()).applied == ()
     assert await history.rows("SELECT dirty FROM schema_migrations") == [(False,)]
+
+
+INDEX = "CREATE INDEX CONCURRENTLY {lenient} ix ON t (x)"
+
+
+@pytest.mark.parametrize("lenient", ["", "IF NOT EXISTS"])
+async def test_an_invalid_leftover_is_rebuilt_by_a_file_too(history: History, lenient: str) -> None:
+    await history.do("CREATE TABLE t (x int); INSERT INTO t VALUES (1), (1)")
+    with pytest.raises(Exception, match="could not create unique index"):
+        await history.do("CREATE UNIQUE INDEX CONCURRENTLY ix ON t (x)")
+    history.sql("001_a", "-- transactional: false\n" + INDEX.format(lenient=lenient))
+    await history.runner().run_migrations()
+    assert await history.rows("SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid = 'ix'::regclass") == [
+        (True, False)
+    ]
+
+
+async def test_a_valid_index_of_the_same_definition_counts_as_done_in_a_file_too(history: History) -> None:
+    await history.do("CREATE TABLE t (x int, y text); CREATE INDEX ix ON t (lower(y)) WHERE x > 0")
+    history.sql(
+        "001_a",
+        "-- transactional: false\nCREATE INDEX CONCURRENTLY ix ON public.t USING btree (lower(y)) WHERE (x > 0);\n"
+        "DROP INDEX CONCURRENTLY gone;",
+    )
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+
+
+async def test_another_index_of_the_name_is_an_error_in_a_file_too(history: History) -> None:
+    await history.do("CREATE TABLE t (x int, y text); CREATE INDEX ix ON t (y)")
+    history.sql("001_a", "-- transactional: false\n" + INDEX.format(lenient=""))
+    with pytest.raises(MigrationFailedError, match="The name ix is taken"):
+        await history.runner().run_migrations()
+    history.sql("001_a", "-- transactional: false\n" + INDEX.format(lenient="IF NOT EXISTS"))
+    await history.runner().run_migrations()
