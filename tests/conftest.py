@@ -83,6 +83,13 @@ def own_server(postgres_version: int) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def reachable_path() -> Iterator[Path]:
+    """Make a directory that the server's account reaches: root's `tmp_path` is closed to it."""
+    with temporary_directory() as directory:
+        yield directory
+
+
 @pytest.fixture(scope="session")
 def databases(server: Server) -> Iterator[Databases]:
     databases = Databases(server)

@@ -14,7 +14,6 @@ from async_migrations.testing import binaries, cluster
 from async_migrations.testing.binaries import find_binaries, reachable_binaries, unprivileged
 from async_migrations.testing.postmaster import Postmaster, free_port
 from async_migrations.testing.server import Server, ServerError, StopMode, temporary_server
-from async_migrations.testing.watchdog import temporary_directory
 from tests.support.processes import Child, child_process
 from tests.support.waiting import eventually
 
@@ -47,13 +46,6 @@ async def all_gone(directory: str, pid: int) -> None:
         return not remains(directory, pid)
 
     await eventually(is_gone, deadline=30)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Make a directory that the server's account reaches, other than pytest's own ones."""
-    with temporary_directory() as directory:
-        yield directory
 
 
 @pytest.fixture
@@ -173,85 +165,87 @@ class TestServer:
         assert own_server.port == port
         assert await ask(own_server, "SELECT 1") == 1
 
-    async def test_a_durable_one_outlives_its_owner(self, place: Path) -> None:
-        with Server(place) as first:
+    async def test_a_durable_one_outlives_its_owner(self, reachable_path: Path) -> None:
+        with Server(reachable_path) as first:
             await ask(first, "CREATE TABLE kept ()")
             assert await ask(first, "SHOW fsync") == "on"
-        with Server(place) as second:
+        with Server(reachable_path) as second:
             assert await ask(second, "SELECT to_regclass('kept') IS NOT NULL")
 
-    async def test_settings_and_passwords(self, place: Path) -> None:
+    async def test_settings_and_passwords(self, reachable_path: Path) -> None:
         hba = ["host all limited 127.0.0.1/32 scram-sha-256"]
-        with Server(place, durable=False, settings={"work_mem": "5MB"}, hba=hba) as server:
+        with Server(reachable_path, durable=False, settings={"work_mem": "5MB"}, hba=hba) as server:
             assert await ask(server, "SHOW work_mem") == "5MB"
             await ask(server, "CREATE ROLE limited LOGIN PASSWORD 'right'")
             assert await ask(server, "SELECT 1", user="limited", password="right") == 1
             with pytest.raises(asyncpg.InvalidPasswordError):
                 await ask(server, "SELECT 1", user="limited", password="wrong")
 
-    def test_a_taken_port_is_no_obstacle(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_taken_port_is_no_obstacle(self, reachable_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             ports = iter([taken.getsockname()[1], free_port()])
             monkeypatch.setattr("async_migrations.testing.server.free_port", lambda: next(ports))
-            with Server(place, durable=False) as running:
+            with Server(reachable_path, durable=False) as running:
                 assert running.port != taken.getsockname()[1]
 
-    def test_a_server_that_does_not_start_shows_its_log(self, place: Path) -> None:
+    def test_a_server_that_does_not_start_shows_its_log(self, reachable_path: Path) -> None:
         with pytest.raises(ServerError, match="unrecognized configuration parameter"):
-            Server(place, durable=False, settings={"nonsense": "1"}).start()
+            Server(reachable_path, durable=False, settings={"nonsense": "1"}).start()
 
-    def test_data_of_another_version_are_left_alone(self, place: Path) -> None:
-        with Server(place, version=16, durable=False):
+    def test_data_of_another_version_are_left_alone(self, reachable_path: Path) -> None:
+        with Server(reachable_path, version=16, durable=False):
             pass
         with pytest.raises(ServerError, match=r"made by PostgreSQL 16, and 18 was asked for\. Ask for 16"):
-            Server(place, version=18).start()
+            Server(reachable_path, version=18).start()
 
-    def test_a_directory_of_something_else_is_left_alone(self, place: Path) -> None:
-        (place / "diary").touch()
+    def test_a_directory_of_something_else_is_left_alone(self, reachable_path: Path) -> None:
+        (reachable_path / "diary").touch()
         with pytest.raises(ServerError, match="holds files, but no data of PostgreSQL"):
-            Server(place).start()
-        assert [entry.name for entry in place.iterdir()] == ["diary"]
+            Server(reachable_path).start()
+        assert [entry.name for entry in reachable_path.iterdir()] == ["diary"]
 
-    def test_an_interrupted_initdb_is_done_again(self, place: Path) -> None:
-        (place / "initdb.partial").mkdir()
-        (place / "initdb.partial" / "PG_VERSION").write_text("18")
-        (place / "base").mkdir()
-        with Server(place, durable=False) as running:
+    def test_an_interrupted_initdb_is_done_again(self, reachable_path: Path) -> None:
+        (reachable_path / "initdb.partial").mkdir()
+        (reachable_path / "initdb.partial" / "PG_VERSION").write_text("18")
+        (reachable_path / "base").mkdir()
+        with Server(reachable_path, durable=False) as running:
             assert running.is_running()
 
-    def test_a_stale_postmaster_pid_is_no_obstacle(self, place: Path) -> None:
-        with Server(place, durable=False):
+    def test_a_stale_postmaster_pid_is_no_obstacle(self, reachable_path: Path) -> None:
+        with Server(reachable_path, durable=False):
             pass
-        (place / "postmaster.pid").write_text(f"{os.getpid()}\n{place}\n0\n1\n{place}\n127.0.0.1\n0 0\nready\n")
-        with Server(place, durable=False) as running:
+        (reachable_path / "postmaster.pid").write_text(
+            f"{os.getpid()}\n{reachable_path}\n0\n1\n{reachable_path}\n127.0.0.1\n0 0\nready\n"
+        )
+        with Server(reachable_path, durable=False) as running:
             assert running.pid != os.getpid()
 
-    def test_a_path_that_is_a_file_is_an_error(self, place: Path) -> None:
-        (place / "file").touch()
+    def test_a_path_that_is_a_file_is_an_error(self, reachable_path: Path) -> None:
+        (reachable_path / "file").touch()
         with pytest.raises(ServerError, match="cannot be made"):
-            Server(place / "file").start()
+            Server(reachable_path / "file").start()
 
-    def test_a_long_path_has_its_socket_elsewhere(self, place: Path) -> None:
-        with Server(place / ("long" * 30), durable=False) as running:
+    def test_a_long_path_has_its_socket_elsewhere(self, reachable_path: Path) -> None:
+        with Server(reachable_path / ("long" * 30), durable=False) as running:
             assert (running.socket_directory / f".s.PGSQL.{running.port}").is_socket()
 
     @as_root
     def test_data_in_a_closed_directory_go_where_the_server_reaches_them(
-        self, closed_place: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+        self, closed_place: Path, reachable_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        place.chmod(0o755)
-        monkeypatch.setattr(cluster, "HOME_OF_UNREACHABLE", place / "home")
+        reachable_path.chmod(0o755)
+        monkeypatch.setattr(cluster, "HOME_OF_UNREACHABLE", reachable_path / "home")
         asked_for = closed_place / "project" / "data"
         for _ in range(2):
             with Server(asked_for, durable=False) as running:
                 assert running.is_running()
-                assert asked_for.resolve().parent == place / "home"
+                assert asked_for.resolve().parent == reachable_path / "home"
         assert stat.S_IMODE(closed_place.stat().st_mode) == 0o700
 
 
 class TestSharing:
-    async def test_the_last_one_stops_it(self, place: Path) -> None:
-        first, second = Server(place, durable=False), Server(place, durable=False)
+    async def test_the_last_one_stops_it(self, reachable_path: Path) -> None:
+        first, second = Server(reachable_path, durable=False), Server(reachable_path, durable=False)
         first.start()
         second.start()
         assert (second.pid, second.port) == (first.pid, first.port)
@@ -260,7 +254,7 @@ class TestSharing:
         second.stop()
         assert not second.is_running()
 
-    async def test_many_processes_start_one(self, place: Path) -> None:
+    async def test_many_processes_start_one(self, reachable_path: Path) -> None:
         script = """
 import sys
 from async_migrations.testing.server import Server
@@ -268,11 +262,11 @@ with Server(sys.argv[1], durable=False) as server:
     print("pid", server.pid)
     sys.stdin.readline()
 """
-        async with child_process(script, str(place)) as one, child_process(script, str(place)) as two:
+        async with child_process(script, str(reachable_path)) as one, child_process(script, str(reachable_path)) as two:
             pids = {await child.line_matching("pid", deadline=60) for child in (one, two)}
             assert len(pids) == 1
             one.kill()
-            with Server(place, durable=False) as running:
+            with Server(reachable_path, durable=False) as running:
                 assert f"pid {running.pid}" in pids
                 await two.write_line()
                 assert await two.wait() == 0
