@@ -49,6 +49,12 @@ class Script:
 
     text: str
     path: Path
+    headers: Mapping[str, str]
+
+    @property
+    def transactional(self) -> bool | None:
+        """What its header says; None if it says nothing."""
+        return _flag(self.path, self.headers["transactional"]) if "transactional" in self.headers else None
 
     @property
     def statements(self) -> tuple[Statement, ...]:
@@ -75,6 +81,11 @@ class Loaded:
     checksum: str
     body: type[BaseMigration] | Script
     down: Script | None = None
+
+    def is_transactional(self, verb: str) -> bool:
+        """Whether `verb` runs inside a transaction; a `.down.sql` file may say otherwise than its `.sql`."""
+        own = self.down.transactional if verb == "downgrade" and self.down else None
+        return self.transactional if own is None else own
 
     def script(self, verb: str) -> Script | None:
         """Return the SQL for `verb`, if this is plain SQL."""
@@ -242,20 +253,14 @@ def _head(directory: Path, files: Sequence[MigrationFile]) -> list[str]:
 
 def _load_sql(file: MigrationFile) -> Loaded:
     script = _script(file.path)
-    headers = _headers(file.path, script.text)
     down = _script(file.down_path) if file.down_path else None
-    loaded = Loaded(
-        file,
-        headers.get("description", ""),
-        _flag(file.path, headers.get("transactional", "true")),
-        sql_checksum(script.text),
-        script,
-        down,
-    )
-    if loaded.transactional:
+    transactional = script.transactional is not False
+    description = script.headers.get("description", "")
+    loaded = Loaded(file, description, transactional, sql_checksum(script.text), script, down)
+    if loaded.is_transactional("upgrade"):
         _refuse_transaction_control(script)
-        if down:
-            _refuse_transaction_control(down)
+    if down and loaded.is_transactional("downgrade"):
+        _refuse_transaction_control(down)
     return loaded
 
 
@@ -266,7 +271,7 @@ def _script(path: Path) -> Script:
         raise _Problem(f"{path.name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
     if "\0" in text:
         raise _Problem(f"{path.name} holds a NUL character, which PostgreSQL cannot take: remove it.")
-    return Script(text, path)
+    return Script(text, path, _headers(path, text))
 
 
 def _headers(path: Path, text: str) -> dict[str, str]:

@@ -156,7 +156,7 @@ class MigrationFailedError(MigrationsError):
         self.applied = tuple(applied)
         code = f" (SQLSTATE {sqlstate})" if sqlstate else ""
         where = f"{path}" + (f", line {line}" if line else "")
-        lines = [f"The {verb} of {migration} failed: {reason}{code}. {left}", f"  file: {where}"]
+        lines = [f"The {verb} of {migration} failed: {reason.rstrip('.')}{code}. {left}", f"  file: {where}"]
         if statement:
             lines.append(f"  statement: {shorten(statement)}")
         lines.append(

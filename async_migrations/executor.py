@@ -86,7 +86,7 @@ class Executor:
             migration.file.raw_checksum,
             self.run_id,
         )
-        if not migration.transactional:
+        if not migration.is_transactional("upgrade"):
             return await self._once(migration, "upgrade", lambda: self._in_steps(migration, claim, last=last))
         if isinstance(migration.body, Script) and not dirty:
             script = migration.body
@@ -100,7 +100,7 @@ class Executor:
             MigrationFailedError: it failed.
             SessionLostError: the connection is gone; the ledger knows what happened.
         """
-        if migration.transactional:
+        if migration.is_transactional("downgrade"):
             return await self._retried(migration, "downgrade", lambda: self._revert_in_transaction(migration))
         return await self._once(migration, "downgrade", lambda: self._revert_in_steps(migration))
 
@@ -121,7 +121,7 @@ class Executor:
             before=[*self._settings(migration), self.ledger.claim(claim, fence=False), self._lock_timeout],
             after=[
                 self.session.restore,
-                self.ledger.complete(claim, None, {}),
+                self.ledger.complete(claim, None, Statistics().as_dict()),
                 *([self.key.notify] if last else []),
                 "COMMIT",
             ],
@@ -193,7 +193,7 @@ class Executor:
     async def _run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
         """Await the author's code, with everything around it that it needs, and count what it did."""
         say = self._say(migration)
-        transactional = migration.transactional
+        transactional = migration.is_transactional(verb)
         script = migration.script(verb)
         started = time.perf_counter()
         with Guard(self.session.connection, transactional=transactional) as guard, self._listening(migration):
@@ -317,7 +317,7 @@ class Executor:
         statement = getattr(cause, "statement", None) or (blamed.statement if blamed and code else None)
         reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
         words: dict[str, str] = {}
-        if not migration.transactional:
+        if not migration.is_transactional(verb):
             words = {
                 "left": "It is not transactional: the steps that it finished stay, and the ledger marks it dirty.",
                 "advice": "Mend the cause and start again: it goes on after its last finished step.",

@@ -330,3 +330,11 @@ async def test_runners_of_one_process_elect_one_leader(history: History, server:
     reports = await asyncio.gather(*(history.runner().run_migrations() for _ in range(10)))
     assert sorted(name for report in reports for name in report.applied) == ["001_a", "002_b", "003_c", "004_d"]
     assert await history.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+async def test_the_way_back_of_a_file_may_be_non_transactional_by_itself(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int); CREATE INDEX ix ON a (x);")
+    history.sql("001_a.down", "-- transactional: false\nDROP INDEX CONCURRENTLY ix;\nDROP TABLE a;")
+    await history.runner().run_migrations()
+    assert (await history.runner().downgrade(0)).applied == ("001_a",)
+    assert not await history.exists("a")
