@@ -128,13 +128,12 @@ class Server:
             driver: The driver for SQLAlchemy; empty for a plain ``postgresql://`` URL.
 
         """
-        scheme = f"postgresql+{driver}" if driver else "postgresql"
+        scheme = "+".join(filter(None, ("postgresql", driver)))
         return f"{scheme}://postgres@127.0.0.1:{self._port}/{quote(database, safe='')}"
 
     def is_running(self) -> bool:
         """Tell whether a server runs on the data directory and accepts connections."""
-        postmaster = running_postmaster(self.data_directory)
-        return postmaster is not None and postmaster.ready
+        return bool((postmaster := running_postmaster(self.data_directory)) and postmaster.ready)
 
     def start(self) -> None:
         """Start the server, or share the one that runs on the data directory already.
@@ -202,8 +201,8 @@ class Server:
             time.sleep(random.uniform(0, 0.02))  # noqa: S311 - a jitter, no secret
             sharing.share()
         self._check_version()
-        postmaster = running_postmaster(self.data_directory)
-        self._port = postmaster.port if postmaster else self._port
+        if postmaster := running_postmaster(self.data_directory):
+            self._port = postmaster.port
 
     def _launch(self) -> None:
         binaries = reachable_binaries(find_binaries(self.version))
