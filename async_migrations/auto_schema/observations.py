@@ -13,6 +13,7 @@ from sqlalchemy import (
     Constraint,
     Dialect,
     ForeignKeyConstraint,
+    PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
     text,
@@ -152,6 +153,8 @@ def _has(dialect: Dialect, live: LiveTable, constraint: Constraint) -> bool:
     name = ddl.plain_name(dialect, constraint)
     if name in live.constraints:
         return True
+    if isinstance(constraint, PrimaryKeyConstraint):
+        return live.has_primary_key
     if isinstance(constraint, UniqueConstraint):
         return _has_unique(constraint, live)
     if isinstance(constraint, ForeignKeyConstraint):

@@ -58,7 +58,7 @@ def counted() -> str:
         (sa.Column("v", sa.Boolean, nullable=False, default=False), [False, False]),
         (sa.Column("v", sa.Enum(Mood, name="mood"), nullable=False, default=Mood.SAD), ["SAD", "SAD"]),
         (sa.Column("v", sa.Integer, sa.Identity(start=5), nullable=False), [5, 6]),
-        (sa.Column("v", sa.Integer, sa.Computed("id * 2"), nullable=False), [2, 4]),
+        (sa.Column("v", sa.Integer, sa.Computed("id * 2", persisted=True), nullable=False), [2, 4]),
         (sa.Column("v", sa.Integer, sa.Sequence("s", start=9), nullable=False), [9, 10]),
         (sa.Column("v", sa.Text, nullable=False, default=sa.func.lower("ABC")), ["abc", "abc"]),
         (sa.Column("v", sa.Text, nullable=False, default=sa.text("upper('x')")), ["X", "X"]),
@@ -232,7 +232,8 @@ async def test_a_foreign_key_that_rows_break_fails_the_run_and_leaves_nothing(ro
 
 async def test_a_computed_column_may_stand_before_the_one_it_computes_from(rows: AsyncEngine) -> None:
     metadata = users(
-        sa.Column("twice", sa.Integer, sa.Computed("n * 2")), sa.Column("n", sa.Integer, server_default="4")
+        sa.Column("twice", sa.Integer, sa.Computed("n * 2", persisted=True)),
+        sa.Column("n", sa.Integer, server_default="4"),
     )
 
     assert await run(rows, metadata) == {**NOTHING, "columns_added": 2}

@@ -22,7 +22,7 @@ async def test_missing_schemas_types_and_sequences_come_first_and_are_told(
         "events",
         metadata,
         sa.Column("id", sa.Integer, number, server_default=number.next_value(), primary_key=True),
-        sa.Column("kind", sa.Enum("in", "out", name="kind")),
+        sa.Column("kind", sa.Enum("in", "out", name="kind", schema="audit")),
         sa.Column("size", pg.DOMAIN("size", sa.Integer, check="VALUE > 0", schema="public")),
     )
     caplog.set_level("INFO", "async_migrations")

@@ -179,6 +179,16 @@ async def test_what_serves_as_a_constraint_under_another_name_is_not_missing(
     assert messages == []
 
 
+async def test_a_primary_key_that_a_table_has_not_is_told(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    await execute(engine, "CREATE TABLE users (id INTEGER NOT NULL)")
+
+    assert await run(engine, users()) == NOTHING
+
+    assert [message.rpartition(": ")[2] for message in warnings(caplog)] == ["ALTER TABLE users ADD PRIMARY KEY (id)"]
+
+
 async def test_a_partial_unique_index_is_no_unique_constraint(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,127 @@
+"""Auto schema inside a migration: one transaction with the rest of it, and one prefix in the log."""
+
+import pytest
+import sqlalchemy as sa
+
+from async_migrations import MigrationFailedError
+from tests.integration.test_auto_schema import warnings
+from tests.support.history import History
+
+RUN = "return await AutoSchemaMigration(self.engine, self.base).run()"
+
+
+def models() -> sa.MetaData:
+    metadata = sa.MetaData()
+    kind = sa.Enum("admin", "user", name="kind")
+    sa.Table(
+        "users",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("kind", kind, nullable=False, default="user", index=True),
+        sa.Column("team_id", sa.ForeignKey("teams.id")),
+    )
+    sa.Table(
+        "teams",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("head", sa.ForeignKey("users.id")),
+    )
+    return metadata
+
+
+async def test_a_migration_adds_what_the_models_have(history: History, caplog: pytest.LogCaptureFixture) -> None:
+    history.sql("001_users", "CREATE TABLE users (id SERIAL PRIMARY KEY); INSERT INTO users DEFAULT VALUES;")
+    history.python("002_models", RUN)
+    caplog.set_level("INFO", "async_migrations")
+
+    report = await history.runner(models()).run_migrations()
+
+    assert report.applied == ("001_users", "002_models")
+    assert report.statistics["tables_created"] == 1
+    assert report.statistics["columns_added"] == 2
+    assert report.statistics["indexes_created"] == 1
+    assert await history.rows("SELECT kind::text, team_id FROM users") == [("user", None)]
+    for sentence in (
+        "Creating missing table: teams",
+        "✓ Added column: users.kind",
+        "Creating index ix_users_kind on users",
+    ):
+        assert f"[002_models] {sentence}" in caplog.messages
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("connection", ["self.engine", "self.connection"])
+async def test_a_failure_after_auto_schema_takes_its_work_back(history: History, connection: str) -> None:
+    history.python(
+        "001_models",
+        f"""
+        auto = AutoSchemaMigration({connection}, self.base)
+        await auto.run()
+        assert await auto.get_existing_tables() == {{"users", "teams", "schema_migrations"}}
+        assert "kind" in await auto.get_existing_columns("users")
+        assert await auto.get_existing_indexes("users") == {{"ix_users_kind"}}
+        await self.execute("SELECT 1 / 0")
+        """,
+    )
+
+    with pytest.raises(MigrationFailedError, match="division by zero"):
+        await history.runner(models()).run_migrations()
+
+    assert not await history.exists("users")
+    assert await history.value("SELECT count(*) FROM pg_type WHERE typname = 'kind'") == 0
+
+
+async def test_an_author_may_catch_what_auto_schema_refuses_and_go_on(history: History) -> None:
+    metadata = models()
+    metadata.tables["users"].append_column(sa.Column("email", sa.Text, nullable=False))
+    history.sql("001_users", "CREATE TABLE users (id SERIAL PRIMARY KEY); INSERT INTO users DEFAULT VALUES;")
+    history.python(
+        "002_models",
+        """
+        try:
+            return await AutoSchemaMigration(self.engine, self.base).run()
+        except Exception as error:
+            self.log_warning(str(error))
+        await self.execute("ALTER TABLE users ADD COLUMN email TEXT NOT NULL DEFAULT ''")
+        return await AutoSchemaMigration(self.engine, self.base).run()
+        """,
+    )
+
+    report = await history.runner(metadata).run_migrations()
+
+    assert report.statistics["columns_added"] == 2
+
+
+async def test_a_refusal_fails_the_migration_with_the_way_out(history: History) -> None:
+    metadata = models()
+    metadata.tables["users"].append_column(sa.Column("email", sa.Text, nullable=False))
+    history.sql("001_users", "CREATE TABLE users (id SERIAL PRIMARY KEY); INSERT INTO users DEFAULT VALUES;")
+    history.python("002_models", RUN)
+
+    with pytest.raises(MigrationFailedError, match=r"users\.email is NOT NULL") as caught:
+        await history.runner(metadata).run_migrations()
+
+    assert "await self.execute('UPDATE users SET email = ...')" in str(caught.value)
+    assert not await history.exists("teams")
+
+
+async def test_without_models_the_migration_says_where_to_give_them(history: History) -> None:
+    history.python("001_models", RUN)
+
+    with pytest.raises(MigrationFailedError, match=r"MigrationRunner\(engine, base=Base\)"):
+        await history.runner(None).run_migrations()
+
+
+async def test_it_works_in_a_migration_without_a_transaction_and_is_still_all_or_nothing(history: History) -> None:
+    metadata = models()
+    history.python("001_models", RUN, attributes="transactional = False")
+    history.sql("002_rows", "INSERT INTO users (kind) VALUES ('user');")
+    await history.runner(metadata).run_migrations()
+    metadata.tables["users"].append_column(sa.Column("fine", sa.Text))
+    metadata.tables["users"].append_column(sa.Column("bad", sa.Integer, sa.ForeignKey("teams.id"), server_default="7"))
+    history.python("003_models", RUN, attributes="transactional = False")
+
+    with pytest.raises(MigrationFailedError, match="users_bad_fkey"):
+        await history.runner(metadata).run_migrations()
+
+    assert await history.rows("SELECT column_name FROM information_schema.columns WHERE column_name = 'fine'") == []
