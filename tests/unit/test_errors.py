@@ -23,6 +23,7 @@ from async_migrations.errors import (
 )
 
 FOLDER = Path("migrations")
+TROUBLESHOOTING = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 
 
 def classes(module: ModuleType) -> list[type[Exception]]:
@@ -167,3 +168,32 @@ def test_what_an_author_did_wrong_is_a_sentence_of_its_own(error: type[AuthorErr
 )
 def test_shorten_gives_one_line_of_a_length(text: str, limit: int, expected: str) -> None:
     assert shorten(text, limit) == expected
+
+
+def test_every_error_has_its_words_in_the_chapter_on_trouble() -> None:
+    page = TROUBLESHOOTING.read_text()
+    assert [each.__name__ for each in classes(errors) if each.__name__ not in page] == []
+
+
+def test_the_chapter_on_trouble_quotes_what_the_errors_say() -> None:
+    page = TROUBLESHOOTING.read_text()
+    failed = MigrationFailedError(
+        "004_display_names",
+        FOLDER / "004_display_names.py",
+        'column "emial" does not exist',
+        line=14,
+        sqlstate="42703",
+        statement="UPDATE users SET display_name = emial",
+        applied=["003_trigram_search"],
+    )
+    for error in (failed, NotCurrentError(60, ["012_invoices"]), IrreversibleError(["006_logins"])):
+        assert str(error) in page
+
+
+def test_every_link_inside_the_chapter_on_trouble_leads_somewhere() -> None:
+    page = TROUBLESHOOTING.read_text()
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    }
+    assert set(re.findall(r"\(#([^)]+)\)", page)) <= headings

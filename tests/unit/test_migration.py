@@ -146,7 +146,9 @@ def test_an_authors_own_migrations_applied_does_not_change_the_count() -> None:
 
 
 def test_the_states_are_the_words_of_the_glossary() -> None:
+    glossary = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text()
     assert [str(state) for state in State] == ["pending", "applied", "dirty", "changed", "missing", "unknown"]
+    assert [state for state in State if f"| **{state}** |" not in glossary] == []
 
 
 @pytest.mark.parametrize(("name", "is_sql"), [("001_a.sql", True), ("001_a.py", False)])

@@ -118,3 +118,10 @@ def test_an_engine_for_another_database_is_refused_by_its_name() -> None:
 
     with pytest.raises(ConfigurationError, match=r"was given one for mysql\+asyncmy"):
         options(Other())
+
+
+def test_the_page_on_replicas_names_each_limit_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "replicas.md").read_text()
+    for each in fields(Limits):
+        default = "none" if each.default is None else f"{each.default:g}"
+        assert f"| `{each.name}` | {default} |" in page
