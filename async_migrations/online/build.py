@@ -108,7 +108,7 @@ async def sweep(wire: Wire, wanted: Wanted, say: Say, *, deadline: float) -> Non
             if found and found.is_index and found.here and not found.valid and found.builder is None:
                 await wire.run(f"DROP INDEX CONCURRENTLY {qualified(found.schema, wanted.name)}")
         except Exception as error:
-            say(logging.DEBUG, f"Index {wanted.name} may be left INVALID: {error}")
+            say(logging.WARNING, f"Index {wanted.name} may be left INVALID ({error}); the next try removes it")
     if scope.cancelled_caught:
         say(logging.WARNING, f"Index {wanted.name} is left INVALID; the next try removes it")
 
