@@ -1,0 +1,234 @@
+"""The commands: each is one method of the runner, or of the numbering."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from async_migrations.cli.answer import Answer, Code, counted, table
+from async_migrations.cli.options import seconds
+from async_migrations.cli.program import Program
+
+if TYPE_CHECKING:
+    from async_migrations.cli.project import Project
+    from async_migrations.migration import MigrationStatus, Report
+    from async_migrations.plan import Finding, Plan
+    from async_migrations.runner import MigrationRunner
+
+HELP = """Bring a PostgreSQL database up to date, exactly once whoever else tries.
+
+TARGET is a number or a name: 3, 003 or 003_add_users. Options may stand before the command or after it, come from
+the environment as ASYNC_MIGRATIONS_... or from [tool.async_migrations] in pyproject.toml; the first of these counts.
+"""
+EPILOG = """\b
+Exit codes:
+  0    done
+  1    failed; the sentence on stderr says what is true now
+  2    wrong usage or configuration; nothing was touched
+  3    pending or drift (verify, status --check)
+  130  stopped by Ctrl-C; 143 by SIGTERM
+"""
+PATIENCE = 600.0
+"""Seconds that `wait` waits if nothing else was said; the runner's wait_deadline."""
+
+ALL_IS_WELL = "Files and ledger agree, and nothing is pending."
+
+
+@click.group(
+    cls=Program,
+    help=HELP,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="async-migrations", message="%(version)s")
+def main(**_: object) -> None:
+    """Run `async-migrations`."""
+
+
+@main.command()
+@click.option("--to", "target", metavar="TARGET", help="The last migration to apply, included.")
+def upgrade(project: Project, target: str | None) -> Answer:
+    """Apply what is pending, or wait for the replica that does."""
+    report = project.run(lambda runner: runner.run_migrations(target), models=True)
+    return Answer({"command": "upgrade", "applied": report.applied, **_facts(report)})
+
+
+@main.command()
+@click.argument("target")
+def downgrade(project: Project, target: str) -> Answer:
+    """Revert, latest first, what is applied above TARGET; 0 reverts all."""
+    report = project.run(lambda runner: runner.downgrade(target), models=True)
+    return Answer({"command": "downgrade", "reverted": report.applied, **_facts(report)})
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Exit with 3 unless all is applied.")
+def status(project: Project, *, check: bool) -> Answer:
+    """Show where every migration stands."""
+    found = project.run(lambda runner: runner.status())
+    counts = Counter(str(each.state) for each in found)
+    ignored = {name for name, choice in project.settings.options.items() if choice == "ignore"}
+    current = counts.keys() <= {"applied", *ignored}
+    document = {"command": "status", "current": current, "counts": dict(counts), "migrations": list(map(asdict, found))}
+    return Answer(document, _status_text(found, counts), Code.NOT_CURRENT if check and not current else Code.DONE)
+
+
+@main.command()
+@click.option("--to", "target", metavar="TARGET", help="The last migration to apply, included.")
+def plan(project: Project, target: str | None) -> Answer:
+    """Show what upgrade would do; nothing is changed."""
+    found = project.run(lambda runner: runner.plan(target))
+    document = {
+        "command": "plan",
+        "pending": [{"name": each.name, "path": str(each.path)} for each in found.pending],
+        "applied": found.applied,
+        "findings": list(map(asdict, found.findings)),
+    }
+    return Answer(document, _plan_text(project, found))
+
+
+@main.command()
+def verify(project: Project) -> Answer:
+    """Compare files and ledger; exit with 3 if they differ or something is pending."""
+    found = project.run(lambda runner: runner.verify())
+    document = {"command": "verify", "ok": not found, "findings": [_finding(each) for each in found]}
+    text = "\n".join(f"{each.kind}: {each.text}" for each in found)
+    return Answer(document, text or ALL_IS_WELL, Code.NOT_CURRENT if found else Code.DONE)
+
+
+@main.command()
+@click.option("--deadline", type=seconds, metavar="SECONDS", help="Give up after so long.")
+def wait(project: Project, deadline: float | None) -> Answer:
+    """Wait until nothing is pending, without ever migrating."""
+    if deadline is None:
+        deadline = float(project.settings.options.get("wait_deadline", PATIENCE))
+    limit = deadline
+    report = project.run(lambda runner: runner.wait_until_current(limit), connect_deadline=limit)
+    return Answer({"command": "wait", "waited": report.waited}, f"Nothing is pending ({report.waited:.1f} s).")
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True)
+def stamp(project: Project, names: tuple[str, ...]) -> Answer:
+    """Record migrations as applied without running them."""
+    report = project.run(lambda runner: runner.stamp(*names))
+    return _recorded("stamp", report)
+
+
+@main.command()
+@click.argument("target")
+def baseline(project: Project, target: str) -> Answer:
+    """Adopt a database that has its schema: record all up to TARGET."""
+    report = project.run(lambda runner: runner.baseline(target))
+    return _recorded("baseline", report)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+def repair(project: Project, names: tuple[str, ...]) -> Answer:
+    """Accept changed files as they are, and clear what a dead run left.
+
+    NAMES are migrations that began, did not finish, and were finished by hand: they are recorded as applied. Without
+    that they run again from their beginning.
+    """
+    report = project.run(lambda runner: runner.repair(*names))
+    text = f"Repaired: {', '.join(report.applied)}." if report.applied else "There was nothing to repair."
+    return Answer({"command": "repair", "repaired": report.applied}, text)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--sql", is_flag=True, help="Write plain SQL.")
+def new(project: Project, name: str, *, sql: bool) -> Answer:
+    """Write the next migration and print its path; NAME is what it does."""
+    from async_migrations import numbering
+
+    path = numbering.create(project.settings.directory, name, sql=sql)
+    shown = project.path(path)
+    return Answer({"command": "new", "name": path.stem, "path": shown}, shown)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only show what would be renamed.")
+def renumber(project: Project, names: tuple[str, ...], *, dry_run: bool) -> Answer:
+    """Give each number to one file only, after a merge.
+
+    The applied one keeps its number if there is a database to ask, else the one that head.txt names. NAMES are
+    migrations that move behind the last one in any case.
+    """
+    from async_migrations import numbering
+
+    applied = project.run(_applied) if project.has_database else ()
+    directory = project.settings.directory
+    renames = numbering.renumber(directory, applied, names=names, dry_run=dry_run)
+    document = {"command": "renumber", "dry_run": dry_run, "renames": [{"old": r.old, "new": r.new} for r in renames]}
+    verb = "would become" if dry_run else "is now"
+    lines = [f"{each.old} {verb} {each.new}" for each in renames]
+    return Answer(document, "\n".join(lines) or "Each number is that of one migration.")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="End the session that holds it.")
+def unlock(project: Project, *, yes: bool) -> Answer:
+    """Show who holds the migration lock; end that session only with --yes."""
+    holder = project.run(lambda runner: runner.unlock() if yes else runner.holder())
+    document = {"command": "unlock", "holder": asdict(holder) if holder else None, "ended": yes and holder is not None}
+    if holder is None:
+        return Answer(document, "Nobody holds the migration lock.")
+    ended = "Its session was ended." if yes else "To end its session: async-migrations unlock --yes"
+    return Answer(document, f"{holder}\n{ended}")
+
+
+async def _applied(runner: MigrationRunner) -> tuple[str, ...]:
+    from async_migrations.run import Run
+
+    # Not by status(): that needs a folder in order, and this one is about to be put in order.
+    run = Run(runner.options, "read")
+    return tuple(row.name for row in await run.tell(run.ledger.read))
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    return {"waited": report.waited, "duration_ms": report.duration_ms, "statistics": report.statistics}
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    return {"kind": finding.kind, "name": finding.name, "text": finding.text}
+
+
+def _recorded(command: str, report: Report) -> Answer:
+    text = (
+        f"Recorded as applied, without running: {', '.join(report.applied)}."
+        if report.applied
+        else "All of them were recorded already."
+    )
+    return Answer({"command": command, "recorded": report.applied}, text)
+
+
+def _status_text(found: Sequence[MigrationStatus], counts: Counter[str]) -> str:
+    if not found:
+        return "There are no migrations yet. The first: async-migrations new NAME"
+    rows = [
+        (
+            each.name,
+            str(each.state),
+            f"{each.applied_at:%Y-%m-%d %H:%M:%S%z}" if each.applied_at else "",
+            "" if each.execution_time_ms is None else f"{each.execution_time_ms} ms",
+            each.applied_by or "",
+        )
+        for each in found
+    ]
+    states = ", ".join(f"{number} {state}" for state, number in counts.items())
+    lines = table(("migration", "state", "applied at", "took", "by"), rows)
+    return f"{lines}\n\n{counted(len(found), 'migration')}: {states}"
+
+
+def _plan_text(project: Project, found: Plan) -> str:
+    pending = [f"  {project.path(each.path)}" for each in found.pending]
+    head = f"{counted(len(pending), 'migration')} would be applied:" if pending else "Nothing is pending."
+    findings = [f"{each.choice}: {each.text}" for each in found.findings]
+    return "\n".join([head, *pending, *findings])

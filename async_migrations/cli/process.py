@@ -1,0 +1,69 @@
+"""One piece of async work as a process: Ctrl-C and SIGTERM cancel it, and it cleans up."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+    from anyio.abc import TaskStatus
+
+T = TypeVar("T")
+
+
+class StoppedError(Exception):
+    """A signal stopped the work.
+
+    Attributes:
+        number: which signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = signal.Signals(number)
+        super().__init__(f"Stopped by {self.number.name}.")
+
+
+def run(work: Callable[[], Awaitable[T]], beside: Callable[[], Coroutine[Any, Any, None]]) -> T:
+    """Run `work` to its end in an event loop of its own.
+
+    Args:
+        work: what to do.
+        beside: what to do at the same time, until the work is done.
+
+    Raises:
+        StoppedError: SIGINT or SIGTERM came first; the work was cancelled and has cleaned up. A second signal
+            while it cleans up ends the process at once.
+        Exception: what the work raised.
+    """
+    import anyio
+
+    outcome: list[T] = []
+    errors: list[Exception] = []
+    signals: list[int] = []
+
+    async def stop(scope: CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            task_status.started()
+            async for number in received:
+                signals.append(number)
+                break
+        scope.cancel()
+
+    async def watched() -> None:
+        async with anyio.create_task_group() as group:
+            await group.start(stop, group.cancel_scope)
+            group.start_soon(beside)
+            try:
+                outcome.append(await work())
+            except Exception as error:
+                errors.append(error)  # raised below: the task group would wrap it
+            group.cancel_scope.cancel()
+
+    anyio.run(watched)
+    if outcome:
+        return outcome[0]
+    if signals:
+        raise StoppedError(signals[0])
+    raise errors[0]

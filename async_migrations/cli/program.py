@@ -1,0 +1,156 @@
+"""The frame around each command: options, errors, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from async_migrations.cli.answer import Answer, Code, Failure, failure
+from async_migrations.cli.options import said, shared_options, with_default_directory
+from async_migrations.cli.settings import read_settings
+from async_migrations.errors import ConfigurationError, MigrationsError
+
+if TYPE_CHECKING:
+    from async_migrations.cli.process import StoppedError
+    from async_migrations.cli.project import Project
+    from async_migrations.cli.terminal import Progress
+
+SIGINT = 2
+
+
+class Command(click.Command):
+    """A command whose callback takes a Project and its own parameters, and returns an Answer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += shared_options(of_group=False)
+        self.epilog = "Options of every command, such as --database-url and --json: async-migrations --help"
+
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        """Run the command; whatever happens becomes an Answer."""
+        flags = {**said(ctx.parent), **said(ctx)}
+        shared = {each.name for each in shared_options(of_group=False)}
+        own = {name: value for name, value in ctx.params.items() if name not in shared}
+        # See https://no-color.org; None lets the terminal decide.
+        ctx.color = False if os.environ.get("NO_COLOR") else None
+        as_json = bool(flags.get("as_json"))
+        callback: Callable[..., Answer] = self.callback or _nothing
+        answer = _answered(lambda project: callback(project, **own), flags, as_json=as_json)
+        answer.show(as_json=as_json)
+        ctx.exit(answer.code)
+
+
+class Program(click.Group):
+    """The group of commands."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += shared_options(of_group=True)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """List the commands in the order in which a project meets them."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command's name."""
+        return super().parse_args(ctx, with_default_directory(args))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run the program; with `--json` a mistake in the command line is a document too."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given or not extra.get("standalone_mode", True):
+            return super().main(given, *rest, **extra)
+        try:
+            sys.exit(super().main(given, *rest, **{**extra, "standalone_mode": False}))
+        except click.ClickException as error:
+            document = {"error": {"type": "UsageError", "message": error.format_message()}}
+            click.echo(json.dumps(document, indent=2))
+            error.show()
+            sys.exit(error.exit_code)
+
+
+def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_json: bool) -> Answer:
+    from async_migrations.cli.process import StoppedError
+    from async_migrations.cli.terminal import logging_to_stderr
+
+    level = logging.DEBUG if flags.get("verbose") else logging.WARNING if flags.get("quiet") else logging.INFO
+    with logging_to_stderr(level) as progress, _only_the_document(as_json=as_json):
+        try:
+            with _project(flags, progress) as project:
+                return work(project)
+        except ConfigurationError as error:
+            return failure(error, str(error), Code.USAGE)
+        except MigrationsError as error:
+            return failure(error, str(error))
+        except KeyboardInterrupt:
+            return _stopped(StoppedError(SIGINT), progress)
+        except StoppedError as error:
+            return _stopped(error, progress)
+        except click.exceptions.Exit:
+            raise
+        except Exception as error:
+            return _bug(error, verbose=bool(flags.get("verbose")))
+
+
+@contextlib.contextmanager
+def _project(flags: dict[str, Any], progress: Progress) -> Iterator[Project]:
+    from async_migrations.cli.project import Project, importing_from
+
+    called_from = Path.cwd()
+    with contextlib.chdir(flags.get("project", called_from)):
+        here = Path.cwd()
+        settings = read_settings(here, flags, os.environ)
+        with importing_from(here):
+            yield Project(settings, progress, _embedded(here, flags), called_from)
+
+
+def _embedded(project: Path, flags: dict[str, Any]) -> Path | None:
+    given = flags.get("embedded")
+    if given is None:
+        return None
+    if "database_url" in flags:
+        raise ConfigurationError("--embedded and --database-url name two databases: give one of them.")
+    from async_migrations.cli.embedded import default_directory
+
+    return Path(given) if given else default_directory(project)
+
+
+@contextlib.contextmanager
+def _only_the_document(*, as_json: bool) -> Iterator[None]:
+    """Keep what migrations print away from the one document on standard output."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
+
+
+def _stopped(error: StoppedError, progress: Progress) -> Failure:
+    done = f"Done before: {', '.join(progress.done)} (stays so)." if progress.done else "Nothing was done before."
+    at_work = f" {progress.at_work} was cancelled." if progress.at_work else ""
+    text = f"Stopped by {error.number.name}.{at_work} {done} The same command goes on from there."
+    answer = failure(error, text, Code.SIGNAL + error.number, "Stopped")
+    facts = {"signal": error.number.name, "done": progress.done, "at_work": progress.at_work}
+    return Failure({"error": {"type": "Stopped", "message": text, **facts}}, answer.text, answer.code)
+
+
+def _bug(error: Exception, *, verbose: bool) -> Failure:
+    words = traceback.format_exception_only(error)[-1].strip()
+    text = f"Something failed that nobody thought of: {words}. This may be a bug in async-migrations."
+    if verbose:
+        text += "\n" + "".join(traceback.format_exception(error))
+    else:
+        text += " The option -v shows where."
+    return failure(error, text)
+
+
+def _nothing(_: Project) -> Answer:
+    return Answer({})

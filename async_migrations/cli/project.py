@@ -1,0 +1,200 @@
+"""A project as a command finds it: its settings, its models, its database."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from async_migrations.cli import process
+from async_migrations.cli.settings import Settings
+from async_migrations.cli.terminal import Progress
+from async_migrations.errors import ConfigurationError
+from async_migrations.reporting import LOGGER, StartupLog
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from async_migrations.cli.address import Address
+    from async_migrations.runner import MigrationRunner
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What a command works with.
+
+    Attributes:
+        settings: what it was told.
+        progress: what it has done.
+        embedded: where a server of the project's own keeps its data; None without.
+        called_from: the directory in which the command was typed.
+    """
+
+    settings: Settings
+    progress: Progress
+    embedded: Path | None
+    called_from: Path
+
+    @property
+    def has_database(self) -> bool:
+        """Whether it was said where the database is."""
+        return self.embedded is not None or self.settings.database_url is not None
+
+    def path(self, path: Path) -> str:
+        """Write a path of the project as the user who typed the command can open it."""
+        return os.path.relpath(path, self.called_from)
+
+    def run(
+        self,
+        use: Callable[[MigrationRunner], Awaitable[T]],
+        *,
+        models: bool = False,
+        connect_deadline: float | None = None,
+    ) -> T:
+        """Use a runner on the project's database.
+
+        Args:
+            use: what to do with it.
+            models: whether the models are needed.
+            connect_deadline: seconds to wait for the database, if the settings do not say.
+
+        Raises:
+            ConfigurationError: there is no database, or no models where they are said to be.
+            MigrationsError: see `errors`.
+        """
+        base = load_base(self.settings.base) if models and self.settings.base else None
+        options = dict(self.settings.options)
+        if connect_deadline is not None:
+            options.setdefault("connect_deadline", connect_deadline)
+        with self._database_url() as url:
+            return process.run(lambda: self._use(url, base, options, use), self.progress.watch)
+
+    async def _use(
+        self, url: str, base: Any, options: dict[str, Any], use: Callable[[MigrationRunner], Awaitable[T]]
+    ) -> T:
+        from async_migrations.cli.address import read_address
+        from async_migrations.runner import MigrationRunner
+
+        if self.embedded:
+            from async_migrations.cli.embedded import create_database
+
+            await create_database(url)
+        address = read_address(url)
+        for name in address.ignored:
+            logging.getLogger(LOGGER).warning("The database URL's parameter %s is unknown here and left out", name)
+        engine = make_engine(address)
+        observers = (StartupLog(), self.progress)
+        try:
+            return await use(MigrationRunner(engine, base, **options, observers=observers))
+        finally:
+            await engine.dispose()
+
+    @contextmanager
+    def _database_url(self) -> Iterator[str]:
+        if self.embedded:
+            from async_migrations.cli.embedded import embedded_server
+
+            with embedded_server(self.embedded, self.settings.name) as url:
+                yield url
+        elif self.settings.database_url:
+            yield self.settings.database_url
+        else:
+            raise ConfigurationError(
+                f"It is not known where the database is. Set {self.settings.url_variable} or give --database-url, such "
+                "as postgresql://user@localhost/name; or try --embedded, which runs a PostgreSQL of its own."
+            )
+
+
+def make_engine(address: Address) -> AsyncEngine:
+    """Make an engine that opens one connection at a time, directly or through a pooler.
+
+    Args:
+        address: where to.
+    """
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    # Behind a transaction pooler a prepared statement meets another session's of the same name.
+    unprepared = {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"async_migrations_{uuid4().hex}",
+    }
+    return create_async_engine(address.url, poolclass=NullPool, connect_args={**address.connect_args, **unprepared})
+
+
+@contextmanager
+def importing_from(directory: Path) -> Iterator[None]:
+    """Let the project's modules be imported, those of the command's own directory first."""
+    sys.path.insert(0, str(directory))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(directory))
+
+
+def load_base(place: str) -> Any:
+    """Import the models' base.
+
+    Args:
+        place: `module:attribute`.
+
+    Raises:
+        ConfigurationError: it is not there, its module fails, or it is something else.
+    """
+    name, colon, attribute = place.partition(":")
+    if not (name and colon and attribute):
+        raise ConfigurationError(f"base is {place!r}, and must be module:attribute, such as models:Base.")
+    module = _import(name, place)
+    try:
+        found = reduce(getattr, attribute.split("."), module)
+    except AttributeError:
+        raise ConfigurationError(f"base is {place!r}, and {name} has no {attribute}. {_bases(module)}") from None
+    if not _is_base(found):
+        raise ConfigurationError(
+            f"base is {place!r}, which is {type(found).__name__}: no declarative base and no MetaData. {_bases(module)}"
+        )
+    return found
+
+
+def _import(name: str, place: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"base is {place!r}, and there is no module {error.name} in {Path.cwd()} or installed. With -C DIR "
+                "another directory is the project's."
+            ) from None
+        raise ConfigurationError(_broken(name, place, error)) from error
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(_broken(name, place, error)) from error
+
+
+def _broken(name: str, place: str, error: BaseException) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"base is {place!r}, and {name} cannot be imported: {type(error).__name__}: {error}{where}."
+
+
+def _is_base(found: object) -> bool:
+    from sqlalchemy import MetaData
+
+    return isinstance(found, MetaData) or isinstance(getattr(found, "metadata", None), MetaData)
+
+
+def _bases(module: Any) -> str:
+    found = [name for name, value in vars(module).items() if isinstance(value, type) and _is_base(value)]
+    bases = [name for name in found if not hasattr(getattr(module, name), "__table__")]
+    return f"There is {' and '.join(bases)}." if bases else "It must be the class that the models inherit from."
