@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from async_migrations import discovery
+from async_migrations import discovery, loading
 from async_migrations.discovery import Folder
 from async_migrations.errors import LedgerError
 from async_migrations.ledger import Claim
@@ -79,5 +79,5 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
 
 
 def _claims(run: Run, files: Sequence[MigrationFile]) -> list[Claim]:
-    loaded = discovery.load(files, run.options.directory)
+    loaded = loading.load(files, run.options.directory)
     return [Claim(m.file.name, m.description, m.checksum, m.file.raw_checksum, run.id) for m in loaded]

@@ -82,10 +82,10 @@ class HistoryError(MigrationsError):
         problems: one sentence each, with the file and the fix.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], *, verb: str = "applied") -> None:
         self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        super().__init__(f"Nothing was applied: the files and the ledger disagree.\n{lines}")
+        super().__init__(f"Nothing was {verb}: the files and the ledger disagree.\n{lines}")
 
 
 class LockWaitError(MigrationsError):

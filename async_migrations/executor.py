@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import retry
 from async_migrations.base import BaseMigration, Context
-from async_migrations.discovery import Loaded, Script
 from async_migrations.errors import MigrationFailedError, MigrationsError, TransactionControlError
 from async_migrations.events import Emit, MigrationMessage, MigrationRetried, MigrationStarted, Say
 from async_migrations.face import Guard, MigrationEngine
 from async_migrations.ledger import Claim, Ledger
+from async_migrations.loading import Loaded, Script
 from async_migrations.lock import APPLICATION, LockKey
 from async_migrations.message import FailedStatementError, Message
 from async_migrations.migration import Statistics

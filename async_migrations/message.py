@@ -55,7 +55,10 @@ class Message:
         """Take a notice; tell whether it was one of our marks."""
         if not notice.startswith(MARK):
             return False
-        self._reached = int(notice.removeprefix(MARK))
+        number = notice.removeprefix(MARK)
+        if not number.isdecimal() or int(number) >= len(self.statements):
+            return False
+        self._reached = int(number)
         return True
 
     def blame(self, error: Exception) -> Exception:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -109,8 +111,6 @@ class Statistics(Mapping[str, Any]):
         """
         if returned is None:
             return cls()
-        if isinstance(returned, Statistics):
-            return returned
         if not isinstance(returned, Mapping):
             raise StatisticsError(
                 f"upgrade() returned {_describe(returned)}, which is no statistics. Return a dict such as "
@@ -155,7 +155,7 @@ def total(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sums: dict[str, Any] = {"migrations_applied": len(each), **dict.fromkeys(COUNTED, 0)}
     for statistics in each:
         for key, value in statistics.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, int | float) and not isinstance(value, bool) and key != "migrations_applied":
                 sums[key] = sums.get(key, 0) + value
     return sums
 
@@ -174,14 +174,22 @@ def _count(key: str, value: object) -> int:
 
 
 def _extra(key: object, value: object) -> object:
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, Decimal):
+        value = float(value)
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
         return value
-    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+    if isinstance(value, str) and "\0" not in value and _is_unicode(value):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes | str):
         return len(list(value))
     raise StatisticsError(
         f"upgrade() returned {key!r}: {_describe(value)}. A statistic is a number, a text, or a list, "
         "which counts by its length."
     )
+
+
+def _is_unicode(text: str) -> bool:
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)  # noqa: PLR2004 - the surrogates
 
 
 def _key(key: object) -> str:

@@ -15,6 +15,12 @@ from async_migrations.events import Observer
 Choice = Literal["error", "warn", "ignore"]
 CHOICES = ("error", "warn", "ignore")
 
+ENDLESS = frozenset({"lock_timeout", "statement_timeout", "migration_deadline"})
+"""The limits that may be None."""
+
+LONGEST = 2**31 / 1000
+"""Seconds: PostgreSQL takes a timeout in milliseconds as a 32-bit integer. It is 24 days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -41,7 +47,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take, in seconds; None is for ever.
+    """How long things may take, in seconds; None, where it may be, is for ever.
 
     Args:
         lock_timeout: a statement of a migration waits so long for a table's lock before the whole migration is
@@ -63,7 +69,9 @@ class Limits:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if value is not None and not (isinstance(value, int | float) and value >= 0):
+            if value is None and each.name in ENDLESS:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST:
                 raise ConfigurationError(f"{each.name}={value!r} is no number of seconds.")
 
 

@@ -87,7 +87,7 @@ def make_plan(
         pending,
         applied,
         tuple(each for each in findings if each.choice != "ignore"),
-        tuple(row.name for row in rows if row.dirty),
+        tuple(f.name for f in pending if f.name in {row.name for row in rows if row.dirty}),
     )
 
 
@@ -109,7 +109,8 @@ def make_downgrade_plan(
     present = {row.name for row in rows}
     gone = [row.name for row in rows if row.name not in {f.name for f in known} and number_of(row.name) > last]
     if gone:
-        raise HistoryError([f"{name} is applied and has no file here, so it cannot be reverted." for name in gone])
+        advice = "is applied and has no file here to revert it with. Restore the file, or use the newer image for it."
+        raise HistoryError([f"{name} {advice}" for name in gone], verb="reverted")
     return tuple(f for f in reversed(known) if f.name in present and f.number > last)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
+
+import anyio
 
 from async_migrations.errors import shorten
 
@@ -23,6 +26,12 @@ REFUSED = {
     "42501": "this user may not connect to it",
 }
 """SQLSTATEs of a connection that waiting will not mend."""
+
+
+CREDENTIALS = re.compile(
+    r"(?P<before>://[^\s/@:]*:)[^\s/@]*(?=@)|(?P<named>\b(?:password|passwd|sslpassword)=)[^\s&'\"]+", re.IGNORECASE
+)
+"""What a driver's own text may repeat of a URL or a connection string."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -71,7 +80,7 @@ def describe(error: BaseException) -> str:
             return "connection refused"
     innermost = list(causes(error))[-1]
     text = " ".join(str(innermost).split()) or type(innermost).__name__
-    return shorten(text)
+    return shorten(CREDENTIALS.sub(lambda found: f"{found['before'] or found['named']}***", text))
 
 
 async def persist(
@@ -96,7 +105,7 @@ async def persist(
     Raises:
         Exception: what the last attempt raised.
     """
-    attempt = 1
+    attempt, started = 1, anyio.current_time()
 
     async def once() -> T:
         nonlocal attempt
@@ -111,7 +120,8 @@ async def persist(
     try:
         return await once()
     except Exception as error:
-        if not retry_on(error):
+        left = deadline - (anyio.current_time() - started)
+        if not retry_on(error) or left <= 0:
             raise
 
     import stamina  # it costs as much as the first query; most starts never retry
@@ -119,7 +129,7 @@ async def persist(
     async for each in stamina.retry_context(
         on=retry_on,
         attempts=None,
-        timeout=max(deadline, 0.001),
+        timeout=left,
         wait_initial=pause,
         wait_max=longest_pause,
         wait_jitter=pause,

@@ -13,10 +13,11 @@ from uuid import uuid4
 import anyio
 
 from async_migrations import discovery, events
-from async_migrations.discovery import Folder, Loaded
+from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
 from async_migrations.executor import Done, Executor
 from async_migrations.ledger import Ledger
+from async_migrations.loading import Loaded
 from async_migrations.lock import Lock, LockKey, elect
 from async_migrations.migration import AppliedRow, Report, total
 from async_migrations.options import Options

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import corrections, discovery
+from async_migrations import corrections, discovery, loading
 from async_migrations.discovery import Folder
 from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
 from async_migrations.events import Observer, RunStarted
@@ -101,7 +101,7 @@ class MigrationRunner:
             plan = await run.plan(session, folder, target)
             if plan.pending:
                 # In a thread: importing many files takes long enough to stall a service's other tasks.
-                loaded = await anyio.to_thread.run_sync(discovery.load, plan.pending, self.options.directory)
+                loaded = await anyio.to_thread.run_sync(loading.load, plan.pending, self.options.directory)
                 async with run.leading(session, lambda: self._is_current(session, folder, target)) as leader:
                     plan = await run.plan(session, folder, target)
                     if leader:
@@ -128,7 +128,7 @@ class MigrationRunner:
         async def story(session: Session) -> None:
             async with run.leading(session) as leader:
                 files = make_downgrade_plan(folder.files, await run.rows(session), target)
-                loaded = discovery.load(files, self.options.directory)
+                loaded = loading.load(files, self.options.directory)
                 stuck = [each.file.name for each in loaded if not each.is_reversible]
                 if stuck:
                     raise IrreversibleError(stuck)
@@ -142,7 +142,7 @@ class MigrationRunner:
         """Return what `run_migrations(target)` would do; nothing is changed and no lock is taken."""
         folder = self._discover()
         plan = plan_of(folder, await self._rows(), target, self.options)
-        discovery.load(plan.pending, self.options.directory)
+        loading.load(plan.pending, self.options.directory)
         return plan
 
     async def status(self) -> list[MigrationStatus]:
@@ -159,10 +159,10 @@ class MigrationRunner:
         rows = await self._rows()
         strict = Policy("error", "error", "error", "error")
         plan = make_plan(folder.files, rows, policy=strict, changed=discovery.changed(folder.files, rows))
-        discovery.load(folder.files, self.options.directory)
+        loading.load(folder.files, self.options.directory)
         return [
             *plan.findings,
-            *(Finding("dirty", n, f"{n} began and did not finish: run upgrade again.", "error") for n in plan.dirty),
+            *(_unfinished(row.name) for row in rows if row.dirty),
             *(Finding("pending", f.name, f"{f.name} is not applied.", "error") for f in plan.pending),
             *(Finding("folder", "", text, "error") for text in folder.warnings),
         ]
@@ -281,6 +281,10 @@ async def _key(run: Run, session: Session) -> tuple[LockKey, bool]:
     facts = await session.facts()
     ledger = await run.ledger.resolve(session, facts)
     return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
+
+
+def _unfinished(name: str) -> Finding:
+    return Finding("dirty", name, f"{name} began and did not finish: run upgrade again.", "error")
 
 
 def _status(name: str, state: State, row: AppliedRow | None) -> MigrationStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -15,11 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from async_migrations.errors import DatabaseUnavailableError
 from async_migrations.events import DatabaseAwaited, Emit
-from async_migrations.retry import REFUSED, describe, is_unavailable, persist, sqlstate
+from async_migrations.retry import REFUSED, describe, is_unavailable, sqlstate
 from async_migrations.sql import quote_literal
 
 RELEASE_DEADLINE = 5.0
 """Seconds that a shielded rollback or close may take before the connection is cut."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two tries to connect: the first, and no more than."""
 
 HELD_SETTINGS: Mapping[str, str] = {
     # A role's own timeouts are made for requests; ours are set for each migration.
@@ -276,22 +280,17 @@ async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncIte
 
 
 async def _open(engine: AsyncEngine, emit: Emit, deadline: float) -> Session:
-    started = anyio.current_time()
-
-    def tell(error: Exception, _attempt: int) -> None:
-        emit(DatabaseAwaited(where(engine), describe(error), anyio.current_time() - started, deadline))
-
-    try:
-        return await persist(
-            lambda: _open_once(engine, deadline - (anyio.current_time() - started)),
-            retry_on=is_unavailable,
-            on_retry=tell,
-            deadline=deadline,
-            pause=0.1,
-            longest_pause=2.0,
-        )
-    except Exception as error:
-        raise _unavailable(engine, error, anyio.current_time() - started) from None
+    started, pause = anyio.current_time(), FIRST_PAUSE
+    while True:
+        try:
+            return await _open_once(engine, deadline - (anyio.current_time() - started))
+        except Exception as error:
+            waited = anyio.current_time() - started
+            if not is_unavailable(error) or waited + pause > deadline:
+                raise _unavailable(engine, error, waited) from None
+            emit(DatabaseAwaited(where(engine), describe(error), waited, deadline))
+        await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _open_once(engine: AsyncEngine, deadline: float) -> Session:

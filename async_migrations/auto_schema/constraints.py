@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    CheckConstraint,
     Column,
     Constraint,
     Dialect,
@@ -15,6 +14,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
 )
+from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 from sqlalchemy.schema import ColumnCollectionConstraint, SetConstraintComment
 
 from async_migrations.auto_schema import ddl
@@ -59,11 +59,19 @@ def concerning(dialect: Dialect, table: Table, columns: Iterable[Column[Any]]) -
 
 
 def column_names(dialect: Dialect, constraint: Constraint) -> Iterator[str]:
-    """Return the names of the columns of a constraint; for a CHECK in text, those that it may mention."""
+    """Return the names of the columns of a constraint; of SQL text, those that it may mention."""
     if isinstance(constraint, ColumnCollectionConstraint):
         yield from (column.name for column in constraint.columns)
-    if isinstance(constraint, CheckConstraint):
-        yield from names_in(ddl.check_text(dialect, constraint))
+    for included in constraint.dialect_options["postgresql"].get("include") or ():
+        yield included if isinstance(included, str) else included.name
+    yield from names_in(ddl.conditions(dialect, constraint))
+
+
+def same_key(constraint: ForeignKeyConstraint, live: ReflectedForeignKeyConstraint) -> bool:
+    """Whether a foreign key of the database links the same columns as the one of the models."""
+    wanted = {(element.parent.name, element.column.name) for element in constraint.elements}
+    found = set(zip(live["constrained_columns"], live["referred_columns"], strict=True))
+    return wanted == found and constraint.referred_table.name == live["referred_table"]
 
 
 def names_in(expression: str) -> Iterator[str]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Connection, Constraint, Dialect, Index, MetaData, Sequence
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Constraint,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    Sequence,
+)
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.exc import CompileError, InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, ExecutableDDLElement
@@ -76,9 +87,19 @@ def as_text(dialect: Dialect, statement: ExecutableDDLElement) -> str:
 
 
 def applies(dialect: Dialect, constraint: Constraint) -> bool:
-    """Whether CREATE TABLE would write `constraint` here: `ddl_if`, and types that bring their own CHECK."""
+    """Whether `constraint` shall exist here: `ddl_if`, and types that bring their own CHECK."""
     compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
-    return bool(constraint._should_create_for_compiler(compiler))  # noqa: SLF001 - the compiler's own question
+    rule = constraint._create_rule  # noqa: SLF001 - see add_constraint
+    if isinstance(constraint, ForeignKeyConstraint):
+        constraint._create_rule = None  # noqa: SLF001 - see is_set_apart
+    applies = constraint._should_create_for_compiler(compiler)  # noqa: SLF001 - the compiler's own question
+    constraint._create_rule = rule  # noqa: SLF001 - see add_constraint
+    return bool(applies)
+
+
+def is_set_apart(constraint: ForeignKeyConstraint) -> bool:
+    """Whether an earlier create_all closed a circle with `constraint`, so that CREATE TABLE leaves it out for ever."""
+    return constraint._create_rule is not None  # noqa: SLF001 - see add_constraint
 
 
 def index_applies(connection: Connection, index: Index) -> bool:
@@ -100,10 +121,14 @@ def plain_name(dialect: Dialect, item: Constraint | Index) -> str | None:
         return None
 
 
-def check_text(dialect: Dialect, constraint: CheckConstraint) -> str:
-    """Return the SQL of a CHECK's condition."""
+def conditions(dialect: Dialect, constraint: Constraint) -> str:
+    """Return the SQL of a CHECK or EXCLUDE, its name aside; empty for other constraints."""
     compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
-    return str(compiler.sql_compiler.process(constraint.sqltext, include_table=False, literal_binds=True))
+    if isinstance(constraint, CheckConstraint):
+        return str(compiler.sql_compiler.process(constraint.sqltext, include_table=False, literal_binds=True))
+    if isinstance(constraint, ExcludeConstraint):
+        return str(compiler.process(constraint)).partition(" USING ")[2]
+    return ""
 
 
 def sequences(metadata: MetaData) -> Iterable[Sequence]:

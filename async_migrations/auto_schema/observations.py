@@ -158,7 +158,7 @@ def _has(dialect: Dialect, live: LiveTable, constraint: Constraint) -> bool:
     if isinstance(constraint, UniqueConstraint):
         return _has_unique(constraint, live)
     if isinstance(constraint, ForeignKeyConstraint):
-        return any(_same_key(constraint, key) for key in live.foreign_keys)
+        return any(constraints.same_key(constraint, key) for key in live.foreign_keys)
     return name is None or not isinstance(constraint, CheckConstraint | ExcludeConstraint)
 
 
@@ -172,9 +172,3 @@ def _has_unique(constraint: UniqueConstraint, live: LiveTable) -> bool:
         and "postgresql_where" not in index.get("dialect_options", {})
         for index in live.indexes
     )
-
-
-def _same_key(constraint: ForeignKeyConstraint, live: Mapping[str, Any]) -> bool:
-    wanted = {(element.parent.name, element.column.name) for element in constraint.elements}
-    found = set(zip(live["constrained_columns"], live["referred_columns"], strict=True))
-    return wanted == found and constraint.referred_table.name == live["referred_table"]

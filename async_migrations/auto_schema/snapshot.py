@@ -160,7 +160,7 @@ def read(target: Target, schemas: frozenset[str]) -> Snapshot:
         Name(row.schema, row.name): _relation(row) for row in target.connection.execute(SELECT_RELATIONS, asked)
     }
     found = [name for name in tables if name in relations and relations[name].kind in COLUMN_HOLDERS]
-    return Snapshot(schemas, relations, _read_tables(target.connection, found))
+    return Snapshot(schemas, relations, read_tables(target.connection, found))
 
 
 def _names(target: Target) -> Iterable[Name]:
@@ -177,7 +177,8 @@ def _relation(row: Row[Any]) -> Relation:
     return Relation(row.kind, row.rows, row.indexed, row.valid, parents)
 
 
-def _read_tables(connection: Connection, names: Sequence[Name]) -> Mapping[Name, LiveTable]:
+def read_tables(connection: Connection, names: Sequence[Name]) -> Mapping[Name, LiveTable]:
+    """Return what belongs to tables that exist."""
     tables: dict[Name, LiveTable] = {name: LiveTable() for name in names}
     asked = {"schemas": sorted({n.schema for n in names}), "names": sorted({n.name for n in names})}
     if not names:

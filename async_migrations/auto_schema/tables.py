@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ForeignKeyConstraint, Index, MetaData, Table
 from sqlalchemy.sql.ddl import SchemaGenerator
 
-from async_migrations.auto_schema import ddl, indexes
-from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot
+from async_migrations.auto_schema import constraints, ddl, indexes
+from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_tables
 from async_migrations.auto_schema.target import Target
 from async_migrations.errors import AutoSchemaError
 
@@ -58,10 +58,22 @@ def create(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
     Returns:
         The names of the tables, and of the indexes created along with them.
     """
-    creator = Creator(target, snapshot, missing(target, snapshot))
-    if creator.tables:
+    lacking = missing(target, snapshot)
+    creator = Creator(target, snapshot, lacking)
+    if lacking:
         creator.create(target.metadata)
+        _add_left_out(target, lacking)
     return creator.created_tables, creator.created_indexes
+
+
+def _add_left_out(target: Target, created: list[Table]) -> None:
+    """Add foreign keys that CREATE TABLE left out because of what an earlier create_all did to the models."""
+    apart = [key for table in created for key in table.foreign_key_constraints if ddl.is_set_apart(key)]
+    live = read_tables(target.connection, list({target.name_of(key.table) for key in apart}))
+    for key in sorted(apart, key=lambda key: (key.table.fullname, key.column_keys)):
+        there = live[target.name_of(key.table)].foreign_keys
+        if ddl.applies(target.dialect, key) and not any(constraints.same_key(key, found) for found in there):
+            target.connection.execute(ddl.add_constraint(key))
 
 
 class Creator(SchemaGenerator):

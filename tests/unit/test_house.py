@@ -16,7 +16,7 @@ LEVELS = (
     ("session", "options", "reporting", "online", "auto_schema"),
     ("face", "ledger", "plan"),
     ("base", "lock"),
-    ("discovery", "numbering", "message", "steps"),
+    ("discovery", "loading", "numbering", "message", "steps"),
     ("executor", "trace"),
     ("run",),
     ("corrections",),

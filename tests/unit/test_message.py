@@ -129,7 +129,6 @@ def test_other_notices_are_left_to_the_log() -> None:
     assert blamed(sent, ServerError()).line == 3
 
 
-@pytest.mark.xfail(reason="hear() raises ValueError on a migration's own notice that begins like a mark", strict=True)
 def test_a_migrations_own_notice_that_looks_like_a_mark_is_a_notice() -> None:
     assert not message().hear(f"{MARK}of intent")
 

@@ -86,7 +86,6 @@ def test_nonsense_of_any_length_is_shown_short() -> None:
     assert len(str(failed.value)) < 400
 
 
-@pytest.mark.xfail(reason="Statistics.of takes a Statistics unseen", strict=True)
 @pytest.mark.parametrize(
     "returned",
     [Statistics(-1), Statistics(tables_created="2"), Statistics(extra={"at": object()})],  # type: ignore[arg-type] # an author's mistake
@@ -96,9 +95,6 @@ def test_nonsense_in_a_statistics_is_nonsense_too(returned: Statistics) -> None:
         Statistics.of(returned)
 
 
-@pytest.mark.xfail(
-    reason="the ledger's column is JSONB, which refuses these when the migration is completed", strict=True
-)
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), "a\0b", "\ud800"], ids=["nan", "inf", "NUL", "surrogate"]
 )
@@ -107,7 +103,6 @@ def test_what_the_ledger_cannot_hold_is_refused_by_its_key(value: object) -> Non
         Statistics.of({"ratio": value})
 
 
-@pytest.mark.xfail(reason="Decimal, as SQL's sum() gives it, is refused with `A statistic is a number`", strict=True)
 def test_a_decimal_is_a_number() -> None:
     assert Statistics.of({"amount": Decimal("1.5")})["amount"] == Decimal("1.5")
 
@@ -140,7 +135,6 @@ def test_the_total_of_nothing_has_the_seeds_keys() -> None:
     assert total([]) == {"migrations_applied": 0, **NONE}
 
 
-@pytest.mark.xfail(reason="total() adds an author's own migrations_applied to the engine's count", strict=True)
 def test_an_authors_own_migrations_applied_does_not_change_the_count() -> None:
     assert total([Statistics.of({"migrations_applied": 5})])["migrations_applied"] == 1
 

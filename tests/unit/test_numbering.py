@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from async_migrations import discovery, numbering
+from async_migrations import discovery, loading, numbering
 from async_migrations.errors import ConfigurationError, DiscoveryError, MigrationsError
 from async_migrations.numbering import HEAD, Rename, create, renumber
 
@@ -89,7 +89,7 @@ def test_what_is_written_is_a_migration(folder: Folder, title: str) -> None:
     (migration,) = [node for node in tree.body if isinstance(node, ast.ClassDef)]
 
     assert migration.name == "Migration"
-    (loaded,) = discovery.load(discovery.discover(path.parent).files, path.parent)
+    (loaded,) = loading.load(discovery.discover(path.parent).files, path.parent)
     assert loaded.description == numbering._sentence(title)
 
 
@@ -97,7 +97,7 @@ def test_a_plain_sql_one_has_its_description(folder: Folder) -> None:
     path = create(folder(), "add_user_settings", sql=True)
 
     assert path.name == "001_add_user_settings.sql"
-    (loaded,) = discovery.load(discovery.discover(path.parent).files, path.parent)
+    (loaded,) = loading.load(discovery.discover(path.parent).files, path.parent)
     assert loaded.description == "Add user settings"
 
 
