@@ -203,8 +203,8 @@ def _import(path: Path, source: bytes) -> ModuleType:
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
         if error.filename not in {None, str(path)}:
-            sentence = f"{path.name} imports {error.filename}, which is broken{line}: {error.msg}."
-            raise _Problem(f"{sentence} Correct the syntax there.") from error
+            there = f"line {error.lineno} of {error.filename}"
+            raise _Problem(f"{path.name} imports a broken module, {there}: {error.msg}. Correct it there.") from error
         raise _Problem(f"{path.name}{line}: {error.msg}. Correct the syntax.") from error
     except (Exception, SystemExit) as error:
         raise _Problem(

@@ -3,9 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
-from typing import Any
 
 _MAX_IDENTIFIER_BYTES = 63
 _SPACE = " \t\n\r\f\v"
@@ -238,14 +236,10 @@ def _without_tail(text: str) -> str:
     return text[: max((end for kind, _, end in _tokens(text) if kind != "space"), default=0)]
 
 
-def _libpg_query() -> Any:
-    # A plain import would stop mypy, which cannot read the stubs that this package carries.
-    return import_module("postgast")
-
-
 def _parsed(script: str) -> list[tuple[int, int]] | None:
     """Find the statements as PostgreSQL's parser sees them."""
-    postgast = _libpg_query()
+    import postgast
+
     try:
         texts = postgast.split(script, method="parser")
     except postgast.PgQueryError:
@@ -265,7 +259,8 @@ def _scanned(script: str) -> list[tuple[int, int]] | None:
     """Find the statements by semicolons outside of parentheses and of the bodies of SQL functions."""
     # libpg_query's own scanner split is refused: it cuts such bodies into pieces, and leaves out, without an
     # error, each statement that has no keyword it knows.
-    postgast = _libpg_query()
+    import postgast
+
     data = script.encode()
     try:
         tokens = postgast.scan(script).tokens

@@ -302,3 +302,25 @@ async def test_many_databases_may_follow_the_same_models_at_once(
             await engine.dispose()
 
     assert found[0] == found[1] == found[2] == found[3]
+
+
+async def test_whichever_column_is_missing_its_return_brings_back_all_that_hung_on_it(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = everything()
+    async with engine.begin() as connection:  # and SQLAlchemy's create_all has left its marks on the models
+        await connection.run_sync(without_concurrently(metadata).create_all)
+    await execute(engine, "INSERT INTO users DEFAULT VALUES", "INSERT INTO orders (code, amount) VALUES ('x', 1)")
+    expected = set(await column(engine, DESCRIBED))
+    columns = [each for table in metadata.tables.values() for each in table.columns]
+    assert len(columns) == 26
+
+    for each in columns:
+        caplog.clear()
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(f"ALTER TABLE {each.table} DROP COLUMN {each.name} CASCADE")
+            await run(connection, metadata)
+            left = set((await connection.exec_driver_sql(DESCRIBED)).scalars())
+            lost = len(warnings(caplog))  # foreign keys of other columns to this one
+            assert (each, len(expected - left), left - expected) == (each, lost, set())
+            assert lost == {"orders.id": 2, "users.id": 1, "users.a": 1, "users.b": 1}.get(str(each), 0)

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from async_migrations import MigrationFailedError
+from async_migrations import MigrationFailedError, StartupLog
 from tests.integration.test_auto_schema import warnings
 from tests.support.history import History
 
@@ -34,7 +34,7 @@ async def test_a_migration_adds_what_the_models_have(history: History, caplog: p
     history.python("002_models", RUN)
     caplog.set_level("INFO", "async_migrations")
 
-    report = await history.runner(models()).run_migrations()
+    report = await history.runner(models(), observers=(StartupLog(),)).run_migrations()
 
     assert report.applied == ("001_users", "002_models")
     assert report.statistics["tables_created"] == 1

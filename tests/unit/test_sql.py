@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import postgast
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -8,8 +9,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import sql
-
-postgast = sql._libpg_query()
 
 AT_LEISURE = settings(deadline=None)
 ON_A_SERVER = settings(AT_LEISURE, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
