@@ -50,6 +50,7 @@ class AutoSchemaMigration:
         self._engine = _checked_engine(engine)
         self._metadata = _metadata(base)
         self._say: Say = getattr(engine, "say", None) or _log
+        self._told: set[str] = set()
         self._with_tables: list[str] = []
 
     async def run(self) -> dict[str, int]:
@@ -142,7 +143,15 @@ class AutoSchemaMigration:
 
     def _target(self, connection: Connection) -> tuple[Target, frozenset[str]]:
         default, schemas = read_schemas(connection)
-        return Target(connection, self._metadata, self._say, default), schemas
+        return Target(connection, self._metadata, self._tell, default), schemas
+
+    def _tell(self, level: int, sentence: str) -> None:
+        # Called one by one, the steps see the same things; a warning is worth saying once.
+        if level == logging.WARNING:
+            if sentence in self._told:
+                return
+            self._told.add(sentence)
+        self._say(level, sentence)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from async_migrations.auto_schema import ddl
 from async_migrations.auto_schema.snapshot import Snapshot
-from async_migrations.auto_schema.target import Named, Target
+from async_migrations.auto_schema.target import Name, Named, Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -101,11 +101,11 @@ def create_sequences(target: Target, snapshot: Snapshot) -> None:
 
 def needed_types(target: Target) -> list[NamedType]:
     """Return the enums and domains of the models, each once, what others are made of first."""
-    found: dict[TypeKey, NamedType] = {}
+    found: dict[Name, NamedType] = {}
     for table in target.tables:
         for column in table.columns:
             for type_ in named_types(column.type, target.dialect):
-                found.setdefault(_key(target, type_), type_)
+                found.setdefault(target.name_of(type_), type_)
     return list(found.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sqlalchemy import Table
+from sqlalchemy.exc import IdentifierError
 
 from async_migrations.auto_schema import ddl
 from async_migrations.auto_schema.target import Target
@@ -21,13 +22,13 @@ def check(target: Target) -> None:
         AutoSchemaError: a name is empty, holds a NUL, or is longer than 63 bytes.
     """
     for table in target.tables:
-        for name in _names(target, table):
-            try:
+        try:
+            for name in _names(target, table):
                 quote_identifier(name)
-            except ValueError as error:
-                raise AutoSchemaError(
-                    f"Nothing was added: the models of {table.fullname!r} have a bad name. {error}"
-                ) from None
+        except (ValueError, IdentifierError) as error:
+            raise AutoSchemaError(
+                f"Nothing was added: the models of {table.fullname!r} have a bad name. {error}"
+            ) from None
 
 
 def _names(target: Target, table: Table) -> Iterator[str]:

@@ -99,7 +99,7 @@ class Creator(SchemaGenerator):
 
     def visit_table(self, table: Table, *args: Any, **options: Any) -> None:
         """Create one table and what belongs to it."""
-        self.target.info(f"Creating missing table: {table.fullname}")
+        self.target.info(f"Creating missing {_noun(table)}: {table.fullname}")
         super().visit_table(table, *args, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy's
         self._stands(table)
 
@@ -119,5 +119,9 @@ class Creator(SchemaGenerator):
         if table.fullname in self.created_tables:
             return False
         self.created_tables.append(table.fullname)
-        self.target.info(f"✓ Created table: {table.fullname}")
+        self.target.info(f"✓ Created {_noun(table)}: {table.fullname}")
         return True
+
+
+def _noun(table: Table) -> str:
+    return "view" if is_view(table) else "table"

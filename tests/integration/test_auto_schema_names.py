@@ -182,6 +182,7 @@ async def comments(engine: AsyncEngine) -> Sequence[Any]:
         ("table", "", "empty"),
         *((where, "é" * 40, "80 bytes") for where in ("table", "column", "index", "constraint", "schema")),
         *((where, "x" * 64, "64 bytes") for where in ("table", "column", "constraint", "schema")),
+        ("index", "x" * 64, "exceeds maximum length of 63"),
         *((where, "nul\0", "NUL") for where in ("table", "column", "index", "constraint", "schema")),
     ],
 )

@@ -255,3 +255,31 @@ async def test_reading_takes_as_many_queries_for_a_hundred_tables_as_for_one(eng
         counts.append(len(statements))
 
     assert counts[1] == counts[2] < 20
+
+
+async def test_a_view_of_the_models_is_created_after_its_tables(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    create_view = getattr(sa.schema, "CreateView", None)
+    if create_view is None:
+        pytest.skip("SQLAlchemy has views in the models since 2.1")
+    metadata = sa.MetaData()
+    table = sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    create_view(sa.select(table.c.id), "seen", metadata=metadata)
+    caplog.set_level("INFO", "async_migrations")
+
+    await run(engine, metadata)
+
+    assert caplog.messages[-2:] == ["Creating missing view: seen", "✓ Created view: seen"]
+    assert await run(engine, metadata) == NOTHING
+    assert warnings(caplog) == []
+
+
+async def test_a_type_is_created_once_however_its_schema_is_written(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData()
+    for i, schema in enumerate([None, "public", None]):
+        kind = sa.Enum("a", "b", name="kind", schema=schema)
+        sa.Table(f"t{i}", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("kind", kind))
+
+    assert await run(engine, metadata) == {**NOTHING, "tables_created": 3}
+    assert await run(engine, metadata) == NOTHING
