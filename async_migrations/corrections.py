@@ -44,7 +44,7 @@ async def record(run: Run, files: Sequence[MigrationFile], *, empty: bool) -> Re
             run.applied.extend(claim.name for claim in new)
 
     await run.tell(story)
-    return run.report()
+    return run.end()
 
 
 async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
@@ -75,7 +75,7 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
             run.applied.extend([*(f.name for f in changed), *dirty])
 
     await run.tell(story)
-    return run.report()
+    return run.end()
 
 
 def _claims(run: Run, files: Sequence[MigrationFile]) -> list[Claim]:

@@ -20,7 +20,7 @@ from async_migrations.events import Emit, MigrationMessage, MigrationRetried, Mi
 from async_migrations.face import Guard, MigrationEngine
 from async_migrations.ledger import Claim, Ledger
 from async_migrations.loading import Loaded, Script
-from async_migrations.lock import APPLICATION, LockKey
+from async_migrations.lock import LockKey, application
 from async_migrations.message import FailedStatementError, Message
 from async_migrations.migration import Statistics
 from async_migrations.online import Operations
@@ -128,7 +128,8 @@ class Executor:
         )
         try:
             with self._listening(migration, message.hear):
-                await self.session.transact(message.text)
+                async with self._deadline():
+                    await self.session.transact(message.text)
         except Exception as error:
             if self.ledger.is_taken(error):
                 return None
@@ -140,6 +141,7 @@ class Executor:
             steps = Steps(books, self.ledger, claim, self.limits.wait_deadline)
             if not await steps.take():
                 return None
+            await self._prepare(migration)
             if isinstance(migration.body, Script):
                 done = await self._run_statements(migration, migration.body, steps)
             else:
@@ -163,6 +165,7 @@ class Executor:
             steps = Steps(books, self.ledger, claim, self.limits.wait_deadline)
             if not await steps.take():
                 return None
+            await self._prepare(migration)
             if migration.down is not None:
                 done = await self._run_statements(migration, migration.down, steps)
             else:
@@ -334,9 +337,16 @@ class Executor:
             **words,
         )
 
+    async def _prepare(self, migration: Loaded) -> None:
+        """Set up a direct session for work outside a transaction; through a pooler the settings would leak."""
+        if not self.pooled:
+            name = quote_literal(application(migration.file.name))
+            timeout = _ms(self.limits.statement_timeout)
+            await self.session.send(f"SET application_name = {name}; SET statement_timeout = {timeout}")
+
     def _settings(self, migration: Loaded) -> list[str]:
         milliseconds = _ms(self.limits.statement_timeout)
-        name = f"{APPLICATION}: {migration.file.name}".encode()[:63].decode(errors="ignore")
+        name = application(migration.file.name)
         wait = _ms(self.limits.wait_deadline)
         settings = {
             "lock_timeout": wait,

@@ -19,7 +19,7 @@ import anyio
 from async_migrations.errors import LockWaitError
 from async_migrations.events import Emit, LockAwaited
 from async_migrations.session import BEGIN, Session
-from async_migrations.sql import quote_identifier
+from async_migrations.sql import quote_identifier, quote_literal
 
 POLL = (0.15, 0.45)
 """Seconds between two looks at the ledger, drawn anew each time so that fifty waiters do not march in step."""
@@ -32,6 +32,11 @@ REPEAT_WORD = 10.0
 
 APPLICATION = "async_migrations"
 """What the holder's application_name begins with; the migration it is at follows."""
+
+
+def application(migration: str) -> str:
+    """Return the application_name of a session that is at `migration`; PostgreSQL keeps 63 bytes."""
+    return f"{APPLICATION}: {migration}".encode()[:63].decode(errors="ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +125,10 @@ class Lock:
             await self.guard.send("ROLLBACK")
         return took == "SELECT 1"
 
-    async def prove(self) -> None:
-        """Raise if the guard's connection is gone, and the lock with it."""
+    async def prove(self, migration: str) -> None:
+        """Have a guard say which migration the leader is at; raise if it is gone, and the lock with it."""
         if self.guard is not None:
-            await self.guard.send("SELECT 1")
+            await self.guard.send(f"SET LOCAL application_name = {quote_literal(application(migration))}")
 
     async def release(self) -> None:
         """Give the lock back, shielded; if the server does not confirm it, cut the connection instead."""
@@ -188,7 +193,7 @@ async def holder_of(session: Session, key: LockKey) -> Holder | None:
     """Return who holds the lock, or None if it is free."""
     number = key.number & 0xFFFF_FFFF_FFFF_FFFF
     rows = await session.read(
-        "SELECT l.pid, a.application_name, a.client_addr::text AS client, a.state, a.query, "
+        "SELECT l.pid, a.application_name, host(a.client_addr) AS client, a.state, a.query, "
         "extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::float AS seconds "
         "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
         f"AND l.classid::bigint = {number >> 32} AND l.objid::bigint = {number & 0xFFFF_FFFF} AND l.objsubid = 1 "

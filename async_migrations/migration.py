@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -176,9 +177,9 @@ def _count(key: str, value: object) -> int:
 def _extra(key: object, value: object) -> object:
     if isinstance(value, Decimal):
         value = float(value)
-    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    if isinstance(value, str) and "\0" not in value and _is_unicode(value):
+    if isinstance(value, str) and _is_storable(value):
         return value
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes | str):
         return len(list(value))
@@ -188,12 +189,13 @@ def _extra(key: object, value: object) -> object:
     )
 
 
-def _is_unicode(text: str) -> bool:
-    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)  # noqa: PLR2004 - the surrogates
+def _is_storable(text: str) -> bool:
+    """Tell whether JSONB takes it: it holds neither NUL nor half a surrogate pair."""
+    return not re.search("[\0\ud800-\udfff]", text)
 
 
 def _key(key: object) -> str:
-    if isinstance(key, str):
+    if isinstance(key, str) and _is_storable(key):
         return key
     raise StatisticsError(f"upgrade() returned the key {_describe(key)}. The keys of statistics are texts.")
 

@@ -16,6 +16,10 @@ FEW = 10
 """Up to so many applied migrations are a line each; more are one line."""
 
 
+DONE = {"downgrade": "reverted", "stamp": "recorded", "baseline": "recorded", "repair": "repaired"}
+"""What a run of each verb has done to its migrations."""
+
+
 class StartupLog:
     """Writes the start-up lines to a logger; it configures no logging.
 
@@ -135,8 +139,8 @@ def counts(statistics: Mapping[str, Any]) -> str:
 
 def summary(event: events.RunFinished) -> str:
     """Say in one line what a run did."""
-    if event.verb != "upgrade":
-        return f"Migration summary: {len(event.applied)} migration(s) reverted"
+    if event.verb in DONE:
+        return f"Migration summary: {len(event.applied)} migration(s) {DONE[event.verb]}"
     if not event.applied:
         return "Database schema is up to date - no migrations needed"
     tables, columns, indexes = (event.statistics.get(key, 0) for key in COUNTED)

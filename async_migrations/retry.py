@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -19,6 +20,16 @@ RETRYABLE = frozenset({"55P03", "40P01", "40001"})
 UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08004", "08006"})
 """Shutting down, crashed, starting up, too many connections, connection failures: worth waiting for."""
 
+POOLER_IS_WAITING = (
+    "query_wait_timeout",
+    "server_login_retry",
+    "no more connections allowed",
+    "cannot connect to server",
+    "server conn crashed",
+    "shutting down",
+)
+"""What PgBouncer says, as a protocol violation, of a server that is not there yet or a pool that is full."""
+
 REFUSED = {
     "28P01": "the password is wrong",
     "28000": "the server does not let this user in",
@@ -29,7 +40,8 @@ REFUSED = {
 
 
 CREDENTIALS = re.compile(
-    r"(?P<before>://[^\s/@:]*:)[^\s/@]*(?=@)|(?P<named>\b(?:password|passwd|sslpassword)=)[^\s&'\"]+", re.IGNORECASE
+    r"""(?P<before>://[^\s/@:'"]*:|\w*passw(?:or)?d['"]?\s*[=:]\s*)(?:(?<=:)[^\s'"]+(?=@)|'[^']*'|"[^"]*"|[^\s&'",}]+)""",
+    re.IGNORECASE,
 )
 """What a driver's own text may repeat of a URL or a connection string."""
 
@@ -64,8 +76,12 @@ def is_retryable(error: BaseException) -> bool:
 def is_unavailable(error: BaseException) -> bool:
     """Tell whether the database is not there yet, or no more, rather than refusing us."""
     code = sqlstate(error)
+    if code == "08P01":
+        return any(phrase in str(error) for phrase in POOLER_IS_WAITING)
     if code is not None:
         return code in UNAVAILABLE
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(error)):
+        return False
     return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
 
 
@@ -80,7 +96,7 @@ def describe(error: BaseException) -> str:
             return "connection refused"
     innermost = list(causes(error))[-1]
     text = " ".join(str(innermost).split()) or type(innermost).__name__
-    return shorten(CREDENTIALS.sub(lambda found: f"{found['before'] or found['named']}***", text))
+    return shorten(CREDENTIALS.sub(r"\g<before>***", text))
 
 
 async def persist(

@@ -190,8 +190,8 @@ class Run:
         wanted = {file.name for file in plan.pending}
         todo = [migration for migration in loaded if migration.file.name in wanted]
         for migration in todo:
-            await leader.lock.prove()
             name = migration.file.name
+            await leader.lock.prove(name)
             done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
             if done is None:
                 self.emit(events.MigrationTaken(name))
@@ -201,7 +201,7 @@ class Run:
     async def revert(self, leader: Leader, loaded: Sequence[Loaded]) -> None:
         """Revert one by one, in the order given."""
         for migration in loaded:
-            await leader.lock.prove()
+            await leader.lock.prove(migration.file.name)
             self.reverting = migration.file.name
             done: Done | None = await leader.executor.revert(migration)
             self.reverting = None

@@ -195,7 +195,7 @@ class MigrationRunner:
                     await doze(rung, deadline - run.waited)
 
         await run.tell(story)
-        return run.report()
+        return run.end()
 
     async def stamp(self, *names: int | str) -> Report:
         """Record migrations as applied without running them: an operator's correction.

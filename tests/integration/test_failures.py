@@ -303,3 +303,22 @@ def test_a_misspelt_policy_is_refused_at_once(engine: AsyncEngine) -> None:
 async def test_a_missing_folder_says_how_to_make_it(engine: AsyncEngine, tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError, match="No such file or directory"):
         await MigrationRunner(engine, directory=tmp_path / "none").run_migrations()
+
+
+@pytest.mark.parametrize("header", ["", "-- transactional: false\n"])
+async def test_a_file_that_does_not_end_meets_its_deadline(history: History, header: str) -> None:
+    history.sql("001_a", header + "CREATE TABLE t (x int);\nSELECT pg_sleep(60);")
+    with pytest.raises(MigrationFailedError, match=r"did not finish within its deadline of 0\.3 s"):
+        await history.runner(migration_deadline=0.3).run_migrations()
+    assert await history.exists("t") == bool(header)
+    await eventually(lambda: history.value("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"))
+    await eventually(lambda: history.value("SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'"))
+
+
+async def test_a_statement_outside_a_transaction_meets_its_timeout_too(history: History) -> None:
+    history.sql("001_a", "-- transactional: false\nSELECT pg_sleep(60);")
+    history.python("002_b", "self.log_info('after')")
+    with pytest.raises(MigrationFailedError, match="57014"):
+        await history.runner(statement_timeout=0.2).run_migrations()
+    history.sql("001_a", "-- transactional: false\nSELECT 1;")
+    assert (await history.runner(statement_timeout=0.2).run_migrations()).applied == ("001_a", "002_b")

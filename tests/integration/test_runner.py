@@ -16,11 +16,13 @@ from async_migrations.errors import (
     HistoryError,
     IrreversibleError,
     LedgerError,
+    LockWaitError,
     NotCurrentError,
 )
-from async_migrations.events import Event, HistoryWarning
+from async_migrations.events import Event, HistoryWarning, LockAwaited
 from async_migrations.testing.server import Server
 from tests.support.history import History
+from tests.support.waiting import eventually
 
 
 def three(history: History) -> None:
@@ -338,3 +340,24 @@ async def test_the_way_back_of_a_file_may_be_non_transactional_by_itself(history
     await history.runner().run_migrations()
     assert (await history.runner().downgrade(0)).applied == ("001_a",)
     assert not await history.exists("a")
+
+
+async def test_a_waiter_says_who_holds_the_lock_and_which_migration_it_is_at(history: History) -> None:
+    history.sql("001_quick", "SELECT 1;")
+    history.python("002_slow", "await self.execute('SELECT pg_advisory_lock_shared(7)')")
+    async with history.engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
+        leader = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: history.value("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+        waiter = history.runner()
+        waiting = asyncio.create_task(waiter.run_migrations())
+        await eventually(lambda: asyncio.sleep(0, bool(history.told(LockAwaited))))
+        (pid,) = [row[0] for row in await history.rows("SELECT pid FROM pg_locks WHERE NOT granted")]
+        with pytest.raises(LockWaitError, match=rf"SELECT pg_terminate_backend\({pid}\)"):
+            await history.runner(wait_deadline=0.2).run_migrations()
+    told = history.told(LockAwaited)[0]
+    assert told.migration == "002_slow"
+    assert f"pid {pid} (async_migrations: 002_slow) from 127.0.0.1, at migration 002_slow" in told.holder
+    assert (await leader).applied == ("001_quick", "002_slow")
+    assert (await waiting).applied == ()
+    assert (await waiting).waited > 0.5

@@ -105,7 +105,6 @@ def test_a_database_that_is_not_there_is_waited_for_and_told_in_a_few_words(erro
         assert describe(each) == words
 
 
-@pytest.mark.xfail(reason="PgBouncer says all with 08P01, which is_unavailable() does not know", strict=True)
 @pytest.mark.parametrize("text", ["query_wait_timeout", "no more connections allowed (max_client_conn)"])
 def test_a_pooler_whose_server_is_not_there_is_waited_for(text: str) -> None:
     assert is_unavailable(raw("08P01", text))
@@ -168,7 +167,6 @@ def test_a_credential_in_an_errors_own_text_is_not_told(text: str) -> None:
     assert PASSWORD not in describe(wrapped(ValueError(text)))
 
 
-@pytest.mark.xfail(reason="CREDENTIALS does not know quotes, PGPASSWORD, or a password with / or @ in it", strict=True)
 @pytest.mark.parametrize(
     "text",
     [
