@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -38,6 +39,9 @@ OF_DSN = frozenset(
     }
 )
 """Parameters of libpq that asyncpg understands in a DSN only."""
+
+FILES = frozenset({"sslcert", "sslcrl", "sslkey", "sslrootcert"})
+"""Parameters that name a file; asyncpg's error for a missing one looks like a database that is not there yet."""
 
 OF_SERVER = frozenset({"application_name", "options"})
 """Parameters that go to the server as they are."""
@@ -128,6 +132,9 @@ def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:
     }
     if mode := query.get("ssl") or query.get("sslmode"):
         arguments["ssl"] = {"true": "require", "false": "disable"}.get(mode.lower(), mode)
+    for key in FILES & query.keys():
+        if not Path(query[key]).is_file():
+            raise ConfigurationError(f"The database URL says {key}={query[key]}, and there is no such file.")
     if dsn := {key: value for key, value in query.items() if key in OF_DSN}:
         arguments["dsn"] = f"postgresql://?{urlencode(dsn)}"
     if server := {key: value for key, value in query.items() if key in OF_SERVER}:

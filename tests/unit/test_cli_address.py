@@ -1,0 +1,97 @@
+"""The database's URL in its usual spellings."""
+
+import ssl
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from async_migrations.cli.address import read_address
+from async_migrations.errors import ConfigurationError
+
+SECRET = "s3cret-pass"
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2", "postgres+x"],
+)
+def test_every_spelling_of_the_scheme_becomes_asyncpg(scheme: str) -> None:
+    url = read_address(f"{scheme}://u:{SECRET}@h:5433/d").url
+
+    assert url.render_as_string(hide_password=False) == f"postgresql+asyncpg://u:{SECRET}@h:5433/d"
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments"),
+    [
+        ("sslmode=require", {"ssl": "require"}),
+        ("ssl=verify-full&sslmode=require", {"ssl": "verify-full"}),
+        ("ssl=true", {"ssl": "require"}),
+        ("connect_timeout=10", {"timeout": 10.0}),
+        ("connect_timeout=0", {}),
+        ("command_timeout=2.5", {"command_timeout": 2.5}),
+        ("application_name=shop", {"server_settings": {"application_name": "shop"}}),
+        ("options=-c%20search_path%3Da", {"server_settings": {"options": "-c search_path=a"}}),
+        ("passfile=/a%20b", {"dsn": "postgresql://?passfile=%2Fa+b"}),
+        ("channel_binding=require&keepalives=1&statement_cache_size=0", {}),
+        ("sslmode=disable&sslmode=require", {"ssl": "require"}),
+    ],
+)
+def test_what_libpq_takes_is_translated(query: str, arguments: dict[str, object]) -> None:
+    address = read_address(f"postgresql://u@h/d?{query}")
+
+    assert address.connect_args == arguments
+    assert address.url.render_as_string() == "postgresql+asyncpg://u@h/d"
+    assert address.ignored == ()
+
+
+async def test_files_of_certificates_reach_asyncpg(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    arguments = read_address(f"postgresql://u@h/d?sslmode=verify-ca&sslrootcert={tmp_path}/ca.pem").connect_args
+
+    with pytest.raises(ssl.SSLError):
+        await asyncpg.connect(host="127.0.0.1", port=1, user="u", **arguments)
+
+
+def test_a_certificate_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(ConfigurationError, match=r"says sslrootcert=/no/such\.pem, and there is no such file"):
+        read_address("postgresql://u@h/d?sslmode=verify-ca&sslrootcert=/no/such.pem")
+
+
+def test_sockets_and_several_hosts_stay_where_sqlalchemy_reads_them() -> None:
+    assert read_address("postgresql:///d?host=/run/postgresql").url.query == {"host": "/run/postgresql"}
+    assert read_address("postgresql://u@/d?host=a:1&host=b:2").url.query == {"host": ("a:1", "b:2")}
+
+
+def test_a_name_and_password_among_the_parameters_are_hidden() -> None:
+    address = read_address(f"postgresql://h/?user=u&password={SECRET}&dbname=d")
+
+    assert address.url.render_as_string() == "postgresql+asyncpg://u:***@h/d"
+
+
+def test_what_nobody_understands_is_named() -> None:
+    assert read_address("postgresql://u@h/d?schema=app&pgbouncer=true").ignored == ("schema",)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("", "is no URL"),
+        (SECRET, "is no URL"),
+        (f"mysql://u:{SECRET}@h/d", "begins with 'mysql'; it must be postgresql://"),
+        (f"postgresql+asyncpg:u:{SECRET}@h/d", "is no URL"),
+        (f"postgresql://u:{SECRET}@h:port/d", "cannot be read"),
+        (f"postgresql://u:{SECRET}@h:99999999999/d?connect_timeout=soon", "connect_timeout='soon'"),
+        (f"postgresql://u:p@{SECRET}@h/d", "write %40 for @"),
+        (f"postgresql://u:p@{SECRET}/x@h/d", "write %40 for @"),
+    ],
+)
+def test_what_is_no_url_is_a_sentence_that_does_not_repeat_it(given: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        read_address(given)
+    assert SECRET not in str(caught.value)
+
+
+def test_no_repr_holds_a_password() -> None:
+    assert SECRET not in repr(read_address(f"postgresql://u:{SECRET}@h/d?sslpassword={SECRET}"))
