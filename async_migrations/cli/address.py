@@ -40,6 +40,8 @@ OF_DSN = frozenset(
 )
 """Parameters of libpq that asyncpg understands in a DSN only."""
 
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
 FILES = frozenset({"sslcert", "sslcrl", "sslkey", "sslrootcert"})
 """Parameters that name a file; asyncpg's error for a missing one looks like a database that is not there yet."""
 
@@ -131,7 +133,7 @@ def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:
         SECONDS[key]: _seconds(key, value) for key, value in query.items() if key in SECONDS and value != "0"
     }
     if mode := query.get("ssl") or query.get("sslmode"):
-        arguments["ssl"] = {"true": "require", "false": "disable"}.get(mode.lower(), mode)
+        arguments["ssl"] = _ssl(mode)
     for key in FILES & query.keys():
         if not Path(query[key]).is_file():
             raise ConfigurationError(f"The database URL says {key}={query[key]}, and there is no such file.")
@@ -140,6 +142,13 @@ def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:
     if server := {key: value for key, value in query.items() if key in OF_SERVER}:
         arguments["server_settings"] = server
     return arguments
+
+
+def _ssl(mode: str) -> str:
+    known = {"true": "require", "false": "disable"}.get(mode.lower(), mode)
+    if known not in SSL_MODES:
+        raise ConfigurationError(f"The database URL says {mode!r}, and SSL is one of {', '.join(SSL_MODES)}.")
+    return known
 
 
 def _seconds(key: str, value: str) -> float:

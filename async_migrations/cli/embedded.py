@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -61,6 +61,8 @@ async def create_database(url: str) -> None:
     try:
         name = unquote(database)
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
-            await connection.execute(f"CREATE DATABASE {quote_identifier(name)}")
+            # Another command may be a moment quicker.
+            with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+                await connection.execute(f"CREATE DATABASE {quote_identifier(name)}")
     finally:
         await connection.close()

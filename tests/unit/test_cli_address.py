@@ -83,6 +83,7 @@ def test_what_nobody_understands_is_named() -> None:
         (f"postgresql+asyncpg:u:{SECRET}@h/d", "is no URL"),
         (f"postgresql://u:{SECRET}@h:port/d", "cannot be read"),
         (f"postgresql://u:{SECRET}@h:99999999999/d?connect_timeout=soon", "connect_timeout='soon'"),
+        (f"postgresql://u:{SECRET}@h/d?sslmode=maybe", "SSL is one of disable, allow"),
         (f"postgresql://u:p@{SECRET}@h/d", "write %40 for @"),
         (f"postgresql://u:p@{SECRET}/x@h/d", "write %40 for @"),
     ],
