@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, DefaultClause, Table, Text, cast, exists, func, literal, literal_column, select
+from sqlalchemy import Column, DefaultClause, Dialect, Table, Text, cast, exists, func, literal, literal_column, select
 from sqlalchemy import Sequence as DatabaseSequence
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.schema import SetColumnComment
@@ -105,7 +105,7 @@ def _fill(target: Target, columns: dict[Table, list[Column[Any]]]) -> dict[Table
         unfillable += [column for column, filling in fillings.items() if filling is None]
         additions[table] = [Addition(column, fillings.get(column)) for column in lacking]
     if unfillable:
-        raise AutoSchemaError("\n".join(two_steps(target, column) for column in unfillable))
+        raise AutoSchemaError(unfillable_text(target.dialect, unfillable))
     return additions
 
 
@@ -137,7 +137,9 @@ def _literal(target: Target, column: Column[Any], value: object) -> str:
         implementation = implementation.impl_instance
     # A cast to varchar(3) would cut 'abcdef' in silence; the ALTER TABLE shall refuse it.
     typed = bound if isinstance(implementation, String) else cast(bound, column.type)
-    return str(target.connection.scalar(select(func.quote_nullable(cast(typed, Text)))))
+    # Not from the cache of statements: in its keys all enums with labels of one length are the same type.
+    question = select(func.quote_nullable(cast(typed, Text)))
+    return str(target.connection.scalar(question, execution_options={"compiled_cache": None}))
 
 
 def _add(target: Target, addition: Addition) -> None:
@@ -151,16 +153,25 @@ def _add(target: Target, addition: Addition) -> None:
             target.connection.execute(SetColumnComment(addition.column))
 
 
-def two_steps(target: Target, column: Column[Any]) -> str:
-    """Say that a column cannot be filled, and write out the migration that fills it."""
-    statements = ddl.two_steps(target.dialect, column) + [
-        ddl.as_text(target.dialect, ddl.add_constraint(constraint))
-        for constraint in constraints.concerning(target.dialect, column.table, [column])
-    ]
-    code = "\n".join(f"    await self.execute({statement!r})" for statement in statements)
-    return (
+def unfillable_text(dialect: Dialect, columns: Sequence[Column[Any]]) -> str:
+    """Say which columns cannot be filled, and write out what fills them."""
+    which = "\n".join(
         f"The column {shown(column)} is NOT NULL, {column.table.fullname} has rows, and nothing says what they get: "
-        "the column has no server default and no plain Python default (a function is for new rows). Nothing was "
-        "added. Give it server_default=, or add it in two steps in a migration before this one, with the value of "
-        f"each row in place of the dots:\n{code}"
+        "the column has no server default and no plain Python default (a function is for new rows)."
+        for column in columns
+    )
+    statements = [statement for column in columns for statement in ddl.two_steps(dialect, column)]
+    for column in columns:
+        own = [*column.constraints, *constraints.concerning(dialect, column.table, [column])]
+        statements += [ddl.add_constraint_text(dialect, column.table, constraint) for constraint in own]
+    lines = [
+        "auto = AutoSchemaMigration(self.engine, self.base)",
+        "await auto.create_missing_tables()",
+        *(f"await self.execute({statement!r})" for statement in dict.fromkeys(statements)),
+        "return await auto.run()",
+    ]
+    code = "\n".join(f"    {line}" for line in lines)
+    return (
+        f"{which}\nNothing was added. Give the column a server_default=, or add it in two steps: put this into "
+        f"upgrade() in place of run():\n{code}\nwith the value of each row in place of the dots."
     )

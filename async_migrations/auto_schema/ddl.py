@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     MetaData,
     Sequence,
+    Table,
 )
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.exc import CompileError, InvalidRequestError
@@ -81,9 +82,10 @@ def add_constraint(constraint: Constraint) -> AddConstraint:
     return statement
 
 
-def as_text(dialect: Dialect, statement: ExecutableDDLElement) -> str:
-    """Return the SQL of a statement, to show it."""
-    return str(statement.compile(dialect=dialect)).strip()
+def add_constraint_text(dialect: Dialect, table: Table, constraint: Constraint) -> str:
+    """Return the ALTER TABLE that would add `constraint`, one of a column's own definition too, to show it."""
+    written = dialect.ddl_compiler(dialect, None).process(constraint)  # type: ignore[arg-type]  # see applies
+    return f"ALTER TABLE {dialect.identifier_preparer.format_table(table)} ADD {written}"
 
 
 def applies(dialect: Dialect, constraint: Constraint) -> bool:

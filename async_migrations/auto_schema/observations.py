@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoReferenceError
 
 from async_migrations.auto_schema import constraints, ddl
 from async_migrations.auto_schema.columns import missing_in, shown
@@ -137,14 +137,16 @@ def _observe_column(
 
 
 def _observe_constraints(dialect: Dialect, table: Table, live: LiveTable) -> Iterator[str]:
-    added = missing_in(table, live)
-    coming = constraints.concerning(dialect, table, added)
-    for constraint in constraints.concerning(dialect, table, table.columns):
-        if constraint not in coming and not _has(dialect, live, constraint):
-            statement = ddl.as_text(dialect, ddl.add_constraint(constraint))
+    coming = constraints.concerning(dialect, table, missing_in(table, live))
+    standing = [each for each in constraints.concerning(dialect, table, table.columns) if each not in coming]
+    for column in table.columns:
+        standing += column.constraints if column.name in live.columns else ()
+    for constraint in standing:
+        if not _has(dialect, live, constraint):
             yield (
                 f"A constraint of {table.fullname} is in the models and not in the database: left out, since rows may "
-                f"break it. Add it in a migration of its own: {statement}"
+                "break it. Add it in a migration of its own: "
+                f"{ddl.add_constraint_text(dialect, table, constraint)}"
             )
 
 
@@ -158,7 +160,7 @@ def _has(dialect: Dialect, live: LiveTable, constraint: Constraint) -> bool:
     if isinstance(constraint, UniqueConstraint):
         return _has_unique(constraint, live)
     if isinstance(constraint, ForeignKeyConstraint):
-        return any(constraints.same_key(constraint, key) for key in live.foreign_keys)
+        return _is_open(constraint) or any(constraints.same_key(constraint, key) for key in live.foreign_keys)
     return name is None or not isinstance(constraint, CheckConstraint | ExcludeConstraint)
 
 
@@ -172,3 +174,12 @@ def _has_unique(constraint: UniqueConstraint, live: LiveTable) -> bool:
         and "postgresql_where" not in index.get("dialect_options", {})
         for index in live.indexes
     )
+
+
+def _is_open(constraint: ForeignKeyConstraint) -> bool:
+    """Whether a foreign key refers to a table that these models do not know."""
+    try:
+        _ = constraint.referred_table
+    except NoReferenceError:
+        return True
+    return False

@@ -127,18 +127,22 @@ def statements(message: str) -> list[str]:
     """Return what the code in a message passes to self.execute()."""
     lines = [line for line in message.splitlines() if line.startswith("    ")]
     code = textwrap.indent(textwrap.dedent("\n".join(lines)), "    ")
-    calls = ast.walk(ast.parse(f"async def upgrade(self):\n{code}"))
-    return [ast.literal_eval(call.args[0]) for call in calls if isinstance(call, ast.Call)]
+    calls = [node for node in ast.walk(ast.parse(f"async def upgrade(self):\n{code}")) if isinstance(node, ast.Call)]
+    return [ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == "self.execute"]
 
 
 async def test_the_two_steps_bring_the_constraints_along(rows: AsyncEngine, caplog: pytest.LogCaptureFixture) -> None:
-    metadata = users(sa.Column("code", sa.Text, sa.CheckConstraint("code <> ''"), nullable=False, unique=True))
+    metadata = users(
+        sa.Column("code", sa.Text, sa.CheckConstraint("code <> ''", name="filled"), nullable=False, unique=True)
+    )
 
     with pytest.raises(AutoSchemaError) as caught:
         await run(rows, metadata)
 
     for statement in statements(str(caught.value)):
         await execute(rows, statement.replace("...", "id::text"))
+    names = "SELECT conname::text FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype IN ('c', 'u')"
+    assert sorted(await column(rows, names)) == ["filled", "users_code_key"]
     assert await run(rows, metadata) == NOTHING
     assert warnings(caplog) == []
 

@@ -160,6 +160,18 @@ async def test_a_constraint_among_old_columns_is_told_with_its_statement(
     assert warnings(caplog) == []
 
 
+async def test_a_check_of_a_column_is_told_with_its_statement(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    check = sa.CheckConstraint("a > 0", name="positive")
+
+    messages = await told(engine, caplog, "a INTEGER", sa.Column("a", sa.Integer, check))
+
+    assert [message.rpartition(": ")[2] for message in messages] == [
+        "ALTER TABLE users ADD CONSTRAINT positive CHECK (a > 0)"
+    ]
+
+
 async def test_what_serves_as_a_constraint_under_another_name_is_not_missing(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +199,20 @@ async def test_a_primary_key_that_a_table_has_not_is_told(
     assert await run(engine, users()) == NOTHING
 
     assert [message.rpartition(": ")[2] for message in warnings(caplog)] == ["ALTER TABLE users ADD PRIMARY KEY (id)"]
+
+
+async def test_a_foreign_key_to_a_table_of_other_models_is_nothing_to_tell(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = await told(
+        engine,
+        caplog,
+        "a INTEGER, b INTEGER",
+        sa.Column("a", sa.Integer, sa.ForeignKey("elsewhere.id")),
+        sa.Column("b", sa.ForeignKey("elsewhere.id")),
+    )
+
+    assert messages == []
 
 
 async def test_a_partial_unique_index_is_no_unique_constraint(

@@ -31,6 +31,13 @@ class Shouted(TypeDecorator[str]):
         return value and value.upper()
 
 
+class Decorated(TypeDecorator[str]):
+    """Hides an enum."""
+
+    impl = sa.Enum("a", "b", name="decorated")
+    cache_ok = True
+
+
 class Vector(UserDefinedType[str]):
     """A type of an extension that SQLAlchemy does not know."""
 
@@ -140,6 +147,10 @@ def every_type() -> list[tuple[TypeEngine[Any], Any]]:
         (pg.DOMAIN("of_letter", sa.Enum("a", "b", name="letter")), "a"),
         (sa.ARRAY(pg.DOMAIN("listed", sa.Integer())), None),
         (Shouted(), "loud"),
+        (Decorated(), "b"),
+        (sa.ARRAY(Decorated()), ["b"]),
+        (sa.String().with_variant(pg.ENUM("v", name="variant"), "postgresql"), "v"),
+        (sa.Enum("x", name="of_sqlite").with_variant(sa.Enum("y", name="of_all"), "postgresql"), "y"),
         (sa.String().with_variant(pg.JSONB(), "postgresql"), {"a": 1}),
         (Vector(), "[1,2,3]"),
     ]
