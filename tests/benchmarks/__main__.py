@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import os
 import platform
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 from async_migrations.testing.server import temporary_server
 from tests.benchmarks import applying, nothing_to_do, round_trips, waiting
@@ -15,6 +17,7 @@ BENCHMARKS = {
     "round-trips": round_trips.rows,
     "nothing-to-do": nothing_to_do.rows,
     "bare": applying.against_bare,
+    "sqlalchemy": applying.against_sqlalchemy,
     "alembic": applying.against_alembic,
     "growth": applying.growth,
     "memory": applying.memory,
@@ -46,8 +49,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=whole.repetitions)
     asked = parser.parse_args()
     scale = Scale(asked.migrations, asked.few, asked.waiters, asked.repetitions)
-    with temporary_server(settings=SETTINGS) as server:
-        rows = asyncio.run(measure(Place(server, scale), asked.names or list(BENCHMARKS)))
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory, temporary_server(settings=SETTINGS) as server:
+        place = Place(server, scale, Path(directory))
+        rows = asyncio.run(measure(place, asked.names or list(BENCHMARKS)))
     print(about(), markdown(rows), sep="\n\n")
 
 

@@ -3,16 +3,19 @@
 import asyncio
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from async_migrations.testing.server import Server, temporary_directory
 from tests.benchmarks import histories
-from tests.benchmarks.place import Place, Timed, compare, migrate, say, seconds
+from tests.benchmarks.place import Place, Scale, Timed, compare, engine_on, migrate, say, seconds
 from tests.benchmarks.table import MILLISECOND, Row, skipped, timed
 
 WRITERS = {"`.sql` files": histories.sql_files, "Python files": histories.python_files}
+BARE = "the asyncpg messages"
 KIB = 1024
 
 
@@ -27,9 +30,20 @@ async def send_messages(place: Place, database: str, count: int) -> None:
         await connection.close()
 
 
+async def use_sqlalchemy(url: str, count: int) -> None:
+    """Do the least that sends the same statements through SQLAlchemy: a transaction a migration, and its row."""
+    async with engine_on(url) as engine, engine.connect() as connection:
+        await connection.exec_driver_sql(histories.CREATE_LEDGER)
+        await connection.commit()
+        for number in range(1, count + 1):
+            async with connection.begin():
+                for statement in (*histories.statements(number), histories.record(number)):
+                    await connection.exec_driver_sql(statement)
+
+
 async def run_alembic(url: str, folder: Path) -> None:
     """Upgrade with Alembic as its own asyncio template does, one transaction a migration."""
-    config = import_module("alembic.config").Config(attributes={"url": url})
+    config: Any = import_module("alembic.config").Config(attributes={"url": url})
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
     # Its env.py runs an event loop of its own.
@@ -69,6 +83,15 @@ async def against_bare(place: Place, note: str = "") -> list[Row]:
     return found
 
 
+async def against_sqlalchemy(place: Place) -> list[Row]:
+    """Compare Python files with the same statements over a bare SQLAlchemy connection."""
+    say("SQLAlchemy")
+    count = place.scale.migrations
+    bare = on_empty(place, lambda database: use_sqlalchemy(place.server.url(database), count))
+    medians, ratio = await compare(place.scale.repetitions, ours(place, histories.python_files, count), bare)
+    return [timed(f"{count:,} migrations as Python files: against a bare SQLAlchemy script", medians, ratio)]
+
+
 async def against_alembic(place: Place) -> list[Row]:
     """Compare with Alembic on the same statements."""
     what = f"{place.scale.migrations:,} migrations as %s: against Alembic"
@@ -88,19 +111,18 @@ async def against_alembic(place: Place) -> list[Row]:
 
 
 async def growth(place: Place) -> list[Row]:
-    """Compare a long history with a short one, as it grows for us and as it grows for the bare script."""
-    few, many, repetitions = place.scale.few, place.scale.migrations, place.scale.repetitions
+    """Compare the time a migration of a long history with that of a short one, ours and the bare script's."""
     say("growth")
-    found = []
-    for kind, work in {
-        **{kind: lambda n, write=write: ours(place, write, n) for kind, write in WRITERS.items()},
-        "asyncpg messages": lambda n: messages(place, n),
-    }.items():
-        (long, short), ratio = await compare(repetitions, work(many), work(few))
-        per = f"{long / many / MILLISECOND:.2f} ms", f"{short / few / MILLISECOND:.2f} ms"
-        what = f"Time a migration of {many:,}, against of {few:,}: {kind}"
-        found.append(Row(what, *per, f"{ratio * few / many:.2f}"))
-    return found
+    works: dict[str, Callable[[int], Timed]] = {kind: partial(ours, place, write) for kind, write in WRITERS.items()}
+    works[BARE] = partial(messages, place)
+    return [await _grown(place.scale, kind, work) for kind, work in works.items()]
+
+
+async def _grown(scale: Scale, kind: str, work: Callable[[int], Timed]) -> Row:
+    few, many = scale.few, scale.migrations
+    (long, short), ratio = await compare(scale.repetitions, work(many), work(few))
+    shown = f"{long / many / MILLISECOND:.2f} ms", f"{short / few / MILLISECOND:.2f} ms"
+    return Row(f"Time a migration of {many:,}, against of {few:,}: {kind}", *shown, f"{ratio * few / many:.2f}")
 
 
 async def memory(place: Place) -> list[Row]:
@@ -110,9 +132,9 @@ async def memory(place: Place) -> list[Row]:
     found = []
     for kind, write in WRITERS.items():
         peaks = [await _peak(place, place.folder(write, count)) for count in (many, few)]
-        shown = [f"{peak / KIB:,.0f} KiB" for peak in peaks]
+        long, short = (f"{peak / KIB:,.0f} KiB" for peak in peaks)
         each = (peaks[0] - peaks[1]) / (many - few) / KIB
-        found.append(Row(f"Peak of memory at {many:,}, against {few:,}: {kind}", *shown, f"{each:+.1f} KiB each"))
+        found.append(Row(f"Peak of memory at {many:,}, against {few:,}: {kind}", long, short, f"{each:+.1f} KiB each"))
     return found
 
 
@@ -128,5 +150,5 @@ async def _peak(place: Place, folder: Path) -> int:
 
 async def durable(place: Place) -> list[Row]:
     """Compare once more where a commit waits for the disk."""
-    with temporary_directory() as directory, Server(directory, durable=True) as server:
+    with temporary_directory() as directory, Server(directory, version=place.server.version) as server:
         return await against_bare(Place(server, place.scale, place.directory), ", fsync on")

@@ -3,11 +3,10 @@
 import gc
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Place:
 
     server: Server
     scale: Scale
-    directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="benchmarks-")))
+    directory: Path
 
     def folder(self, write: Callable[[Path, int], None], number: int) -> Path:
         """Return a folder with `number` migrations, written once."""

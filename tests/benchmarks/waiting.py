@@ -104,7 +104,7 @@ async def bare(place: Place) -> float:
         listeners = []
         for each in heard:
             connection = await _connected(place, database, stack)
-            await connection.add_listener(CHANNEL, lambda *_, each=each: each.set())  # type: ignore[misc]
+            await connection.add_listener(CHANNEL, lambda *_, each=each: each.set())
             listeners.append(asyncio.create_task(_read_when(each, connection)))
         started = time.perf_counter()
         await leader.execute(f"BEGIN; {histories.record(PENDING)}; NOTIFY {CHANNEL}; COMMIT")

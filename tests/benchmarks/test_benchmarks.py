@@ -1,0 +1,24 @@
+"""Every benchmark still runs; no time is asserted here."""
+
+from pathlib import Path
+
+import pytest
+
+from async_migrations.testing.server import Server
+from tests.benchmarks.__main__ import BENCHMARKS, measure
+from tests.benchmarks.place import Place, Scale
+from tests.benchmarks.table import Row, markdown
+
+TINY = Scale(migrations=4, few=2, waiters=2, repetitions=1)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+async def test_a_benchmark_fills_its_rows(name: str, server: Server, tmp_path: Path) -> None:
+    rows = await measure(Place(server, TINY, tmp_path), [name])
+    assert rows
+    assert all(row.what and row.bare for row in rows)
+
+
+def test_a_table_says_what_is_within_its_bound() -> None:
+    table = markdown([Row("this", "1 ms", "2 ms", "0.50", "≤ 1", within=True), Row("that", "", "not here", "")])
+    assert table.splitlines()[2:] == ["| this | 1 ms | 2 ms | 0.50 | ≤ 1 | yes |", "| that |  | not here |  |  |  |"]
