@@ -118,7 +118,7 @@ class Executor:
         message = Message(
             script.statements,
             script.path,
-            before=[*self._settings(migration), self.ledger.claim(claim, fence=False), self._lock_timeout],
+            before=[*self._settings(migration), self.ledger.claim(claim, fence=False), f"SELECT {self._timeouts}"],
             after=[
                 self.session.restore,
                 self.ledger.complete(claim, None, Statistics().as_dict()),
@@ -138,15 +138,10 @@ class Executor:
 
     async def _in_steps(self, migration: Loaded, claim: Claim, *, last: bool) -> Done | None:
         async with self.spare() as books:
-            steps = Steps(books, self.ledger, claim, self.limits.wait_deadline)
+            steps = Steps(books, self.session, self.ledger, claim, self.limits.wait_deadline)
             if not await steps.take():
                 return None
-            await self._prepare(migration)
-            if isinstance(migration.body, Script):
-                done = await self._run_statements(migration, migration.body, steps)
-            else:
-                done = await self._run(migration, "upgrade", steps)
-            await self.session.send(self.session.restore)
+            done = await self._outside(migration, "upgrade", steps)
             await steps.finish(done.duration_ms, done.statistics.as_dict(), [self.key.notify] if last else [])
         return done
 
@@ -162,21 +157,33 @@ class Executor:
         claim = Claim(migration.file.name, migration.description, "", "", self.run_id)
         async with self.spare() as books:
             await books.send(self.ledger.soil(claim.name))
-            steps = Steps(books, self.ledger, claim, self.limits.wait_deadline)
+            steps = Steps(books, self.session, self.ledger, claim, self.limits.wait_deadline)
             if not await steps.take():
                 return None
-            await self._prepare(migration)
-            if migration.down is not None:
-                done = await self._run_statements(migration, migration.down, steps)
-            else:
-                done = await self._run(migration, "downgrade", steps)
-            await self.session.send(self.session.restore)
+            done = await self._outside(migration, "downgrade", steps)
             await steps.forget()
+        return done
+
+    async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:
+        """Run outside any transaction, and leave none behind."""
+        script = migration.script(verb)
+        await self._prepare(migration)
+        async with self._rolled_back_on_error():
+            if script is not None:
+                done = await self._run_statements(migration, script, steps)
+            else:
+                done = await self._run(migration, verb, steps)
+            if self.session.in_transaction:
+                raise TransactionControlError(
+                    "The migration is not transactional, began a transaction and did not end it; that was rolled "
+                    "back. Add the COMMIT, or use `async with self.engine.begin()`."
+                )
+        await self.session.send(self.session.restore)
         return done
 
     async def _open(self, migration: Loaded, claim: str) -> bool:
         """Open the frame; tell whether the row is ours."""
-        won = f"WITH won AS ({claim} RETURNING 1) SELECT {self._lock_timeout.removeprefix('SELECT ')} FROM won"
+        won = f"WITH won AS ({claim} RETURNING 1) SELECT {self._timeouts} FROM won"
         if await self.session.begin(*self._settings(migration), won) == "SELECT 1":
             return True
         await self.session.rollback()
@@ -345,21 +352,20 @@ class Executor:
             await self.session.send(f"SET application_name = {name}; SET statement_timeout = {timeout}")
 
     def _settings(self, migration: Loaded) -> list[str]:
-        milliseconds = _ms(self.limits.statement_timeout)
-        name = application(migration.file.name)
-        wait = _ms(self.limits.wait_deadline)
         settings = {
-            "lock_timeout": wait,
-            "statement_timeout": milliseconds,
+            "lock_timeout": _ms(self.limits.wait_deadline),
+            "statement_timeout": "0",
             "idle_in_transaction_session_timeout": "0",
-            "application_name": name,
+            "application_name": application(migration.file.name),
         }
         pooled = [CHECK_CLIENT] if self.pooled else []
         return [*(f"SET LOCAL {key} = {quote_literal(value)}" for key, value in settings.items()), *pooled]
 
     @property
-    def _lock_timeout(self) -> str:
-        return f"SELECT set_config('lock_timeout', '{_ms(self.limits.lock_timeout)}', true)"
+    def _timeouts(self) -> str:
+        """The author's timeouts, as expressions: they begin when the claim, which may wait for another, is won."""
+        limits = {"lock_timeout": self.limits.lock_timeout, "statement_timeout": self.limits.statement_timeout}
+        return ", ".join(f"set_config('{name}', '{_ms(seconds)}', true)" for name, seconds in limits.items())
 
     def _say(self, migration: Loaded) -> Say:
         return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))

@@ -183,9 +183,9 @@ class Ledger:
         """
         return f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)} AND dirty FOR UPDATE SKIP LOCKED"
 
-    def add_step(self, name: str, step: str) -> str:
-        """Return the statement that records a finished step."""
-        added = quote_literal(json.dumps([step]))
+    def add_steps(self, name: str, steps: Sequence[str]) -> str:
+        """Return the statement that records finished steps."""
+        added = quote_literal(json.dumps(list(steps)))
         return (
             f"UPDATE {self.sql} SET steps = coalesce(steps, '[]') || {added}::jsonb "
             f"WHERE migration_name = {quote_literal(name)} AND dirty"

@@ -161,38 +161,37 @@ class Session:
 
     async def begin(self, *statements: str) -> str:
         """Open a transaction with `statements` in it, in one round trip; return the last command tag."""
-        try:
-            tag = await self.send("; ".join([BEGIN, *statements]))
-        except BaseException:
-            await self.rollback()
-            raise
+        tag = await self._send_or_roll_back("; ".join([BEGIN, *statements]))
         self.adopt_transaction()
         return tag
 
     async def commit(self, *statements: str) -> None:
         """Run `statements` and COMMIT, in one round trip; on an error everything is rolled back."""
-        try:
-            await self.send("; ".join([*statements, "COMMIT"]))
-        except BaseException:
-            await self.rollback()
-            raise
-        finally:
-            self._mark(None)
+        await self._send_or_roll_back("; ".join([*statements, "COMMIT"]))
+        self._mark(None)
 
     async def transact(self, message: str) -> None:
         """Send one message that begins and commits by itself; on an error everything is rolled back."""
-        try:
-            await self.send(message)
-        except BaseException:
-            await self.rollback()
-            raise
+        await self._send_or_roll_back(message)
 
     async def rollback(self) -> None:
-        """Roll back whatever is open; if that cannot be confirmed, cut the connection."""
+        """Roll back what is open; if that cannot be confirmed, cut the connection."""
+        if self.in_transaction:
+            await self._roll_back()
+
+    async def _send_or_roll_back(self, message: str) -> str:
+        try:
+            return await self.send(message)
+        except BaseException:
+            # Cancelled in the middle, the driver does not know yet whether the message's BEGIN has run.
+            await self._roll_back()
+            raise
+
+    async def _roll_back(self) -> None:
         self._mark(None)
         with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
             try:
-                if self.in_transaction:
+                if not self.is_closed:
                     await self.send("ROLLBACK")
             except Exception:
                 self.cut()

@@ -30,17 +30,19 @@ class Steps:
 
     Args:
         books: the session.
+        worker: the working session.
         ledger: the ledger.
         claim: what the row says.
         wait_deadline: seconds to wait for another runner that is at it.
     """
 
     books: Session
+    worker: Session
     ledger: Ledger
     claim: Claim
     wait_deadline: float
     finished: tuple[str, ...] = ()
-    _position: int = field(default=0)
+    _unrecorded: list[str] = field(default_factory=list)
 
     async def take(self) -> bool:
         """Record the beginning and lock the row; False if another runner finished the migration.
@@ -64,10 +66,17 @@ class Steps:
         return True
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Await `work()` unless an earlier try finished the step `name`."""
-        if _key(name) not in self.finished:
-            await work()
-            await self.record(name)
+        """Await `work()` unless an earlier try finished the step `name`.
+
+        Raises:
+            AuthorError: the step left a transaction open, so that it is not finished.
+        """
+        if _key(canonical(name)) in self.finished:
+            return
+        await work()
+        if self.worker.in_transaction:
+            raise AuthorError(f"The step {name!r} left a transaction open. Commit inside the step.")
+        await self.record(name)
 
     def is_done(self, number: int, statement: Statement, path: Path) -> bool:
         """Tell whether an earlier try finished this statement of a SQL file.
@@ -86,8 +95,15 @@ class Steps:
         )
 
     async def record(self, step: str) -> None:
-        """Commit that a step is finished, and keep the row locked."""
-        added = self.ledger.add_step(self.claim.name, _key(canonical(step)))
+        """Commit that a step is finished, and keep the row locked.
+
+        A step inside a transaction of the author's own waits for its COMMIT: a crash would take both back.
+        """
+        self._unrecorded.append(_key(canonical(step)))
+        if self.worker.in_transaction:
+            return
+        added = self.ledger.add_steps(self.claim.name, self._unrecorded)
+        self._unrecorded = []
         if not await self._send_locking([added, "COMMIT"]):
             raise SessionLostError("another runner took the migration over")
 

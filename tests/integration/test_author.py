@@ -358,3 +358,16 @@ async def test_another_index_of_the_name_is_an_error_in_a_file_too(history: Hist
         await history.runner().run_migrations()
     history.sql("001_a", "-- transactional: false\n" + INDEX.format(lenient="IF NOT EXISTS"))
     await history.runner().run_migrations()
+
+
+@pytest.mark.parametrize(
+    "script", ["BEGIN; CREATE TABLE t (x int);", "BEGIN; CREATE TABLE t (x int); COMMIT; SELECT 1;"]
+)
+async def test_a_transaction_left_open_outside_one_is_an_error(history: History, script: str) -> None:
+    history.sql("001_a", "-- transactional: false\n" + script)
+    if "COMMIT" in script:
+        assert (await history.runner().run_migrations()).applied == ("001_a",)
+        return
+    with pytest.raises(MigrationFailedError, match="began a transaction and did not end it"):
+        await history.runner().run_migrations()
+    assert not await history.exists("t")
