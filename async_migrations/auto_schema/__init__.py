@@ -20,7 +20,7 @@ from async_migrations.auto_schema import (
     observations,
     tables,
 )
-from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, read_schemas
+from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, read_schemas, read_table_names
 from async_migrations.auto_schema.target import Name, Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.events import Say
@@ -78,7 +78,7 @@ class AutoSchemaMigration:
         Raises:
             AutoSchemaError: something else has the name of a table, or a schema may not be created.
         """
-        created, indexed = await self._work(_create_tables)
+        created, indexed = await self._work(tables.create)
         self._with_tables += indexed
         return created
 
@@ -104,7 +104,12 @@ class AutoSchemaMigration:
         return created
 
     async def get_existing_tables(self) -> set[str]:
-        """Return the names of the tables: "table", and "schema.table" for those that the models put elsewhere."""
+        """Return the names of all tables and partitions of the database.
+
+        Returns:
+            "table" in the schema where unqualified names are created, "schema.table" in all others (and in that one
+            too if the models write its name).
+        """
         return await self._read(_existing_tables)
 
     async def get_existing_columns(self, table: str) -> set[str]:
@@ -176,10 +181,6 @@ def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list
     return created, _names(added), indexed + indexed_there
 
 
-def _create_tables(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
-    return tables.create(target, snapshot)
-
-
 def _add_columns(target: Target, snapshot: Snapshot) -> list[str]:
     added = columns.add(target, snapshot, tables.existing(target, snapshot))
     constraints.add_own(target, snapshot, added)
@@ -196,11 +197,13 @@ def _names(added: constraints.Added) -> list[str]:
 
 
 def _existing_tables(target: Target) -> set[str]:
-    inspector = inspect(target.connection)
-    named = {target.connection.schema_for_object(table) for table in target.tables} - {None}
-    found = {f"{schema}.{name}" for schema in named for name in inspector.get_table_names(schema=schema)}
-    if target.default_schema is not None:
-        found |= set(inspector.get_table_names(schema=target.default_schema))
+    written_out = {target.declared_schema(table) for table in target.tables}
+    found = set()
+    for schema, name in read_table_names(target.connection):
+        if schema == target.default_schema:
+            found.add(name)
+        if schema != target.default_schema or schema in written_out:
+            found.add(f"{schema}.{name}")
     return found
 
 

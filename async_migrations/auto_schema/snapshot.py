@@ -34,6 +34,13 @@ SELECT_SCHEMAS = text("""
 SELECT current_schema()::text AS first, ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace) AS existing
 """)
 
+SELECT_TABLE_NAMES = text("""
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+""")
+
 SELECT_RELATIONS = text("""
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.reltuples::float8 AS rows,
        t.relname::text AS indexed, coalesce(i.indisvalid, true) AS valid,
@@ -141,6 +148,11 @@ def read_schemas(connection: Connection) -> tuple[str | None, frozenset[str]]:
     """Return the schema in which an unqualified name is created, and all schemas that exist."""
     first, existing = connection.execute(SELECT_SCHEMAS).one()
     return first, frozenset(existing)
+
+
+def read_table_names(connection: Connection) -> list[Name]:
+    """Return all tables and partitions of the database, the system's aside."""
+    return [Name(row.schema, row.name) for row in connection.execute(SELECT_TABLE_NAMES)]
 
 
 def read_columns(connection: Connection, schema: str, table: str) -> set[str]:

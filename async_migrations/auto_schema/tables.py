@@ -21,7 +21,7 @@ def check(target: Target, snapshot: Snapshot) -> None:
     A view or foreign table under the name of a model is common and works; it is told and left as it is.
 
     Raises:
-        AutoSchemaError: the name is taken by what no rows can be read from, or PostgreSQL would cut it short.
+        AutoSchemaError: the name is taken by what no rows can be read from.
     """
     for table in target.tables:
         kind = snapshot.kind(target.name_of(table))

@@ -124,10 +124,20 @@ async def test_the_existing_is_looked_up_by_name(engine: AsyncEngine) -> None:
         "CREATE TABLE days (day DATE) PARTITION BY RANGE (day)",
         "CREATE TABLE days_2024 PARTITION OF days FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')",
         "CREATE VIEW seen AS SELECT 1 AS one",
+        "CREATE SCHEMA pgloader",
+        "CREATE TABLE pgloader.jobs ()",
     )
     auto = AutoSchemaMigration(engine, metadata)
 
-    assert await auto.get_existing_tables() == {"audit.events", "users.old", "days", "days_2024"}
+    assert await auto.get_existing_tables() == {
+        "audit.events",
+        "users.old",
+        "days",
+        "days_2024",
+        "pgloader.jobs",
+    }
+    sa.Table("more", metadata, schema="public")
+    assert "public.days" in await auto.get_existing_tables()
     assert await auto.get_existing_columns("audit.events") == {"id", "kind"}
     assert await auto.get_existing_columns("users.old") == {"x"}
     assert await auto.get_existing_columns("public.days") == {"day"}
