@@ -360,14 +360,25 @@ async def test_another_index_of_the_name_is_an_error_in_a_file_too(history: Hist
     await history.runner().run_migrations()
 
 
-@pytest.mark.parametrize(
-    "script", ["BEGIN; CREATE TABLE t (x int);", "BEGIN; CREATE TABLE t (x int); COMMIT; SELECT 1;"]
-)
-async def test_a_transaction_left_open_outside_one_is_an_error(history: History, script: str) -> None:
-    history.sql("001_a", "-- transactional: false\n" + script)
-    if "COMMIT" in script:
-        assert (await history.runner().run_migrations()).applied == ("001_a",)
-        return
+async def test_a_transaction_of_a_files_own_is_one_step(history: History) -> None:
+    begin = "-- transactional: false\nCREATE TABLE t (x int);\nBEGIN;\nINSERT INTO t VALUES (1);\n"
+    history.sql("001_a", begin + "INSERT INTO t VALUES (1/0);\nCOMMIT;")
+    with pytest.raises(MigrationFailedError):
+        await history.runner().run_migrations()
+    history.sql("001_a", begin + "INSERT INTO t VALUES (2);\nCOMMIT;")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert await history.rows("SELECT x FROM t ORDER BY x") == [(1,), (2,)]
+
+
+async def test_a_step_that_leaves_a_transaction_open_is_an_error(history: History) -> None:
+    body = "await self.step('s', lambda: self.connection.execute(text('BEGIN')))"
+    history.python("001_a", body, attributes="transactional = False")
+    with pytest.raises(MigrationFailedError, match="'s' left a transaction open"):
+        await history.runner().run_migrations()
+
+
+async def test_a_transaction_left_open_outside_one_is_an_error(history: History) -> None:
+    history.sql("001_a", "-- transactional: false\nBEGIN; CREATE TABLE t (x int);")
     with pytest.raises(MigrationFailedError, match="began a transaction and did not end it"):
         await history.runner().run_migrations()
     assert not await history.exists("t")

@@ -22,6 +22,8 @@ from tests.support.history import History
 from tests.support.waiting import eventually
 
 SECRET = "s3cret-pass"
+SLEEPERS = """SELECT count(*) = 0 FROM pg_stat_activity
+ WHERE query LIKE '%pg_sleep%' AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 async def failure_at(url: str, folder: Path, **options: object) -> Exception:
@@ -200,7 +202,7 @@ async def test_a_migration_that_does_not_end_meets_its_deadline(history: History
     with pytest.raises(MigrationFailedError, match=r"did not finish within its deadline of 0\.3 s"):
         await history.runner(migration_deadline=0.3).run_migrations()
     assert not await history.exists("t")
-    await eventually(lambda: history.value("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"))
+    await eventually(history.is_unlocked)
 
 
 async def test_a_statement_meets_its_timeout(history: History) -> None:
@@ -311,8 +313,8 @@ async def test_a_file_that_does_not_end_meets_its_deadline(history: History, hea
     with pytest.raises(MigrationFailedError, match=r"did not finish within its deadline of 0\.3 s"):
         await history.runner(migration_deadline=0.3).run_migrations()
     assert await history.exists("t") == bool(header)
-    await eventually(lambda: history.value("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"))
-    await eventually(lambda: history.value("SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%'"))
+    await eventually(history.is_unlocked)
+    await eventually(lambda: history.value(SLEEPERS))
 
 
 async def test_a_statement_outside_a_transaction_meets_its_timeout_too(history: History) -> None:

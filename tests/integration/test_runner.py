@@ -24,6 +24,9 @@ from async_migrations.testing.server import Server
 from tests.support.history import History
 from tests.support.waiting import eventually
 
+WANTED = """ FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
 
 def three(history: History) -> None:
     history.sql("001_a", "-- description: Make a\nCREATE TABLE a (x int);")
@@ -331,7 +334,7 @@ async def test_runners_of_one_process_elect_one_leader(history: History, server:
     history.sql("004_d", "-- transactional: false\nCREATE INDEX CONCURRENTLY ix ON a (x);")
     reports = await asyncio.gather(*(history.runner().run_migrations() for _ in range(10)))
     assert sorted(name for report in reports for name in report.applied) == ["001_a", "002_b", "003_c", "004_d"]
-    assert await history.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    assert await history.is_unlocked()
 
 
 async def test_the_way_back_of_a_file_may_be_non_transactional_by_itself(history: History) -> None:
@@ -348,11 +351,11 @@ async def test_a_waiter_says_who_holds_the_lock_and_which_migration_it_is_at(his
     async with history.engine.connect() as connection:
         await connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
         leader = asyncio.create_task(history.runner().run_migrations())
-        await eventually(lambda: history.value("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+        await eventually(lambda: history.value("SELECT count(*) > 0" + WANTED))
         waiter = history.runner()
         waiting = asyncio.create_task(waiter.run_migrations())
         await eventually(lambda: asyncio.sleep(0, bool(history.told(LockAwaited))))
-        (pid,) = [row[0] for row in await history.rows("SELECT pid FROM pg_locks WHERE NOT granted")]
+        (pid,) = [row[0] for row in await history.rows("SELECT pid" + WANTED)]
         with pytest.raises(LockWaitError, match=rf"SELECT pg_terminate_backend\({pid}\)"):
             await history.runner(wait_deadline=0.2).run_migrations()
     told = history.told(LockAwaited)[0]

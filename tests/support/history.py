@@ -73,3 +73,15 @@ class History:
     async def ledger(self) -> list[str]:
         """Return the names in the ledger."""
         return [row[0] for row in await self.rows("SELECT migration_name FROM schema_migrations ORDER BY id")]
+
+    async def locks(self) -> int:
+        """Return how many advisory locks are held or wanted in this database."""
+        found = await self.value(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return int(found)
+
+    async def is_unlocked(self) -> bool:
+        """Tell whether no advisory lock is held in this database."""
+        return await self.locks() == 0
