@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 from typing import Any
@@ -48,9 +48,6 @@ class Answer:
 class Failure(Answer):
     """What went wrong; people read it on standard error."""
 
-    document: Mapping[str, Any] = field(default_factory=dict)
-    code: int = Code.FAILED
-
     def show(self, *, as_json: bool) -> None:
         """Write the document to standard output if it was asked for, and the text to standard error in any case."""
         if as_json:
@@ -59,17 +56,16 @@ class Failure(Answer):
         click.echo(click.style(first, fg="red") + line_break + rest, err=True)
 
 
-def failure(error: BaseException, text: str, code: int = Code.FAILED, kind: str | None = None) -> Failure:
+def failure(error: BaseException, text: str, code: int = Code.FAILED) -> Failure:
     """Describe an error; its public attributes are facts for programs.
 
     Args:
         error: what was raised.
         text: the sentence.
         code: the exit code.
-        kind: the error's name for programs; by default its class's.
     """
     facts = {name: value for name, value in vars(error).items() if name[0] != "_"}
-    return Failure({"error": {"type": kind or type(error).__name__, "message": text, **facts}}, text, code)
+    return Failure({"error": {"type": type(error).__name__, "message": text, **facts}}, text, code)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

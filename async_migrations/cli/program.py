@@ -137,9 +137,8 @@ def _stopped(error: StoppedError, progress: Progress) -> Failure:
     done = f"Done before: {', '.join(progress.done)} (stays so)." if progress.done else "Nothing was done before."
     at_work = f" {progress.at_work} was cancelled." if progress.at_work else ""
     text = f"Stopped by {error.number.name}.{at_work} {done} The same command goes on from there."
-    answer = failure(error, text, Code.SIGNAL + error.number, "Stopped")
     facts = {"signal": error.number.name, "done": progress.done, "at_work": progress.at_work}
-    return Failure({"error": {"type": "Stopped", "message": text, **facts}}, answer.text, answer.code)
+    return Failure({"error": {"type": "Stopped", "message": text, **facts}}, text, Code.SIGNAL + error.number)
 
 
 def _bug(error: Exception, *, verbose: bool) -> Failure:

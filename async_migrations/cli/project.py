@@ -67,7 +67,7 @@ class Project:
         Args:
             use: what to do with it.
             models: whether the models are needed.
-            connect_deadline: seconds to wait for the database, if the settings do not say.
+            connect_deadline: seconds to wait for the database at most, whatever the settings say.
 
         Raises:
             ConfigurationError: there is no database, or no models where they are said to be.
@@ -76,7 +76,7 @@ class Project:
         base = load_base(self.settings.base) if models and self.settings.base else None
         options = dict(self.settings.options)
         if connect_deadline is not None:
-            options.setdefault("connect_deadline", connect_deadline)
+            options["connect_deadline"] = min(connect_deadline, options.get("connect_deadline", connect_deadline))
         with self._database_url() as url:
             return process.run(lambda: self._use(url, base, options, use), self.progress.watch)
 
