@@ -11,14 +11,11 @@ from pathlib import Path
 
 from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
 from async_migrations.errors import DiscoveryError
-from async_migrations.migration import AppliedRow, MigrationFile
+from async_migrations.migration import HEAD, AppliedRow, MigrationFile
 
 PATTERN = re.compile(r"(?P<number>\d{3,})_(?P<slug>[^\x00-\x1f\x7f]+)", re.DOTALL)
 LONGEST_NAME = 255
 """Characters that the ledger's column holds."""
-
-HEAD = "head.txt"
-"""The file that holds the last migration's name, so that git sees a conflict when two branches add one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ def _entries(directory: Path) -> Iterator[Path]:
         with os.scandir(directory) as entries:
             names = sorted(e.name for e in entries if e.name.endswith((".py", ".sql")) and e.name[0] not in "_.")
     except OSError as error:
-        reason = f"{error.strerror}. Create it with `async-migrations new`, or name another with directory=…."
+        reason = f"{error.strerror}. Create it with `async-migrations new`, or name another folder."
         raise DiscoveryError(directory, [f"{directory}: {reason}"]) from None
     return (directory / name for name in names)
 

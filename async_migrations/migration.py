@@ -19,6 +19,10 @@ COUNTED = ("tables_created", "columns_added", "indexes_created")
 """The statistics that every run sums up; the seed's keys."""
 
 
+HEAD = "head.txt"
+"""The file that holds the last migration's name, so that git sees a conflict when two branches add one."""
+
+
 class State(StrEnum):
     """Where one migration stands."""
 

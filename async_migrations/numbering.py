@@ -11,9 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from async_migrations.errors import ConfigurationError, DiscoveryError, MigrationsError
-
-HEAD = "head.txt"
-"""The file that holds the last migration's name, so that git sees a conflict when two branches add one."""
+from async_migrations.migration import HEAD
 
 SHORTEST_NUMBER = 3
 LONGEST_FILE_NAME = 255

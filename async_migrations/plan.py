@@ -202,8 +202,8 @@ def _out_of_order(
         Finding(
             "out_of_order",
             f.name,
-            f"{f.name} is pending and comes before a migration that is applied already. Renumber it with "
-            "`async-migrations renumber` if it is not on main yet.",
+            f"{f.name} is pending and comes before a migration that is applied already. If it is not on main yet, "
+            f"move it behind the last one: `async-migrations renumber {f.name}`.",
             choice,
         )
         for f in pending

@@ -156,6 +156,5 @@ async def persist(
 
 
 def _is_lost(error: BaseException) -> bool:
-    return type(error).__name__ in {"ConnectionDoesNotExistError", "InterfaceError"} or bool(
-        getattr(error, "connection_invalidated", False)
-    )
+    closed = type(error).__name__ == "InterfaceError" and "closed" in str(error)
+    return closed or bool(getattr(error, "connection_invalidated", False))

@@ -154,7 +154,10 @@ class MigrationRunner:
         return [_status(name, state, by_name.get(name)) for name, state in found]
 
     async def verify(self) -> list[Finding]:
-        """Return every disagreement between files and ledger, pending migrations included; empty when all is well."""
+        """Return every disagreement between files and ledger, pending migrations included; empty when all is well.
+
+        What is only odd, such as a gap in the numbers, has the choice "warn".
+        """
         folder = self._discover()
         rows = await self._rows()
         strict = Policy("error", "error", "error", "error")
@@ -164,8 +167,12 @@ class MigrationRunner:
             *plan.findings,
             *(_unfinished(row.name) for row in rows if row.dirty),
             *(Finding("pending", f.name, f"{f.name} is not applied.", "error") for f in plan.pending),
-            *(Finding("folder", "", text, "error") for text in folder.warnings),
+            *(Finding("folder", "", text, "warn") for text in folder.warnings),
         ]
+
+    async def applied(self) -> tuple[AppliedRow, ...]:
+        """Return the rows of the ledger, in the order in which they were applied."""
+        return await self._rows()
 
     async def wait_until_current(self, deadline: float) -> Report:
         """Wait until nothing is pending, without ever migrating or taking the lock.

@@ -95,9 +95,10 @@ def plan(project: Project, target: str | None) -> Answer:
 def verify(project: Project) -> Answer:
     """Compare files and ledger; exit with 3 if they differ or something is pending."""
     found = project.run(lambda runner: runner.verify())
-    document = {"command": "verify", "ok": not found, "findings": [_finding(each) for each in found]}
+    ok = all(each.choice == "warn" for each in found)
+    document = {"command": "verify", "ok": ok, "findings": [_finding(each) for each in found]}
     text = "\n".join(f"{each.kind}: {each.text}" for each in found)
-    return Answer(document, text or ALL_IS_WELL, Code.NOT_CURRENT if found else Code.DONE)
+    return Answer(document, text or ALL_IS_WELL, Code.DONE if ok else Code.NOT_CURRENT)
 
 
 @main.command()
@@ -185,11 +186,8 @@ def unlock(project: Project, *, yes: bool) -> Answer:
 
 
 async def _applied(runner: MigrationRunner) -> tuple[str, ...]:
-    from async_migrations.run import Run
-
     # Not by status(): that needs a folder in order, and this one is about to be put in order.
-    run = Run(runner.options, "read")
-    return tuple(row.name for row in await run.tell(run.ledger.read))
+    return tuple(row.name for row in await runner.applied())
 
 
 def _facts(report: Report) -> dict[str, Any]:

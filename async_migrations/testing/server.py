@@ -52,8 +52,6 @@ THROW_AWAY_SETTINGS: Mapping[str, str] = {
 
 TRUSTED = ("local all all trust", "host all all 127.0.0.1/32 trust")
 
-_left_running: list[subprocess.Popen[bytes]] = []
-
 
 class Server:
     """A PostgreSQL server of one's own, on 127.0.0.1 and on a Unix socket.
@@ -168,8 +166,8 @@ class Server:
             if sharing.alone():
                 self._halt(mode)
             elif self._process is not None:
-                # Our child goes on for others: Python would warn that nobody waits for it.
-                _left_running.append(self._process)
+                # Our child goes on for others; Python must not warn at exit that nobody waits for it.
+                self._process.returncode = 0
         finally:
             sharing.close()
 

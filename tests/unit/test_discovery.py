@@ -9,7 +9,6 @@ import pytest
 
 from async_migrations.base import BaseMigration
 from async_migrations.discovery import (
-    HEAD,
     LONGEST_NAME,
     _name_problem,
     changed,
@@ -19,7 +18,7 @@ from async_migrations.discovery import (
 )
 from async_migrations.errors import DiscoveryError
 from async_migrations.loading import Loaded, Script, load
-from async_migrations.migration import AppliedRow
+from async_migrations.migration import HEAD, AppliedRow
 
 HISTORIES = Path(__file__).parents[1] / "histories" / "discovery"
 SQL = "CREATE TABLE users (id integer PRIMARY KEY);\n"
@@ -254,7 +253,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     (sentence,) = problems(tmp_path / "nowhere")
     assert "No such file or directory" in sentence
     assert "`async-migrations new`" in sentence
-    assert "directory=" in sentence
+    assert "name another folder" in sentence
 
 
 def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from async_migrations import discovery, loading, numbering
 from async_migrations.errors import ConfigurationError, DiscoveryError, MigrationsError
-from async_migrations.numbering import HEAD, Rename, create, renumber
+from async_migrations.migration import HEAD
+from async_migrations.numbering import Rename, create, renumber
 
 Folder = Callable[..., Path]
 
@@ -258,7 +259,3 @@ def test_the_folder_is_in_order_afterwards(folder: Folder) -> None:
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError, match="No such file or directory"):
         renumber(tmp_path / "nowhere")
-
-
-def test_one_name_for_the_head_file() -> None:
-    assert discovery.HEAD == HEAD

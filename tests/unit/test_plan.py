@@ -127,7 +127,7 @@ def findings(kind: str, policy: Policy | None = None) -> Plan:
             "out_of_order",
             "warn",
             "002_settings",
-            ["is pending and comes before", "`async-migrations renumber`"],
+            ["is pending and comes before", "`async-migrations renumber 002_settings`"],
         ),
         ("unknown", "warn", "005_newer", ["newer than every file here", "a newer image", "Nothing to do if"]),
     ],

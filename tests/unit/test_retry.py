@@ -116,7 +116,11 @@ def test_a_pooler_that_does_not_know_the_database_is_not_waited_for() -> None:
 
 def test_a_connection_that_sqlalchemy_has_invalidated_is_gone() -> None:
     assert is_unavailable(OperationalError("SELECT 1", None, Exception("x"), connection_invalidated=True))
-    assert is_unavailable(InterfaceError("SELECT 1", None, Exception("x")))
+    assert is_unavailable(InterfaceError("SELECT 1", None, Exception("connection is closed")))
+
+
+def test_a_setting_that_the_driver_refuses_is_not_waited_for() -> None:
+    assert not is_unavailable(InterfaceError("connect", None, Exception("unknown sslmode")))
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), KeyError("x"), raw("22012"), raw("57014")])

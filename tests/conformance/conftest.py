@@ -1,0 +1,33 @@
+"""What the conformance tests share: the histories, and the launcher of replicas."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.conformance.aftermath import watching
+from tests.support.replicas import Launcher, launching
+
+HISTORIES = Path(__file__).parents[1] / "histories"
+FLEET_INDEXES = ["ix_customers_email", "ix_orders_customer", "ix_orders_total"]
+"""What the concurrent indexes of `fleet` are called."""
+
+
+@pytest.fixture
+def fleet() -> Path:
+    """Return seven migrations of all kinds; the fourth and the fifth build indexes concurrently."""
+    return HISTORIES / "fleet"
+
+
+@pytest.fixture
+async def launcher() -> AsyncIterator[Launcher]:
+    async with launching() as launcher:
+        yield launcher
+
+
+@pytest.fixture
+async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Return a connection that looks at the test's database from the side."""
+    async with watching(database_url) as witness:
+        yield witness
