@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import Event, MigrationRunner
 from async_migrations.events import LockAwaited, LockTaken
@@ -57,11 +58,11 @@ def gated_files(folder: Path, count: int) -> None:
     (folder / f"{histories.name(count)}.py").write_text(GATED, "utf-8")
 
 
-async def replica(url: str, folder: Path, event: type[Event], seen: asyncio.Event) -> float:
+async def replica(engine: AsyncEngine, folder: Path, event: type[Event], seen: asyncio.Event) -> float:
     """Run one replica; return when it was ready.
 
     Args:
-        url: The database.
+        engine: Its own, which it goes on to use.
         folder: The migrations.
         event: What is waited for.
         seen: Is set when it has happened.
@@ -71,22 +72,25 @@ async def replica(url: str, folder: Path, event: type[Event], seen: asyncio.Even
         if isinstance(happened, event):
             seen.set()
 
-    async with engine_on(url) as engine:
-        await MigrationRunner(engine, directory=folder, observers=[observe]).run_migrations()
-        return time.perf_counter()
+    await MigrationRunner(engine, directory=folder, observers=[observe]).run_migrations()
+    return time.perf_counter()
 
 
 async def ours(place: Place) -> float:
     """Return the seconds from the leader's COMMIT until the last of the waiters is ready."""
     folder = place.folder(gated_files, PENDING)
-    async with place.database() as database, asyncio.TaskGroup() as tasks:
+    async with place.database() as database, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         url = place.server.url(database)
+        engines = [await stack.enter_async_context(engine_on(url)) for _ in range(place.scale.waiters + 1)]
         gate.close()
         leading = asyncio.Event()
-        tasks.create_task(replica(url, folder, LockTaken, leading))
+        tasks.create_task(replica(engines.pop(), folder, LockTaken, leading))
         await leading.wait()
-        waiting = [asyncio.Event() for _ in range(place.scale.waiters)]
-        waiters = [tasks.create_task(replica(url, folder, LockAwaited, each)) for each in waiting]
+        waiting = [asyncio.Event() for _ in engines]
+        waiters = [
+            tasks.create_task(replica(engine, folder, LockAwaited, each))
+            for engine, each in zip(engines, waiting, strict=True)
+        ]
         for each in waiting:
             await each.wait()
         gate.open.set()
