@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import threading
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,10 @@ from async_migrations import sql
 
 # What differs between two Python versions, or between two ways to lay out the same program.
 _SILENT_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+
+
+# Python 3.11 counts the depth of a tree once for all threads, and fails when two build one at a time.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def raw_checksum(content: bytes) -> str:
@@ -39,7 +44,8 @@ def python_checksum(source: bytes | str, filename: str = "<migration>") -> str:
         SyntaxError: The source is no Python of the running version.
     """
     try:
-        tree = ast.parse(source, filename)
+        with _ONE_AT_A_TIME:
+            tree = ast.parse(source, filename)
     except SyntaxError as error:
         error.filename = error.filename or filename
         raise

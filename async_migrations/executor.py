@@ -6,7 +6,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,7 @@ class Executor:
     base: Any
     session: Session
     pooled: bool
-    spare: Callable[[], Any]
+    spare: Callable[[], AbstractAsyncContextManager[Session]]
     ledger: Ledger
     key: LockKey
     emit: Emit
@@ -156,8 +156,7 @@ class Executor:
     async def _revert_in_steps(self, migration: Loaded) -> Done | None:
         claim = Claim(migration.file.name, migration.description, "", "", self.run_id)
         async with self.spare() as books:
-            await books.send(self.ledger.soil(claim.name))
-            steps = Steps(books, self.session, self.ledger, claim, self.limits.wait_deadline)
+            steps = Steps(books, self.session, self.ledger, claim, self.limits.wait_deadline, "downgrade")
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
@@ -220,6 +219,7 @@ class Executor:
                         returned = await self._body(migration, context, verb)
                 guard.check()
             except Exception as error:
+                _let_go(error)
                 if guard.statement and retry.sqlstate(error):
                     raise FailedStatementError(error, guard.statement) from error
                 raise
@@ -314,7 +314,8 @@ class Executor:
         except SessionLostError:
             raise
         except Exception as error:
-            if self.session.is_closed and not isinstance(error, TimeoutError):
+            _let_go(error)
+            if self.session.judge_closed(error) and not isinstance(error, TimeoutError):
                 raise SessionLostError(retry.describe(error)) from error
             raise self._failure(migration, verb, error) from error
 
@@ -369,6 +370,13 @@ class Executor:
 
     def _say(self, migration: Loaded) -> Say:
         return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))
+
+
+def _let_go(error: Exception) -> None:
+    """Raise the loss of a session that the author's code, or its driver, has wrapped in something else."""
+    for each in retry.causes(error):
+        if isinstance(each, SessionLostError) and each is not error:
+            raise each from error
 
 
 async def _plainly(_: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -46,6 +46,8 @@ FOREIGN = {
 EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
 """What a lost race for CREATE says; IF NOT EXISTS does not prevent it."""
 
+LOCK_TIMEOUT = "55P03"
+
 LOST = "async_migrations: the row is lost: "
 """What the completion of a claim that is not ours fails with."""
 
@@ -134,20 +136,23 @@ class Ledger:
         shape = await self._shape(session)
         if not shape:
             emit(LedgerMissing(self.table))
-            await self._change(session, facts, self._creation())
+            await self._change(session, facts, await self._creation(session))
             emit(LedgerCreated(self.table))
             return
+        lacking = self._lacking(shape)
+        if lacking:
+            added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column} {EXTENSION[column]}" for column in lacking)
+            await self._change(session, facts, f"ALTER TABLE {self.sql} {added}")
+            emit(LedgerExtended(self.table, lacking))
+
+    def _lacking(self, shape: Mapping[str, bool]) -> tuple[str, ...]:
         _refuse_foreign(self.sql, shape)
         if not shape["migration_name"]:
             raise LedgerError(
                 f"The ledger {self.sql} has no unique index on migration_name, so that two replicas could both "
                 f"apply a migration. Nothing was applied. First: ALTER TABLE {self.sql} ADD UNIQUE (migration_name);"
             )
-        lacking = tuple(column for column in EXTENSION if column not in shape)
-        if lacking:
-            added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column} {EXTENSION[column]}" for column in lacking)
-            await self._change(session, facts, f"ALTER TABLE {self.sql} {added}")
-            emit(LedgerExtended(self.table, lacking))
+        return tuple(column for column in EXTENSION if column not in shape)
 
     def claim(self, claim: Claim, *, fence: bool = True) -> str:
         """Return the statement that claims a row: the tag is INSERT 0 1 for the one runner that got it.
@@ -200,8 +205,13 @@ class Ledger:
         return f"DELETE FROM {self.sql} WHERE migration_name = {quote_literal(name)}"
 
     def soil(self, name: str) -> str:
-        """Return the statement that marks an applied row as begun again, for a non-transactional downgrade."""
-        return f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE migration_name = {quote_literal(name)}"
+        """Return the statement that marks a row as begun again, without steps; who is at it keeps its row."""
+        free = f"SELECT id FROM {self.sql} WHERE migration_name = {quote_literal(name)} FOR UPDATE SKIP LOCKED"
+        return f"UPDATE {self.sql} SET dirty = TRUE, steps = NULL WHERE id IN ({free})"
+
+    def soil_clean(self, name: str) -> str:
+        """Return the statement that marks an applied row as begun again, before a non-transactional downgrade."""
+        return self.soil(name).replace(" FOR UPDATE", " AND NOT dirty FOR UPDATE")
 
     def realign(self, name: str, checksum: str, raw_checksum: str) -> str:
         """Return the statement that accepts a file as it is now."""
@@ -240,6 +250,7 @@ class Ledger:
     def _finish(self, claim: Claim, duration_ms: int | None, statistics: Mapping[str, Any], ours: str) -> str:
         measured = "extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000"
         values = {
+            **self._said(claim),
             "applied_at": "clock_timestamp()",
             "execution_time_ms": measured if duration_ms is None else str(min(duration_ms, 2**31 - 1)),
             "statistics": f"{quote_literal(json.dumps(dict(statistics)))}::jsonb",
@@ -257,8 +268,10 @@ class Ledger:
         return "ledger"
 
     def _values(self, claim: Claim) -> dict[str, str]:
+        return {"migration_name": quote_literal(claim.name), **self._said(claim)}
+
+    def _said(self, claim: Claim) -> dict[str, str]:
         return {
-            "migration_name": quote_literal(claim.name),
             "description": quote_literal(claim.description),
             "checksum": quote_literal(claim.checksum),
             "raw_checksum": quote_literal(claim.raw_checksum),
@@ -266,8 +279,11 @@ class Ledger:
             "run_id": quote_literal(claim.run_id),
         }
 
-    def _creation(self) -> str:
-        schema = f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(self.schema)}; " if self.schema else ""
+    async def _creation(self, session: Session) -> str:
+        wanted = quote_literal(self.schema)
+        known = await session.read(f"SELECT 1 AS found FROM pg_namespace WHERE nspname = {wanted}")
+        # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
+        schema = "" if known else f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(self.schema or '')}; "
         columns = "".join(f",\n    {name} {kind}" for name, kind in EXTENSION.items())
         return schema + CREATE.format(table=self.sql) + columns + "\n)"
 
@@ -290,6 +306,8 @@ class Ledger:
             code = sqlstate(error)
             if code in EXISTS_ALREADY:
                 return  # another runner was quicker; its table serves as well
+            if code == LOCK_TIMEOUT and not self._lacking(await self._shape(session)):
+                return  # another runner was quicker, and is migrating already
             if code in {"42501", "25006"}:
                 raise LedgerError(
                     f"The ledger {self.sql} is not ready and {facts.role} cannot make it so: {describe(error)} "

@@ -155,6 +155,11 @@ async def persist(
     raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
 
+def is_confused(error: BaseException) -> bool:
+    """Tell whether the driver lost count of its protocol: the server's farewell came between two operations."""
+    return any(type(each).__name__ == "InternalClientError" for each in causes(error))
+
+
 def _is_lost(error: BaseException) -> bool:
     closed = type(error).__name__ == "InterfaceError" and "closed" in str(error)
     return closed or bool(getattr(error, "connection_invalidated", False))

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ from async_migrations.options import Options
 from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
-from async_migrations.session import Facts, Session, SessionLostError, connect, spare, where
+from async_migrations.session import Facts, Session, SessionLostError, TakenOverError, connect, spare, where
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -107,7 +108,7 @@ class Run:
                     if code is None:
                         raise
                     raise _refused(error, code) from error
-                losses += 1
+                losses += not isinstance(error, TakenOverError)
                 if losses > RECONNECTS:
                     advice = f"It was lost {losses} times in this run; see the server's log."
                     raise DatabaseUnavailableError(where(self.options.engine), describe(error), advice) from error
@@ -117,9 +118,10 @@ class Run:
         """Open a session, waiting for a database that is not there yet."""
         return connect(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
 
-    def spare(self) -> AbstractAsyncContextManager[Session]:
+    def spare(self, *, pooled: bool) -> AbstractAsyncContextManager[Session]:
         """Open one more session beside the working one."""
-        return spare(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
+        deadline = self.options.limits.connect_deadline
+        return spare(self.options.engine, self.emit, deadline=deadline, pooled=pooled)
 
     @asynccontextmanager
     async def leading(
@@ -137,7 +139,8 @@ class Run:
         key = LockKey(facts.database, ledger.schema or "", ledger.table)
         session.hold()
         async with AsyncExitStack() as stack:
-            guard = await stack.enter_async_context(self.spare()) if session.is_pooled(facts) else None
+            pooled = session.is_pooled(facts)
+            guard = await stack.enter_async_context(self.spare(pooled=pooled)) if pooled else None
             if guard is None:
                 await session.settle()
             lock = Lock(session, key, guard)
@@ -233,7 +236,7 @@ class Run:
             self.options.base,
             session,
             session.is_pooled(facts),
-            self.spare,
+            partial(self.spare, pooled=session.is_pooled(facts)),
             ledger,
             key,
             self.emit,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from async_migrations.errors import DatabaseUnavailableError
 from async_migrations.events import DatabaseAwaited, Emit
-from async_migrations.retry import REFUSED, describe, is_unavailable, sqlstate
+from async_migrations.retry import REFUSED, describe, is_confused, is_unavailable, sqlstate
 from async_migrations.sql import quote_literal
 
 RELEASE_DEADLINE = 5.0
@@ -61,6 +61,10 @@ class Facts:
 
 class SessionLostError(Exception):
     """The connection is gone in the middle of work; the run connects again and asks the ledger."""
+
+
+class TakenOverError(SessionLostError):
+    """Another runner is at the migration now; the run begins again and waits for it."""
 
 
 class Session:
@@ -111,8 +115,14 @@ class Session:
         lines = received.decode().replace("\\\\", "\\").split("\n")
         return [json.loads(line) for line in lines if line]
 
+    def judge_closed(self, error: Exception) -> bool:
+        """Tell whether `error` means that the connection is gone; one that lost count is cut."""
+        if not self.is_closed and is_confused(error):
+            self.cut()
+        return self.is_closed
+
     def _judged(self, error: Exception) -> Exception:
-        return SessionLostError(describe(error)) if self.is_closed else error
+        return SessionLostError(describe(error)) if self.judge_closed(error) else error
 
     async def facts(self) -> Facts:
         """Ask the server who we are and where."""
@@ -259,13 +269,14 @@ async def connect(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncI
 
 
 @asynccontextmanager
-async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
+async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float, pooled: bool) -> AsyncIterator[Session]:
     """Open one more session beside the working one; a pool of one connection has no room for it.
 
     Args:
         engine: the service's own engine; its pool is left alone.
         emit: is told of each failed try.
         deadline: seconds to wait at most.
+        pooled: whether a pooler stands between.
 
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
@@ -275,6 +286,8 @@ async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncIte
     twin = AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
     async with connect(twin, emit, deadline=deadline) as session:
         session.hold()
+        if not pooled:
+            await session.settle()
         yield session
 
 

@@ -14,7 +14,7 @@ import anyio
 from async_migrations.errors import AuthorError, LockWaitError
 from async_migrations.ledger import Claim, Ledger
 from async_migrations.lock import POLL
-from async_migrations.session import BEGIN, Session, SessionLostError
+from async_migrations.session import BEGIN, Session, TakenOverError
 from async_migrations.sql import Statement, canonical
 
 KEEP_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -34,6 +34,7 @@ class Steps:
         ledger: the ledger.
         claim: what the row says.
         wait_deadline: seconds to wait for another runner that is at it.
+        verb: upgrade or downgrade; each counts its own steps only.
     """
 
     books: Session
@@ -41,20 +42,22 @@ class Steps:
     ledger: Ledger
     claim: Claim
     wait_deadline: float
+    verb: str = "upgrade"
     finished: tuple[str, ...] = ()
     _unrecorded: list[str] = field(default_factory=list)
 
     async def take(self) -> bool:
-        """Record the beginning and lock the row; False if another runner finished the migration.
+        """Record the beginning and lock the row; False if another runner finished the work.
 
         Raises:
             LockWaitError: another runner is at it, until the deadline.
         """
-        await self.books.send(self.ledger.begin_steps(self.claim))
+        if self.verb == "upgrade":
+            await self.books.send(self.ledger.begin_steps(self.claim))
         started = anyio.current_time()
         while not await self._lock():
             row = await self._row()
-            if row is None or not row.dirty:
+            if row is None or (not row.dirty and self.verb == "upgrade"):
                 return False
             waited = anyio.current_time() - started
             if waited > self.wait_deadline:
@@ -62,7 +65,11 @@ class Steps:
                 raise LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that process.")
             await anyio.sleep(random.uniform(*POLL))  # noqa: S311 - jitter
         row = await self._row()
-        self.finished = row.steps if row else ()
+        steps = row.steps if row else ()
+        if steps and not steps[-1].startswith(self._prefix):
+            # The other direction was at it: its steps are no steps of ours, and undid some of them.
+            return await self._send_locking([self.ledger.soil(self.claim.name), "COMMIT"])
+        self.finished = steps
         return True
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -71,7 +78,7 @@ class Steps:
         Raises:
             AuthorError: the step left a transaction open, so that it is not finished.
         """
-        if _key(canonical(name)) in self.finished:
+        if self._key(name) in self.finished:
             return
         await work()
         if self.worker.in_transaction:
@@ -86,7 +93,7 @@ class Steps:
         """
         if number >= len(self.finished):
             return False
-        if self.finished[number] == _key(canonical(statement.text)):
+        if self.finished[number] == self._key(statement.text):
             return True
         raise AuthorError(
             f"{path.name}, line {statement.line}: this statement was another when an earlier try ran it. Restore the "
@@ -99,13 +106,13 @@ class Steps:
 
         A step inside a transaction of the author's own waits for its COMMIT: a crash would take both back.
         """
-        self._unrecorded.append(_key(canonical(step)))
+        self._unrecorded.append(self._key(step))
         if self.worker.in_transaction:
             return
         added = self.ledger.add_steps(self.claim.name, self._unrecorded)
         self._unrecorded = []
         if not await self._send_locking([added, "COMMIT"]):
-            raise SessionLostError("another runner took the migration over")
+            raise TakenOverError("another runner took the migration over")
 
     async def finish(self, duration_ms: int, statistics: Mapping[str, Any], also: Sequence[str]) -> None:
         """Commit that the migration is applied, and `also` in the same transaction."""
@@ -117,7 +124,8 @@ class Steps:
         await self.books.commit(self.ledger.release(self.claim.name))
 
     async def _lock(self) -> bool:
-        if await self._send_locking([]):
+        soil = [] if self.verb == "upgrade" else [BEGIN, self.ledger.soil_clean(self.claim.name), "COMMIT"]
+        if await self._send_locking(soil):
             return True
         await self.books.rollback()
         return False
@@ -130,6 +138,9 @@ class Steps:
         rows = await self.ledger.read(self.books)
         return next((row for row in rows if row.name == self.claim.name), None)
 
+    @property
+    def _prefix(self) -> str:
+        return f"{self.verb}:"
 
-def _key(step: str) -> str:
-    return hashlib.sha256(step.encode()).hexdigest()[:16]
+    def _key(self, step: str) -> str:
+        return self._prefix + hashlib.sha256(canonical(step).encode()).hexdigest()[:16]

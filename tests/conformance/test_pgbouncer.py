@@ -11,7 +11,7 @@ from async_migrations.testing.server import Server
 from tests.conformance.aftermath import check, names
 from tests.conformance.conftest import FLEET_INDEXES
 from tests.conformance.strikes import LANES, Lane, client_spoke, lanes, run_all, turns
-from tests.conformance.test_wire import CONCURRENT, TWICE_REPORTED
+from tests.conformance.test_wire import CONCURRENT
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import PgBouncer, PoolMode, pgbouncer
 from tests.support.proxy import Action
@@ -57,7 +57,6 @@ async def test_replicas_start_at_one_moment(
     await check(witness, fleet, FLEET_INDEXES, pooled=True)
 
 
-@TWICE_REPORTED
 async def test_reset(tracks: list[Lane]) -> None:
     moments = turns(await tracks[0].record())
     await run_all(tracks, moments[::EVERY_NTH], lambda lane, moment: lane.survive(moment, Action.RESET))

@@ -132,7 +132,6 @@ async def test_a_lost_book_keeper_does_not_lose_the_build(
 
 
 @pytest.mark.skipif(not SOCKETS.exists(), reason="only Linux shows the timers of its sockets")
-@pytest.mark.xfail(strict=True, reason="the book-keeping session has the server's two hours of TCP keepalive")
 @each_build
 async def test_a_lost_node_is_noticed_on_every_connection_of_a_leader(
     stop: Stop, launcher: Launcher, database_url: str, witness: asyncpg.Connection, engine: AsyncEngine
@@ -166,7 +165,6 @@ def keepalives(server_port: int) -> dict[int, float]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="the row keeps the checksum that the first try began with")
 async def test_a_mended_file_of_a_migration_that_had_begun_is_not_a_changed_one(
     tmp_path: Path, engine: AsyncEngine
 ) -> None:
@@ -181,7 +179,6 @@ async def test_a_mended_file_of_a_migration_that_had_begun_is_not_a_changed_one(
     assert await runner.verify() == []
 
 
-@pytest.mark.xfail(strict=True, reason="the row keeps the applied_by and the run_id that the first try began with")
 @each_build
 async def test_the_ledger_names_who_finished_not_who_began(
     stop: Stop, launcher: Launcher, database_url: str, witness: asyncpg.Connection, engine: AsyncEngine

@@ -24,19 +24,6 @@ CONCURRENT = History(
     perhaps_twice=["003_both"],
 )
 EACH_HISTORY = pytest.mark.parametrize("history", [TRANSACTIONAL, CONCURRENT], ids=["transactional", "concurrent"])
-TWICE_REPORTED = pytest.mark.xfail(
-    strict=True,
-    reason="a non-transactional migration that another replica finished keeps the run_id of the one that began it, "
-    "so that both report it; and a book-keeping session that is lost inside upgrade() fails the run",
-)
-RACE = pytest.mark.xfail(
-    strict=False,
-    reason="asyncpg's InternalClientError after an unsolicited FATAL is not taken for a lost connection; a race",
-)
-EACH_HISTORY_OF_A_SURVIVOR = pytest.mark.parametrize(
-    "history",
-    [pytest.param(TRANSACTIONAL, id="transactional"), pytest.param(CONCURRENT, id="concurrent", marks=TWICE_REPORTED)],
-)
 EACH_PART = pytest.mark.parametrize("part", range(PARTS))
 
 
@@ -61,13 +48,12 @@ def of_news(moments: Sequence[int], messages: Sequence[Message], history: Histor
 
 
 @EACH_PART
-@EACH_HISTORY_OF_A_SURVIVOR
+@EACH_HISTORY
 async def test_reset(tracks: list[Lane], history: History, part: int) -> None:
     moments = news(await tracks[0].record(), history)
     await run_all(tracks, moments[part::PARTS], lambda lane, moment: lane.survive(moment, Action.RESET))
 
 
-@TWICE_REPORTED
 @pytest.mark.parametrize("history", [CONCURRENT], ids=["concurrent"])
 async def test_reset_of_one_connection_only(tracks: list[Lane], history: History) -> None:
     messages = await tracks[0].record()
@@ -75,7 +61,6 @@ async def test_reset_of_one_connection_only(tracks: list[Lane], history: History
     await run_all(tracks, moments, lambda lane, moment: lane.survive(moment, Action.RESET, everywhere=False))
 
 
-@RACE
 @EACH_PART
 @EACH_HISTORY
 async def test_terminated_backend(tracks: list[Lane], history: History, part: int) -> None:

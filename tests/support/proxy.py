@@ -1,6 +1,7 @@
 """A TCP proxy that reads PostgreSQL's protocol, counts its messages, and strikes at any of them."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -80,7 +81,8 @@ class Link:
                 self.strike(Action.RESET)
         else:
             if not self.silent:
-                self._writers[_opposite(side)].write_eof()
+                with contextlib.suppress(OSError):  # both ends may go at once
+                    self._writers[_opposite(side)].write_eof()
 
     def note(self, message: Message) -> None:
         """Count round trips: a client that speaks after the server has spoken has waited for it."""
