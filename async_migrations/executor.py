@@ -29,8 +29,6 @@ from async_migrations.session import Session, SessionLostError
 from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps
 
-CHECK_CLIENT = "SET LOCAL client_connection_check_interval = '500ms'"
-
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -263,6 +261,9 @@ class Executor:
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
         limit = self.limits.migration_deadline
+        if limit is None:
+            yield
+            return
         with anyio.move_on_after(limit) as scope:
             yield
         if scope.cancelled_caught:
@@ -273,7 +274,7 @@ class Executor:
         """Pass on what the server says meanwhile: RAISE NOTICE in a function, a WARNING."""
         say = self._say(migration)
 
-        def listen(_: object, notice: Any) -> None:
+        def listen(notice: Any) -> None:
             text = str(notice.message)
             if not (hear and hear(text)):
                 say(
@@ -281,12 +282,11 @@ class Executor:
                     f"{notice.severity}: {text}",
                 )
 
-        driver = self.session.driver
-        driver.add_log_listener(listen)
+        self.session.on_notice = listen
         try:
             yield
         finally:
-            driver.remove_log_listener(listen)
+            self.session.on_notice = None
 
     async def _retried(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         name = migration.file.name
@@ -353,20 +353,23 @@ class Executor:
             await self.session.send(f"SET application_name = {name}; SET statement_timeout = {timeout}")
 
     def _settings(self, migration: Loaded) -> list[str]:
-        settings = {
-            "lock_timeout": _ms(self.limits.wait_deadline),
-            "statement_timeout": "0",
-            "idle_in_transaction_session_timeout": "0",
-            "application_name": application(migration.file.name),
-        }
-        pooled = [CHECK_CLIENT] if self.pooled else []
-        return [*(f"SET LOCAL {key} = {quote_literal(value)}" for key, value in settings.items()), *pooled]
+        """The frame's settings before the claim, which may wait for another runner; a direct session has the rest."""
+        settings = {"application_name": quote_literal(application(migration.file.name))}
+        if self.pooled:
+            settings |= dict.fromkeys(("statement_timeout", "idle_in_transaction_session_timeout"), "0")
+            settings |= {"lock_timeout": _ms(self.limits.wait_deadline), "client_min_messages": "notice"}
+            settings |= {"client_connection_check_interval": "'500ms'"}
+        return [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
 
     @property
     def _timeouts(self) -> str:
-        """The author's timeouts, as expressions: they begin when the claim, which may wait for another, is won."""
+        """The author's timeouts, as expressions: they begin when the claim is won."""
         limits = {"lock_timeout": self.limits.lock_timeout, "statement_timeout": self.limits.statement_timeout}
-        return ", ".join(f"set_config('{name}', '{_ms(seconds)}', true)" for name, seconds in limits.items())
+        return ", ".join(
+            f"set_config('{name}', '{_ms(seconds)}', true)"
+            for name, seconds in limits.items()
+            if name == "lock_timeout" or seconds is not None
+        )
 
     def _say(self, migration: Loaded) -> Say:
         return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))

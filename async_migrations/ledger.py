@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,8 +15,8 @@ from typing import Any
 
 from async_migrations.errors import ForeignLedgerError, LedgerError
 from async_migrations.events import Emit, LedgerCreated, LedgerExtended, LedgerMissing
-from async_migrations.migration import AppliedRow
-from async_migrations.retry import causes, describe, sqlstate
+from async_migrations.migration import AppliedRow, MigrationFile
+from async_migrations.retry import UNAVAILABLE, causes, describe, sqlstate
 from async_migrations.session import Facts, Session
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
@@ -104,6 +105,26 @@ class Ledger:
         if rows:
             _refuse_foreign(self.sql, rows[0].keys())
         return tuple(_row(each) for each in sorted(rows, key=lambda row: row.get("id") or 0))
+
+    async def matches(self, session: Session, digest: str) -> bool:
+        """Tell in one round trip whether the ledger holds exactly these files and no more, each applied as it is.
+
+        Args:
+            session: any session.
+            digest: of the names and the raw checksums, as `digest_of` makes it.
+        """
+        listed = "string_agg(migration_name || ' ' || raw_checksum, E'\\n' ORDER BY migration_name COLLATE \"C\")"
+        query = (
+            f"SELECT encode(sha256(convert_to({listed}, 'UTF8')), 'hex') = {quote_literal(digest)} "
+            f"AND count(*) = count(raw_checksum) AND NOT bool_or(dirty) AS same FROM {self.sql}"
+        )
+        try:
+            (row,) = await session.read(query)
+        except Exception as error:
+            if sqlstate(error) is None or sqlstate(error) in UNAVAILABLE:
+                raise
+            return False  # no table, another tool's, or an older one: reading it says which
+        return bool(row["same"])
 
     async def resolve(self, session: Session, facts: Facts) -> Ledger:
         """Return the same ledger with its schema known, so that no later search_path can move it.
@@ -316,6 +337,12 @@ class Ledger:
                     "role that owns the schema migrate."
                 ) from error
             raise
+
+
+def digest_of(files: Iterable[MigrationFile]) -> str:
+    """Hash names and raw checksums, in the byte order of the names, as `Ledger.matches` has the server do."""
+    listed = sorted((file.name.encode(), file.raw_checksum) for file in files)
+    return hashlib.sha256(b"\n".join(name + b" " + checksum.encode() for name, checksum in listed)).hexdigest()
 
 
 @cache

@@ -41,8 +41,7 @@ class Message:
     _reached: int = 0
 
     def __post_init__(self) -> None:
-        marked = ["SET LOCAL client_min_messages = notice"] if len(self.statements) > 1 else []
-        text = "; ".join([BEGIN, *self.before, *marked]) + ";\n"
+        text = "; ".join([BEGIN, *self.before]) + ";\n"
         for number, statement in enumerate(self.statements):
             if number:
                 text += f"DO 'BEGIN RAISE NOTICE ''{MARK}{number}''; END';\n"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from functools import singledispatchmethod
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from async_migrations import events
 from async_migrations.migration import COUNTED
@@ -32,40 +31,32 @@ class StartupLog:
 
     def __call__(self, event: events.Event, /) -> None:
         """Write the lines of `event`."""
-        self._write(event)
-
-    @singledispatchmethod
-    def _write(self, event: events.Event) -> None:
-        """An event without words of its own."""
+        write = self._writers.get(type(event))
+        if write is not None:
+            write(self, event)
 
     def _framed(self, text: str) -> None:
         self._log.info(RULE)
         self._log.info(text)
         self._log.info(RULE)
 
-    @_write.register
-    def _(self, event: events.RunStarted) -> None:
+    def _run_started(self, event: events.RunStarted) -> None:
         upgrade = event.verb == "upgrade"
         self._framed("Starting database migration process" if upgrade else f"Starting database {event.verb} process")
 
-    @_write.register
-    def _(self, event: events.LedgerMissing) -> None:
+    def _ledger_missing(self, event: events.LedgerMissing) -> None:
         self._log.info("Creating %s tracking table", event.table)
 
-    @_write.register
-    def _(self, event: events.LedgerCreated) -> None:
+    def _ledger_created(self, event: events.LedgerCreated) -> None:
         self._log.info("✓ %s table created", event.table)
 
-    @_write.register
-    def _(self, event: events.LedgerExtended) -> None:
+    def _ledger_extended(self, event: events.LedgerExtended) -> None:
         self._log.info("✓ %s table extended by: %s", event.table, ", ".join(event.columns))
 
-    @_write.register
-    def _(self, event: events.MigrationsDiscovered) -> None:
+    def _migrations_discovered(self, event: events.MigrationsDiscovered) -> None:
         self._log.info("Discovered %d migration file(s)", event.count)
 
-    @_write.register
-    def _(self, event: events.AlreadyApplied) -> None:
+    def _already_applied(self, event: events.AlreadyApplied) -> None:
         many = len(event.names) > FEW
         level = logging.DEBUG if many else logging.INFO
         if self._log.isEnabledFor(level):
@@ -74,12 +65,10 @@ class StartupLog:
         if many:
             self._log.info("⊘ %d migrations: Already applied, skipping", len(event.names))
 
-    @_write.register
-    def _(self, event: events.HistoryWarning) -> None:
+    def _history_warning(self, event: events.HistoryWarning) -> None:
         self._log.warning("%s", event.text)
 
-    @_write.register
-    def _(self, event: events.DatabaseAwaited) -> None:
+    def _database_awaited(self, event: events.DatabaseAwaited) -> None:
         self._log.warning(
             "Waiting for the database %s: %s (%.0f s of %.0f s)",
             event.where,
@@ -88,47 +77,58 @@ class StartupLog:
             event.deadline,
         )
 
-    @_write.register
-    def _(self, event: events.LockAwaited) -> None:
+    def _lock_awaited(self, event: events.LockAwaited) -> None:
         self._log.info("Waiting for another replica to migrate (%.0f s so far). %s", event.waited, event.holder)
 
-    @_write.register
-    def _(self, event: events.MigrationStarted) -> None:
+    def _migration_started(self, event: events.MigrationStarted) -> None:
         mark = "▶" if event.verb == "upgrade" else "◀"
         again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
         self._log.info("%s %s: %s%s", mark, event.name, event.description, again)
 
-    @_write.register
-    def _(self, event: events.MigrationMessage) -> None:
+    def _migration_message(self, event: events.MigrationMessage) -> None:
         self._log.log(event.level, "[%s] %s", event.name, event.text)
 
-    @_write.register
-    def _(self, event: events.MigrationRetried) -> None:
+    def _migration_retried(self, event: events.MigrationRetried) -> None:
         self._log.warning("↻ %s: rolled back and tried again: %s", event.name, event.reason)
 
-    @_write.register
-    def _(self, event: events.MigrationApplied) -> None:
+    def _migration_applied(self, event: events.MigrationApplied) -> None:
         self._log.info("✓ %s: Completed in %dms (%s)", event.name, event.duration_ms, counts(event.statistics))
 
-    @_write.register
-    def _(self, event: events.MigrationReverted) -> None:
+    def _migration_reverted(self, event: events.MigrationReverted) -> None:
         self._log.info("✓ %s: Reverted in %dms", event.name, event.duration_ms)
 
-    @_write.register
-    def _(self, event: events.MigrationTaken) -> None:
+    def _migration_taken(self, event: events.MigrationTaken) -> None:
         self._log.info("⊘ %s: Applied by another replica in the meantime, skipping", event.name)
 
-    @_write.register
-    def _(self, event: events.MigrationFailed) -> None:
+    def _migration_failed(self, event: events.MigrationFailed) -> None:
         self._log.error("✗ %s: Failed: %s", event.name, event.reason)
 
-    @_write.register
-    def _(self, event: events.ConnectionLost) -> None:
+    def _connection_lost(self, event: events.ConnectionLost) -> None:
         self._log.warning("The connection was lost (%s); connecting again and asking the ledger", event.reason)
 
-    @_write.register
-    def _(self, event: events.RunFinished) -> None:
+    def _run_finished(self, event: events.RunFinished) -> None:
         self._framed(summary(event))
+
+    _writers: ClassVar[Mapping[type[events.Event], Callable[[StartupLog, Any], None]]] = {
+        events.RunStarted: _run_started,
+        events.LedgerMissing: _ledger_missing,
+        events.LedgerCreated: _ledger_created,
+        events.LedgerExtended: _ledger_extended,
+        events.MigrationsDiscovered: _migrations_discovered,
+        events.AlreadyApplied: _already_applied,
+        events.HistoryWarning: _history_warning,
+        events.DatabaseAwaited: _database_awaited,
+        events.LockAwaited: _lock_awaited,
+        events.MigrationStarted: _migration_started,
+        events.MigrationMessage: _migration_message,
+        events.MigrationRetried: _migration_retried,
+        events.MigrationApplied: _migration_applied,
+        events.MigrationReverted: _migration_reverted,
+        events.MigrationTaken: _migration_taken,
+        events.MigrationFailed: _migration_failed,
+        events.ConnectionLost: _connection_lost,
+        events.RunFinished: _run_finished,
+    }
 
 
 def counts(statistics: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from async_migrations import discovery, events
 from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
 from async_migrations.executor import Done, Executor
-from async_migrations.ledger import Ledger
+from async_migrations.ledger import Ledger, digest_of
 from async_migrations.loading import Loaded
 from async_migrations.lock import Lock, LockKey, elect
 from async_migrations.migration import AppliedRow, Report, total
@@ -150,6 +150,7 @@ class Run:
             stack.push_async_callback(lock.release)
             await ledger.ensure(session, facts, self.emit)
             await session.remember(facts)
+            session.listen()
             yield Leader(session, facts, ledger, key, lock, self._executor(session, facts, ledger, key))
 
     async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
@@ -163,6 +164,10 @@ class Run:
             if row.run_id == self.id and not row.dirty and row.name not in self.applied and self.verb == "upgrade":
                 self._count(row.name, row.execution_time_ms or 0, dict(row.statistics))
         return rows
+
+    async def is_done(self, session: Session, folder: Folder) -> bool:
+        """Tell whether the ledger holds exactly the folder's files: most starts of most replicas end here."""
+        return bool(folder.files) and await self.ledger.matches(session, digest_of(folder.files))
 
     async def plan(self, session: Session, folder: Folder, target: Target) -> Plan:
         """Decide what to apply.

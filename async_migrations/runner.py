@@ -96,8 +96,12 @@ class MigrationRunner:
         """
         run = self._begin("upgrade")
         folder = self._discover()
+        if target is not None:
+            resolve_target(folder.files, target)
 
         async def story(session: Session) -> None:
+            if not run.applied and await run.is_done(session, folder):
+                return run.announce(folder, Plan((), tuple(file.name for file in folder.files)))
             plan = await run.plan(session, folder, target)
             if plan.pending:
                 # In a thread: importing many files takes long enough to stall a service's other tasks.
@@ -107,7 +111,7 @@ class MigrationRunner:
                     if leader:
                         run.announce(folder, plan)
                         await run.apply(leader, plan, loaded)
-            run.announce(folder, plan)
+            return run.announce(folder, plan)
 
         await run.tell(story)
         return run.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries to connect: the first, and no more than."""
 
 HELD_SETTINGS: Mapping[str, str] = {
+    # So that the marks of a SQL file's message arrive.
+    "client_min_messages": "notice",
     # A role's own timeouts are made for requests; ours are set for each migration.
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -78,6 +80,7 @@ class Session:
         self.connection = connection
         self.driver = driver
         self._held = False
+        self.on_notice: Callable[[Any], None] | None = None
         self._restore: str | None = None
 
     @property
@@ -140,6 +143,10 @@ class Session:
         """Keep the connection out of its pool for good: it must not pass on our settings, our lock or leftovers."""
         self._held = True
 
+    def listen(self) -> None:
+        """Pass what the server says meanwhile to `on_notice`, for the rest of the session."""
+        self.driver.add_log_listener(lambda _, notice: self.on_notice(notice) if self.on_notice else None)
+
     async def settle(self) -> None:
         """Give a direct session the settings of a lock holder (never through a pooler: they would leak)."""
         wanted = ", ".join(f"({quote_literal(k)}, {quote_literal(v)})" for k, v in HELD_SETTINGS.items())
@@ -153,16 +160,14 @@ class Session:
 
     async def remember(self, facts: Facts) -> None:
         """Note the session's settings, so that a migration's own SET does not outlive it."""
-        rows = (
-            []
-            if self.is_pooled(facts)
-            else await self.read("SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role'")
+        set_here = (
+            "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role' "
+            "AND setting IS DISTINCT FROM reset_val"
         )
-        names = ", ".join(f"set_config({quote_literal(r['name'])}, {quote_literal(r['setting'])}, false)" for r in rows)
-        role = f"SELECT set_config('role', {quote_literal(facts.set_role)}, false)"
-        self._restore = "; ".join(
-            ["RESET SESSION AUTHORIZATION", "RESET ALL", *([f"SELECT {names}"] if names else []), role]
-        )
+        rows = [] if self.is_pooled(facts) else await self.read(set_here)
+        settings = [("role", facts.set_role), *((row["name"], row["setting"]) for row in rows)]
+        replay = ", ".join(f"set_config({quote_literal(k)}, {quote_literal(v)}, false)" for k, v in settings)
+        self._restore = f"RESET SESSION AUTHORIZATION; RESET ALL; SELECT {replay}"
 
     @property
     def restore(self) -> str:

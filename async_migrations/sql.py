@@ -1,12 +1,16 @@
 """SQL text: quoted, split into statements by PostgreSQL's own parser, and brought to its canonical form."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 _MAX_IDENTIFIER_BYTES = 63
 _SPACE = " \t\n\r\f\v"
+_BETWEEN = frozenset(_SPACE + ";")
+_PLAIN = re.compile(r"[ -&(-\[\]-~]*")  # ASCII without quote and backslash
 
 # Our own lexer and not a library's: checksums in a ledger must stay true for ever, and a library may cut a
 # text differently one version later. Character classes are spelled out, since \s and \w follow the Unicode
@@ -47,6 +51,7 @@ class Statement:
     line: int
 
 
+@lru_cache
 def quote_identifier(name: str) -> str:
     """Quote one name of a table, column, schema or role.
 
@@ -64,6 +69,7 @@ def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+@lru_cache
 def qualified(schema: str | None, name: str) -> str:
     """Quote a name and, when one is given, the schema before it.
 
@@ -87,6 +93,8 @@ def quote_literal(value: str | int | None) -> str:
         ValueError: The text holds a NUL or is no valid text.
         TypeError: The value is of another type.
     """
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return f"'{value}'"
     match value:
         case None:
             return "NULL"
@@ -115,7 +123,9 @@ def split(script: str) -> tuple[Statement, ...]:
         ValueError: The script holds a NUL or is no valid text.
     """
     _encodable(script, "SQL script")
-    for find in (_single, _parsed, _scanned):
+    # The parser is as quick as our look for a single statement, once it is loaded.
+    finders = (_parsed, _scanned) if "postgast" in sys.modules else (_single, _parsed, _scanned)
+    for find in finders:
         if (spans := find(script)) is not None:
             return _statements(script, spans)
     return _statements(script, [(0, len(script))])
@@ -207,6 +217,10 @@ def _comment_end(script: str, start: int) -> int:
 
 def _skip(script: str, start: int) -> int:
     """Return where the next statement begins: after white space, comments and stray semicolons."""
+    while start < len(script) and script[start] in _BETWEEN:
+        start += 1
+    if script[start : start + 2] not in {"--", "/*"}:
+        return start
     return next((at for kind, at, _ in _tokens(script, start) if kind not in {"space", "stop"}), len(script))
 
 

@@ -53,7 +53,7 @@ def blamed(sent: Message, error: Exception) -> FailedStatementError:
 def test_the_frame_lies_around_the_statements() -> None:
     text = message("SELECT 1; SELECT 2").text
     assert text == textwrap.dedent(f"""\
-        {BEGIN}; SET LOCAL x = 1; INSERT claim; SET LOCAL client_min_messages = notice;
+        {BEGIN}; SET LOCAL x = 1; INSERT claim;
         SELECT 1
         ;
         DO 'BEGIN RAISE NOTICE ''{MARK}1''; END';
