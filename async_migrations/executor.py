@@ -107,7 +107,7 @@ class Executor:
             return None
         async with self._rolled_back_on_error():
             done = await self._run(migration, "upgrade")
-            complete = self.ledger.complete(claim, done.duration_ms, done.statistics.as_dict())
+            complete = self._complete(claim, done.duration_ms, done.statistics)
             await self._commit(self.session.restore, complete, *([self.key.notify] if last else []))
         return done
 
@@ -119,7 +119,7 @@ class Executor:
             before=[*self._settings(migration), self.ledger.claim(claim, fence=False), f"SELECT {self._timeouts}"],
             after=[
                 self.session.restore,
-                self.ledger.complete(claim, None, Statistics().as_dict()),
+                self._complete(claim, None, Statistics()),
                 *([self.key.notify] if last else []),
                 "COMMIT",
             ],
@@ -133,6 +133,9 @@ class Executor:
                 return None
             raise message.blame(self.ledger.explain(error)) from error
         return Done(_milliseconds(started), Statistics())
+
+    def _complete(self, claim: Claim, duration_ms: int | None, statistics: Statistics) -> str:
+        return self.ledger.complete(claim.name, duration_ms, statistics.as_dict(), prepared=not self.pooled)
 
     async def _in_steps(self, migration: Loaded, claim: Claim, *, last: bool) -> Done | None:
         async with self.spare() as books:

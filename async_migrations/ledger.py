@@ -49,6 +49,9 @@ EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
 
 LOCK_TIMEOUT = "55P03"
 
+PREPARED = "async_migrations_complete"
+"""What the prepared completion of a claim is called."""
+
 LOST = "async_migrations: the row is lost: "
 """What the completion of a claim that is not ours fails with."""
 
@@ -187,14 +190,29 @@ class Ledger:
         )
         return f"INSERT INTO {self.sql} AS {self._alias} {_insert(values)}{conflict}"
 
-    def complete(self, claim: Claim, duration_ms: int | None, statistics: Mapping[str, Any]) -> str:
+    def complete(
+        self, name: str, duration_ms: int | None, statistics: Mapping[str, Any], *, prepared: bool = False
+    ) -> str:
         """Return the statement that completes the claim of this very transaction, and fails if it is not ours.
 
         A row that the transaction itself wrote has its xid as xmin; after a COMMIT of the author's own it does
         not, and an impossible cast stops the message before the real COMMIT. Without `duration_ms` the server
-        measures from BEGIN.
+        measures from BEGIN. With `prepared` the session has run `prepare` before, which saves the server the planning.
         """
-        return self._finish(claim, duration_ms, statistics, "xmin = pg_current_xact_id()::xid")
+        values = quote_literal(name), quote_literal(duration_ms), quote_literal(json.dumps(dict(statistics)))
+        if prepared:
+            return f"EXECUTE {PREPARED} ({', '.join(values)})"
+        name_, duration, counted = values
+        return self._complete(name_, f"{duration}::integer", f"{counted}::jsonb")
+
+    def prepare(self) -> str:
+        """Return the statement that prepares `complete` for a session."""
+        return f"PREPARE {PREPARED} (text, integer, jsonb) AS {self._complete('$1', '$2', '$3')}"
+
+    def _complete(self, name: str, duration: str, statistics: str) -> str:
+        measured = "(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000)::integer"
+        values = {"execution_time_ms": f"coalesce({duration}, {measured})", "statistics": statistics}
+        return self._finish(name, values, "xmin = pg_current_xact_id()::xid")
 
     def begin_steps(self, claim: Claim) -> str:
         """Return the statements that record that a non-transactional migration began."""
@@ -218,8 +236,10 @@ class Ledger:
         )
 
     def complete_steps(self, claim: Claim, duration_ms: int, statistics: Mapping[str, Any]) -> str:
-        """Return the statement that ends a non-transactional migration."""
-        return self._finish(claim, duration_ms, statistics, "dirty")
+        """Return the statement that ends a non-transactional migration, in the name of who ends it."""
+        counted = f"{quote_literal(json.dumps(dict(statistics)))}::jsonb"
+        values = {**self._said(claim), "execution_time_ms": str(duration_ms), "statistics": counted}
+        return self._finish(quote_literal(claim.name), values, "dirty")
 
     def release(self, name: str) -> str:
         """Return the statement that takes a row away: DELETE 1 for the one runner that got it."""
@@ -268,20 +288,11 @@ class Ledger:
             "engine's transaction. The ledger is the engine's alone; leave it out of the migration."
         )
 
-    def _finish(self, claim: Claim, duration_ms: int | None, statistics: Mapping[str, Any], ours: str) -> str:
-        measured = "extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000"
-        values = {
-            **self._said(claim),
-            "applied_at": "clock_timestamp()",
-            "execution_time_ms": measured if duration_ms is None else str(min(duration_ms, 2**31 - 1)),
-            "statistics": f"{quote_literal(json.dumps(dict(statistics)))}::jsonb",
-            "dirty": "FALSE",
-            "steps": "NULL",
-        }
+    def _finish(self, name: str, values: Mapping[str, str], ours: str) -> str:
+        values = {"applied_at": "clock_timestamp()", "dirty": "FALSE", "steps": "NULL", **values}
         return (
-            f"WITH done AS (UPDATE {self.sql} SET {_assign(values)} WHERE migration_name = "
-            f"{quote_literal(claim.name)} AND {ours} RETURNING 1) SELECT CASE count(*) WHEN 1 THEN 1 "
-            f"ELSE ('{LOST}' || count(*))::integer END FROM done"
+            f"WITH done AS (UPDATE {self.sql} SET {_assign(values)} WHERE migration_name = {name} AND {ours} "
+            f"RETURNING 1) SELECT CASE count(*) WHEN 1 THEN 1 ELSE ('{LOST}' || count(*))::integer END FROM done"
         )
 
     @property

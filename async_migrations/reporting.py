@@ -92,7 +92,8 @@ class StartupLog:
         self._log.warning("↻ %s: rolled back and tried again: %s", event.name, event.reason)
 
     def _migration_applied(self, event: events.MigrationApplied) -> None:
-        self._log.info("✓ %s: Completed in %dms (%s)", event.name, event.duration_ms, counts(event.statistics))
+        if self._log.isEnabledFor(logging.INFO):
+            self._log.info("✓ %s: Completed in %dms (%s)", event.name, event.duration_ms, counts(event.statistics))
 
     def _migration_reverted(self, event: events.MigrationReverted) -> None:
         self._log.info("✓ %s: Reverted in %dms", event.name, event.duration_ms)

@@ -151,6 +151,8 @@ class Run:
             await ledger.ensure(session, facts, self.emit)
             await session.remember(facts)
             session.listen()
+            if guard is None:
+                await session.send(ledger.prepare())
             yield Leader(session, facts, ledger, key, lock, self._executor(session, facts, ledger, key))
 
     async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
