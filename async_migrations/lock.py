@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,11 +107,13 @@ class Lock:
         key: which lock.
         guard: behind a pooler, a second session that holds it in an open transaction, since a session lock
             would stay behind on a pooled backend.
+        impatient: whether the server ends idle sessions of this role, which a waiter's session had to switch off.
     """
 
     session: Session
     key: LockKey
     guard: Session | None = None
+    impatient: bool = False
 
     async def try_take(self) -> bool:
         """Take the lock if it is free; never wait."""
@@ -168,19 +170,20 @@ async def elect(
     if await lock.try_take():
         return True
     started, spoke, told = clock(), -REPEAT_WORD, None
-    async with listening(lock.session, lock.key, deaf=lock.guard is not None) as bell:
-        while True:
-            rung = bell.arm()
-            if await is_current():
-                return False
-            if await lock.try_take():
-                return True
-            waited = clock() - started
-            if waited >= deadline:
-                raise await _give_up(lock, waited)
-            if waited >= FIRST_WORD:
-                spoke, told = await _speak(lock, emit, waited, spoke, told)
-            await doze(rung, deadline - waited)
+    bell = await listen(lock.session, lock.key, deaf=lock.guard is not None)
+    while True:
+        rung = bell.arm()
+        if await is_current():
+            await leave(lock, bell)
+            return False
+        if await lock.try_take():
+            return True
+        waited = clock() - started
+        if waited >= deadline:
+            raise await _give_up(lock, waited)
+        if waited >= FIRST_WORD:
+            spoke, told = await _speak(lock, emit, waited, spoke, told)
+        await doze(rung, deadline - waited)
 
 
 async def doze(rung: anyio.Event, left: float) -> None:
@@ -219,9 +222,8 @@ class Bell:
         self._event.set()
 
 
-@asynccontextmanager
-async def listening(session: Session, key: LockKey, *, deaf: bool) -> AsyncIterator[Bell]:
-    """Listen for the leader's last commit.
+async def listen(session: Session, key: LockKey, *, deaf: bool) -> Bell:
+    """Listen for the leader's last commit, for as long as the session lives or until `leave`.
 
     Args:
         session: an idle session.
@@ -229,16 +231,17 @@ async def listening(session: Session, key: LockKey, *, deaf: bool) -> AsyncItera
         deaf: whether a pooler stands between, through which LISTEN hears nothing: there the poll does all the work.
     """
     bell = Bell()
-    if deaf:
-        yield bell
-        return
-    await session.driver.add_listener(key.channel, bell.ring)
-    try:
-        yield bell
-    finally:
-        if not session.is_closed:
-            with anyio.move_on_after(2.0, shield=True), suppress(Exception):
-                await session.driver.remove_listener(key.channel, bell.ring)
+    if not deaf:
+        await session.driver.add_listener(key.channel, bell.ring)
+    return bell
+
+
+async def leave(lock: Lock, bell: Bell) -> None:
+    """Leave the session as it was, so that it may go back to its pool: a service that starts has use for it."""
+    if lock.guard is None:
+        await lock.session.driver.remove_listener(lock.key.channel, bell.ring)
+    if not lock.impatient:
+        lock.session.unhold()
 
 
 async def _speak(lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None) -> tuple[float, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from async_migrations.errors import ConfigurationError, HistoryError
 from async_migrations.migration import AppliedRow, MigrationFile, State
@@ -45,6 +45,11 @@ class Plan:
     def warnings(self) -> tuple[Finding, ...]:
         """The findings that only warn."""
         return tuple(each for each in self.findings if each.choice == "warn")
+
+    def done(self) -> Plan:
+        """Return the plan as it is when another replica has carried it out."""
+        applied = sorted((*self.applied, *(file.name for file in self.pending)), key=number_of)
+        return replace(self, pending=(), applied=tuple(applied), dirty=())
 
     def check(self) -> None:
         """Raise HistoryError if a policy says so."""

@@ -141,13 +141,15 @@ class Run:
         async with AsyncExitStack() as stack:
             pooled = session.is_pooled(facts)
             guard = await stack.enter_async_context(self.spare(pooled=pooled)) if pooled else None
-            if guard is None:
-                await session.settle()
-            lock = Lock(session, key, guard)
+            if facts.impatient and not pooled:
+                await session.send("SET idle_session_timeout = 0")
+            lock = Lock(session, key, guard, facts.impatient)
             if not await self._elect(lock, is_current or _never):
                 yield None
                 return
             stack.push_async_callback(lock.release)
+            if guard is None:
+                await session.settle()
             await ledger.ensure(session, facts, self.emit)
             await session.remember(facts)
             session.listen()
@@ -170,6 +172,12 @@ class Run:
     async def is_done(self, session: Session, folder: Folder) -> bool:
         """Tell whether the ledger holds exactly the folder's files: most starts of most replicas end here."""
         return bool(folder.files) and await self.ledger.matches(session, digest_of(folder.files))
+
+    async def is_current(self, session: Session, folder: Folder, target: Target) -> bool:
+        """Tell whether nothing is pending any more; a waiter asks at each look."""
+        if await self.is_done(session, folder):
+            return True
+        return not make_plan(folder.files, await self.ledger.read(session), target=target).pending
 
     async def plan(self, session: Session, folder: Folder, target: Target) -> Plan:
         """Decide what to apply.

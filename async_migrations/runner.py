@@ -13,7 +13,7 @@ from async_migrations import corrections, discovery, loading
 from async_migrations.discovery import Folder
 from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
 from async_migrations.events import Observer, RunStarted
-from async_migrations.lock import Holder, LockKey, doze, holder_of, listening
+from async_migrations.lock import Holder, LockKey, doze, holder_of, listen
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
@@ -106,11 +106,13 @@ class MigrationRunner:
             if plan.pending:
                 # In a thread: importing many files takes long enough to stall a service's other tasks.
                 loaded = await anyio.to_thread.run_sync(loading.load, plan.pending, self.options.directory)
-                async with run.leading(session, lambda: self._is_current(session, folder, target)) as leader:
-                    plan = await run.plan(session, folder, target)
+                async with run.leading(session, lambda: run.is_current(session, folder, target)) as leader:
                     if leader:
+                        plan = await run.plan(session, folder, target)
                         run.announce(folder, plan)
                         await run.apply(leader, plan, loaded)
+                    else:
+                        plan = plan.done()
             return run.announce(folder, plan)
 
         await run.tell(story)
@@ -194,16 +196,16 @@ class MigrationRunner:
         async def story(session: Session) -> None:
             key, pooled = await _key(run, session)
             session.hold()
-            async with listening(session, key, deaf=pooled) as bell:
-                while True:
-                    rung = bell.arm()
-                    pending = make_plan(folder.files, await run.ledger.read(session)).pending
-                    run.waited = anyio.current_time() - started
-                    if not pending:
-                        return
-                    if run.waited >= deadline:
-                        raise NotCurrentError(deadline, [f.name for f in pending])
-                    await doze(rung, deadline - run.waited)
+            bell = await listen(session, key, deaf=pooled)
+            while True:
+                rung = bell.arm()
+                pending = make_plan(folder.files, await run.ledger.read(session)).pending
+                run.waited = anyio.current_time() - started
+                if not pending:
+                    return
+                if run.waited >= deadline:
+                    raise NotCurrentError(deadline, [f.name for f in pending])
+                await doze(rung, deadline - run.waited)
 
         await run.tell(story)
         return run.end()
@@ -267,10 +269,6 @@ class MigrationRunner:
             return found
 
         return await run.tell(story)
-
-    async def _is_current(self, session: Session, folder: Folder, target: Target) -> bool:
-        rows = await self._run("read").ledger.read(session)
-        return not make_plan(folder.files, rows, target=target).pending
 
     async def _rows(self) -> tuple[AppliedRow, ...]:
         run = self._run("read")

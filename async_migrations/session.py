@@ -44,7 +44,8 @@ CLIENT_CHECK = "SET client_connection_check_interval = '500ms'"
 FACTS = """SELECT pg_backend_pid() AS pid, current_database() AS database, current_schema() AS schema,
  current_user AS role, current_setting('role') AS set_role, pg_is_in_recovery() AS standby,
  current_setting('default_transaction_read_only')::boolean AS read_only,
- current_setting('server_version_num')::integer AS version"""
+ current_setting('server_version_num')::integer AS version,
+ coalesce(current_setting('idle_session_timeout', true), '0') <> '0' AS impatient"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Facts:
     standby: bool
     read_only: bool
     version: int
+    impatient: bool
 
 
 class SessionLostError(Exception):
@@ -142,6 +144,10 @@ class Session:
     def hold(self) -> None:
         """Keep the connection out of its pool for good: it must not pass on our settings, our lock or leftovers."""
         self._held = True
+
+    def unhold(self) -> None:
+        """Let the connection go back to its pool after all: nothing was left on it."""
+        self._held = False
 
     def listen(self) -> None:
         """Pass what the server says meanwhile to `on_notice`, for the rest of the session."""

@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_migrations import Event, MigrationRunner
 from async_migrations.events import LockAwaited, LockTaken
 from tests.benchmarks import histories
-from tests.benchmarks.place import Place, compare, engine_on, say
+from tests.benchmarks.place import Place, compare, say
 from tests.benchmarks.table import Row, timed
 
 PENDING = 5
@@ -58,6 +59,16 @@ def gated_files(folder: Path, count: int) -> None:
     (folder / f"{histories.name(count)}.py").write_text(GATED, "utf-8")
 
 
+@asynccontextmanager
+async def pooled_engine_on(url: str) -> AsyncIterator[AsyncEngine]:
+    """Yield an engine as a service makes it, which goes on with the connection that waited."""
+    engine = create_async_engine(url)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
 async def replica(engine: AsyncEngine, folder: Path, event: type[Event], seen: asyncio.Event) -> float:
     """Run one replica; return when it was ready.
 
@@ -81,7 +92,7 @@ async def ours(place: Place) -> float:
     folder = place.folder(gated_files, PENDING)
     async with place.database() as database, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         url = place.server.url(database)
-        engines = [await stack.enter_async_context(engine_on(url)) for _ in range(place.scale.waiters + 1)]
+        engines = [await stack.enter_async_context(pooled_engine_on(url)) for _ in range(place.scale.waiters + 1)]
         gate.close()
         leading = asyncio.Event()
         tasks.create_task(replica(engines.pop(), folder, LockTaken, leading))
