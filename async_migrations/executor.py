@@ -61,6 +61,7 @@ class Executor:
     limits: Limits
     run_id: str
     applied: list[str] = field(default_factory=list)
+    _foreseen: tuple[Loaded, Message] | None = None
 
     async def apply(self, migration: Loaded, *, dirty: bool, last: bool) -> Done | None:
         """Apply one migration, exactly once whoever else tries.
@@ -77,13 +78,7 @@ class Executor:
             MigrationFailedError: it failed.
             SessionLostError: the connection is gone; the ledger knows what happened.
         """
-        claim = Claim(
-            migration.file.name,
-            migration.description,
-            migration.checksum,
-            migration.file.raw_checksum,
-            self.run_id,
-        )
+        claim = self._claim(migration)
         if not migration.is_transactional("upgrade"):
             return await self._once(migration, "upgrade", lambda: self._in_steps(migration, claim, last=last))
         if isinstance(migration.body, Script) and not dirty:
@@ -111,19 +106,17 @@ class Executor:
             await self._commit(self.session.restore, complete, *([self.key.notify] if last else []))
         return done
 
+    def foresee(self, migration: Loaded, *, last: bool) -> None:
+        """Write the message of a SQL file while the server is at the migration before it."""
+        if isinstance(migration.body, Script) and migration.is_transactional("upgrade"):
+            self._foreseen = (migration, self._message(migration, migration.body, self._claim(migration), last=last))
+
     async def _as_message(self, migration: Loaded, script: Script, claim: Claim, last: bool) -> Done | None:  # noqa: FBT001
         started = time.perf_counter()
-        message = Message(
-            script.statements,
-            script.path,
-            before=[*self._settings(migration), self.ledger.claim(claim, fence=False), f"SELECT {self._timeouts}"],
-            after=[
-                self.session.restore,
-                self._complete(claim, None, Statistics()),
-                *([self.key.notify] if last else []),
-                "COMMIT",
-            ],
-        )
+        foreseen, message = self._foreseen or (None, None)
+        self._foreseen = None  # a retry begins with a fresh one
+        if message is None or foreseen is not migration:
+            message = self._message(migration, script, claim, last=last)
         try:
             with self._listening(migration, message.hear):
                 async with self._deadline():
@@ -133,6 +126,19 @@ class Executor:
                 return None
             raise message.blame(self.ledger.explain(error)) from error
         return Done(_milliseconds(started), Statistics())
+
+    def _message(self, migration: Loaded, script: Script, claim: Claim, *, last: bool) -> Message:
+        complete = self._complete(claim, None, Statistics())
+        return Message(
+            script.statements,
+            script.path,
+            before=[*self._settings(migration), self.ledger.claim(claim, fence=False), f"SELECT {self._timeouts}"],
+            after=[self.session.restore, complete, *([self.key.notify] if last else []), "COMMIT"],
+        )
+
+    def _claim(self, migration: Loaded) -> Claim:
+        file = migration.file
+        return Claim(file.name, migration.description, migration.checksum, file.raw_checksum, self.run_id)
 
     def _complete(self, claim: Claim, duration_ms: int | None, statistics: Statistics) -> str:
         return self.ledger.complete(claim.name, duration_ms, statistics.as_dict(), prepared=not self.pooled)

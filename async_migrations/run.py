@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -207,9 +208,12 @@ class Run:
         """Apply what is pending, one by one, in order."""
         wanted = {file.name for file in plan.pending}
         todo = [migration for migration in loaded if migration.file.name in wanted]
-        for migration in todo:
+        for migration, following in zip(todo, [*todo[1:], None], strict=True):
             name = migration.file.name
             await leader.lock.prove(name)
+            if following is not None:
+                look_ahead = partial(leader.executor.foresee, following, last=following is todo[-1])
+                asyncio.get_running_loop().call_soon(look_ahead)
             done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
             if done is None:
                 self.emit(events.MigrationTaken(name))
