@@ -111,12 +111,11 @@ class MigrationMessage(Event):
 
 @dataclass(frozen=True, slots=True)
 class MigrationRetried(Event):
-    """A migration was rolled back and is tried again. `pause` in seconds."""
+    """A migration was rolled back and is tried again."""
 
     name: str
     reason: str
     attempt: int
-    pause: float
 
 
 @dataclass(frozen=True, slots=True)

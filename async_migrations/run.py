@@ -17,7 +17,7 @@ import anyio
 from async_migrations import discovery, events
 from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
-from async_migrations.executor import Done, Executor
+from async_migrations.executor import Executor
 from async_migrations.ledger import Ledger, digest_of
 from async_migrations.loading import Loaded
 from async_migrations.lock import Lock, LockKey, elect
@@ -27,6 +27,7 @@ from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
 from async_migrations.session import Facts, Session, SessionLostError, TakenOverError, connect, spare, where
+from async_migrations.worker import Done, Worker
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -250,9 +251,9 @@ class Run:
         return led
 
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
+        limit = self.options.limits.migration_deadline
         return Executor(
-            self.options.engine,
-            self.options.base,
+            Worker(session, self.options.engine, self.options.base, self.emit, limit),
             session,
             session.is_pooled(facts),
             partial(self.spare, pooled=session.is_pooled(facts)),

@@ -17,7 +17,9 @@ LEVELS = (
     ("face", "ledger", "plan"),
     ("base", "lock"),
     ("discovery", "loading", "numbering", "message", "steps"),
-    ("executor", "trace"),
+    ("failure",),
+    ("worker", "trace"),
+    ("executor",),
     ("run",),
     ("corrections",),
     ("runner",),
@@ -56,6 +58,12 @@ def test_a_module_imports_only_from_the_levels_before_its_own(path: Path) -> Non
     assert room in LEVEL, f"{room} has no level: give it one in this test and in docs/why.md"
     higher = {other for other in rooms_imported(path) if other != room and LEVEL[other] >= LEVEL[room]}
     assert not higher, f"{room} may not import {higher}"
+
+
+def test_the_document_has_the_same_levels() -> None:
+    page = (PACKAGE.parent / "docs" / "why.md").read_text()
+    for number, rooms in enumerate(LEVELS, 1):
+        assert f"| {number} | {', '.join(f'`{room}`' for room in rooms)} |" in page
 
 
 def test_the_public_names_are_sorted_and_complete() -> None:

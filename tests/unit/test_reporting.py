@@ -160,7 +160,7 @@ SPEAKING: list[tuple[events.Event, int, str]] = [
         "[004_index] 50% of %s done",
     ),
     (
-        events.MigrationRetried("004_index", "deadlock detected", 1, 0.0),
+        events.MigrationRetried("004_index", "deadlock detected", 1),
         logging.WARNING,
         "↻ 004_index: rolled back and tried again: deadlock detected",
     ),

@@ -1,0 +1,149 @@
+"""A migration's own work: the author's code or the file's statements, with what they need around them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from async_migrations import retry
+from async_migrations.base import BaseMigration, Context
+from async_migrations.events import Emit, MigrationMessage, Say
+from async_migrations.face import Guard, MigrationEngine
+from async_migrations.failure import let_go
+from async_migrations.loading import Loaded, Script
+from async_migrations.message import FailedStatementError
+from async_migrations.migration import Statistics
+from async_migrations.online import Operations
+from async_migrations.session import Session
+from async_migrations.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One migration was applied or reverted by us."""
+
+    duration_ms: int
+    statistics: Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Awaits one migration's work at a time on the working session.
+
+    Args:
+        session: the working session.
+        engine: the service's own engine, whose face an author sees.
+        base: the models.
+        emit: is told what migrations and server have to say.
+        deadline_s: seconds for one migration; None for ever.
+    """
+
+    session: Session
+    engine: AsyncEngine
+    base: Any
+    emit: Emit
+    deadline_s: float | None
+
+    async def run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
+        """Await the author's code, with everything around it that it needs, and count what it did."""
+        say = self._say(migration)
+        transactional = migration.is_transactional(verb)
+        script = migration.script(verb)
+        started = time.perf_counter()
+        with Guard(self.session.connection, transactional=transactional) as guard, self.listening(migration):
+            try:
+                async with self.deadline():
+                    if script is not None:
+                        await self._send_each(script)
+                        returned = None
+                    else:
+                        engine = MigrationEngine(self.session, self.engine, say, transactional=transactional)
+                        op = Operations(self.session.connection, transactional=transactional, say=say)
+                        step = steps.run if steps else _plainly
+                        context = Context(self.session, engine, self.base, say, step, op)
+                        returned = await self._body(migration, context, verb)
+                guard.check()
+            except Exception as error:
+                let_go(error)
+                if guard.statement and retry.sqlstate(error):
+                    raise FailedStatementError(error, guard.statement) from error
+                raise
+        return Done(milliseconds(started), Statistics.of(returned))
+
+    async def _body(self, migration: Loaded, context: Context, verb: str) -> object:
+        assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way
+        instance: BaseMigration = migration.body()
+        instance.bind(context)
+        return await (instance.upgrade() if verb == "upgrade" else instance.downgrade())
+
+    async def _send_each(self, script: Script) -> None:
+        for statement in script.statements:
+            try:
+                await self.session.send(statement.text)
+            except Exception as error:
+                raise FailedStatementError(error, statement.text, statement.line, script.path) from error
+
+    async def run_statements(self, migration: Loaded, script: Script, steps: Steps) -> Done:
+        """Run a SQL file's statements one by one outside a transaction, those left out that are done."""
+        started = time.perf_counter()
+        op = Operations(self.session.connection, transactional=False, say=self._say(migration))
+        with self.listening(migration):
+            async with self.deadline():
+                for number, statement in enumerate(script.statements):
+                    if not steps.is_done(number, statement, script.path):
+                        try:
+                            await op.run(statement.text)
+                        except Exception as error:
+                            raise FailedStatementError(error, statement.text, statement.line, script.path) from error
+                        await steps.record(statement.text)
+        return Done(milliseconds(started), Statistics())
+
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        """Cancel what is inside when the migration's time is up."""
+        limit = self.deadline_s
+        if limit is None:
+            yield
+            return
+        with anyio.move_on_after(limit) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise TimeoutError(f"it did not finish within its deadline of {limit:g} s")
+
+    @contextmanager
+    def listening(self, migration: Loaded, hear: Callable[[str], bool] | None = None) -> Iterator[None]:
+        """Pass on what the server says meanwhile: RAISE NOTICE in a function, a WARNING."""
+        say = self._say(migration)
+
+        def listen(notice: Any) -> None:
+            text = str(notice.message)
+            if not (hear and hear(text)):
+                say(
+                    logging.WARNING if notice.severity == "WARNING" else logging.DEBUG,
+                    f"{notice.severity}: {text}",
+                )
+
+        self.session.on_notice = listen
+        try:
+            yield
+        finally:
+            self.session.on_notice = None
+
+    def _say(self, migration: Loaded) -> Say:
+        return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))
+
+
+async def _plainly(_: str, work: Callable[[], Awaitable[object]]) -> None:
+    await work()
+
+
+def milliseconds(started: float) -> int:
+    """Return the milliseconds since `started`, a `time.perf_counter()`."""
+    return round((time.perf_counter() - started) * 1000)
