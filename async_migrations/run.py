@@ -209,10 +209,10 @@ class Run:
         """Apply what is pending, one by one, in order."""
         wanted = {file.name for file in plan.pending}
         todo = [migration for migration in loaded if migration.file.name in wanted]
-        for migration, following in zip(todo, [*todo[1:], None], strict=True):
+        for number, migration in enumerate(todo, 1):
             name = migration.file.name
             await leader.lock.prove(name)
-            if following is not None:
+            for following in todo[number : number + 1]:
                 look_ahead = partial(leader.executor.foresee, following, last=following is todo[-1])
                 asyncio.get_running_loop().call_soon(look_ahead)
             done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
