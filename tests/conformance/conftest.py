@@ -10,6 +10,7 @@ from tests.conformance.aftermath import watching
 from tests.support.replicas import Launcher, launching
 
 HISTORIES = Path(__file__).parents[1] / "histories"
+NEWEST = 18
 FLEET_INDEXES = ["ix_customers_email", "ix_orders_customer", "ix_orders_total"]
 """What the concurrent indexes of `fleet` are called."""
 
@@ -31,3 +32,9 @@ async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """Return a connection that looks at the test's database from the side."""
     async with watching(database_url) as witness:
         yield witness
+
+
+@pytest.fixture
+def stride(postgres_version: int) -> int:
+    """Return how far apart the moments are: every single one on the newest server, every third on the others."""
+    return 1 if postgres_version == NEWEST else 3

@@ -49,40 +49,40 @@ def of_news(moments: Sequence[int], messages: Sequence[Message], history: Histor
 
 @EACH_PART
 @EACH_HISTORY
-async def test_reset(tracks: list[Lane], history: History, part: int) -> None:
+async def test_reset(tracks: list[Lane], history: History, stride: int, part: int) -> None:
     moments = news(await tracks[0].record(), history)
-    await run_all(tracks, moments[part::PARTS], lambda lane, moment: lane.survive(moment, Action.RESET))
+    await run_all(tracks, moments[part::PARTS][::stride], lambda lane, moment: lane.survive(moment, Action.RESET))
 
 
 @pytest.mark.parametrize("history", [CONCURRENT], ids=["concurrent"])
-async def test_reset_of_one_connection_only(tracks: list[Lane], history: History) -> None:
+async def test_reset_of_one_connection_only(tracks: list[Lane], history: History, stride: int) -> None:
     messages = await tracks[0].record()
     moments = of_news(turns(messages), messages, history)
-    await run_all(tracks, moments, lambda lane, moment: lane.survive(moment, Action.RESET, everywhere=False))
+    await run_all(tracks, moments[::stride], lambda lane, moment: lane.survive(moment, Action.RESET, everywhere=False))
 
 
 @EACH_PART
 @EACH_HISTORY
-async def test_terminated_backend(tracks: list[Lane], history: History, part: int) -> None:
+async def test_terminated_backend(tracks: list[Lane], history: History, stride: int, part: int) -> None:
     messages = await tracks[0].record()
     moments = of_news(turns(messages), messages, history)
-    await run_all(tracks, moments[part::PARTS], lambda lane, moment: lane.survive(moment, lane.terminate()))
+    await run_all(tracks, moments[part::PARTS][::stride], lambda lane, moment: lane.survive(moment, lane.terminate()))
 
 
 @EACH_HISTORY
-async def test_silence(tracks: list[Lane], history: History) -> None:
+async def test_silence(tracks: list[Lane], history: History, stride: int) -> None:
     messages = await tracks[0].record()
-    await run_all(tracks, of_news(client_spoke(messages), messages, history), Lane.vanish)
+    await run_all(tracks, of_news(client_spoke(messages), messages, history)[::stride], Lane.vanish)
 
 
 @EACH_HISTORY
-async def test_killed_process(tracks: list[Lane], history: History, launcher: Launcher) -> None:
+async def test_killed_process(tracks: list[Lane], history: History, stride: int, launcher: Launcher) -> None:
     messages = await tracks[0].record()
     moments = of_news(client_spoke(messages), messages, history)
-    await run_all(tracks, moments, lambda lane, moment: lane.die(moment, launcher))
+    await run_all(tracks, moments[::stride], lambda lane, moment: lane.die(moment, launcher))
 
 
 @EACH_HISTORY
-async def test_cancellation(tracks: list[Lane], history: History) -> None:
+async def test_cancellation(tracks: list[Lane], history: History, stride: int) -> None:
     messages = await tracks[0].record()
-    await run_all(tracks, of_news(turns(messages), messages, history), Lane.cancel)
+    await run_all(tracks, of_news(turns(messages), messages, history)[::stride], Lane.cancel)
