@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_migrations import MigrationRunner
@@ -103,8 +104,8 @@ async def test_a_server_to_try_things_on_says_where_it_is(tmp_path: Path) -> Non
     process = await anyio.open_process([sys.executable, "-m", "async_migrations.testing"], cwd=tmp_path)
     try:
         assert process.stdout is not None
-        line = (await process.stdout.receive()).decode()
-        assert re.fullmatch(r"export DATABASE_URL=postgresql://postgres@127\.0\.0\.1:\d+/postgres\n", line)
+        line = (await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1000)).decode()
+        assert re.fullmatch(r"export DATABASE_URL=postgresql://postgres@127\.0\.0\.1:\d+/postgres", line)
     finally:
         process.terminate()
         assert await process.wait() == 0
