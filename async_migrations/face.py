@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 from sqlalchemy import event
@@ -132,29 +132,31 @@ class _Connecting:
 
 
 class Guard:
-    """Watches one migration's connection for what would break its transaction, and notes what it runs.
+    """Watches the working connection for what would break a migration's transaction, and notes what it runs.
 
     The connection is in AUTOCOMMIT and the engine's frame lies around it, so that SQLAlchemy's own commit and
     rollback do nothing. A commit without effect is harmless; a rollback without effect would be a lie, so the
     next statement, or the end of the migration, says so.
     """
 
-    def __init__(self, connection: AsyncConnection, *, transactional: bool) -> None:
-        self._connection = connection.sync_connection
-        self._transactional = transactional
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._watching = False
+        self._transactional = True
         self.broken: TransactionControlError | None = None
         self.statement: str | None = None
+        # For the rest of the session, which no pool gets back: to listen anew for each migration takes longer.
+        event.listen(connection.sync_connection, "before_cursor_execute", self._before)
+        event.listen(connection.sync_connection, "rollback", self._rolled_back)
 
-    def __enter__(self) -> Self:
-        event.listen(self._connection, "before_cursor_execute", self._before)
-        if self._transactional:
-            event.listen(self._connection, "rollback", self._rolled_back)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        event.remove(self._connection, "before_cursor_execute", self._before)
-        if self._transactional:
-            event.remove(self._connection, "rollback", self._rolled_back)
+    @contextmanager
+    def watch(self, *, transactional: bool) -> Iterator[Self]:
+        """Watch one migration."""
+        self._watching, self._transactional = True, transactional
+        self.broken = self.statement = None
+        try:
+            yield self
+        finally:
+            self._watching = False
 
     def check(self) -> None:
         """Raise what the author was not told yet."""
@@ -162,6 +164,8 @@ class Guard:
             raise self.broken
 
     def _before(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not self._watching:
+            return
         self.check()
         self.statement = statement
         keyword = transaction_control(statement) if self._transactional else None
@@ -173,6 +177,8 @@ class Guard:
             )
 
     def _rolled_back(self, _c: Any) -> None:
+        if not (self._watching and self._transactional):
+            return
         self.broken = TransactionControlError(
             "The migration called rollback() on its own connection or on a session bound to it. That cannot be "
             "honoured: the ledger's row is in the same transaction. Use `async with self.engine.begin()` or "

@@ -174,7 +174,7 @@ async def elect(
     while True:
         rung = bell.arm()
         if await is_current():
-            await leave(lock, bell)
+            await leave(lock)
             return False
         if await lock.try_take():
             return True
@@ -236,10 +236,10 @@ async def listen(session: Session, key: LockKey, *, deaf: bool) -> Bell:
     return bell
 
 
-async def leave(lock: Lock, bell: Bell) -> None:
+async def leave(lock: Lock) -> None:
     """Leave the session as it was, so that it may go back to its pool: a service that starts has use for it."""
     if lock.guard is None:
-        await lock.session.driver.remove_listener(lock.key.channel, bell.ring)
+        await lock.session.hush(lock.key.channel)
     if not lock.impatient:
         lock.session.unhold()
 

@@ -18,6 +18,7 @@ from async_migrations import discovery, events
 from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
 from async_migrations.executor import Executor
+from async_migrations.face import Guard
 from async_migrations.ledger import Ledger, digest_of
 from async_migrations.loading import Loaded
 from async_migrations.lock import Lock, LockKey, elect
@@ -253,7 +254,7 @@ class Run:
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
         limit = self.options.limits.migration_deadline
         return Executor(
-            Worker(session, self.options.engine, self.options.base, self.emit, limit),
+            Worker(session, self.options.engine, self.options.base, self.emit, limit, Guard(session.connection)),
             session,
             session.is_pooled(facts),
             partial(self.spare, pooled=session.is_pooled(facts)),

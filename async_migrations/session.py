@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from async_migrations.errors import DatabaseUnavailableError
 from async_migrations.events import DatabaseAwaited, Emit
 from async_migrations.retry import REFUSED, describe, is_confused, is_unavailable, sqlstate
-from async_migrations.sql import quote_literal
+from async_migrations.sql import quote_identifier, quote_literal
 
 RELEASE_DEADLINE = 5.0
 """Seconds that a shielded rollback or close may take before the connection is cut."""
@@ -152,6 +152,11 @@ class Session:
     def listen(self) -> None:
         """Pass what the server says meanwhile to `on_notice`, for the rest of the session."""
         self.driver.add_log_listener(lambda _, notice: self.on_notice(notice) if self.on_notice else None)
+
+    async def hush(self, channel: str) -> None:
+        """Stop listening in one round trip, where the driver's own way takes two; it is told all the same."""
+        await self.send(f"UNLISTEN {quote_identifier(channel)}")
+        self.driver._listeners.pop(channel, None)  # noqa: SLF001 - or a later add_listener would send no LISTEN
 
     async def settle(self) -> None:
         """Give a direct session the settings of a lock holder (never through a pooler: they would leak)."""

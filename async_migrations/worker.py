@@ -43,6 +43,7 @@ class Worker:
         base: the models.
         emit: is told what migrations and server have to say.
         deadline_s: seconds for one migration; None for ever.
+        guard: watches the session's connection.
     """
 
     session: Session
@@ -50,6 +51,7 @@ class Worker:
     base: Any
     emit: Emit
     deadline_s: float | None
+    guard: Guard
 
     async def run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
         """Await the author's code, with everything around it that it needs, and count what it did."""
@@ -57,7 +59,7 @@ class Worker:
         transactional = migration.is_transactional(verb)
         script = migration.script(verb)
         started = time.perf_counter()
-        with Guard(self.session.connection, transactional=transactional) as guard, self.listening(migration):
+        with self.guard.watch(transactional=transactional) as guard, self.listening(migration):
             try:
                 async with self.deadline():
                     if script is not None:
