@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Context:
     say: Say
     step: Step
     op: Operations
+    tell: Callable[[float, float | None], None]
 
 
 class BaseMigration:
@@ -141,6 +143,22 @@ class BaseMigration:
             work: an async function without arguments.
         """
         await self._bound.step(name, work)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Tell how far a long migration is: a bar for whoever watches.
+
+        Args:
+            done: how much is done, in any unit.
+            total: of how much; None if that is not known.
+
+        Raises:
+            AuthorError: one of them is no number, or below zero.
+        """
+        values: tuple[object, ...] = (done, 0 if total is None else total)
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise AuthorError(f"progress({done!r}, {total!r}): both must be numbers from 0 up. Pass what is done.")
+        self._bound.tell(done, total)
 
     def log_debug(self, message: str) -> None:
         """Log `message` at DEBUG, with the migration's name before it."""

@@ -74,6 +74,13 @@ class HistoryWarning(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MigrationsPending(Event):
+    """These are to be applied, by this replica or by the one that leads, in this order."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LockAwaited(Event):
     """Another replica holds the lock. `waited` in seconds; `holder` is a sentence."""
 
@@ -107,6 +114,15 @@ class MigrationMessage(Event):
     name: str
     level: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationProgress(Event):
+    """How far a migration says that it is. `total` is None if it does not know."""
+
+    name: str
+    done: float
+    total: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ class StartupLog:
     def _migration_message(self, event: events.MigrationMessage) -> None:
         self._log.log(event.level, "[%s] %s", event.name, event.text)
 
+    def _migration_progress(self, event: events.MigrationProgress) -> None:
+        of = "" if event.total is None else f" of {event.total:g}"
+        self._log.debug("[%s] %g%s done", event.name, event.done, of)
+
     def _migration_retried(self, event: events.MigrationRetried) -> None:
         self._log.warning("↻ %s: rolled back and tried again: %s", event.name, event.reason)
 
@@ -122,6 +126,7 @@ class StartupLog:
         events.LockAwaited: _lock_awaited,
         events.MigrationStarted: _migration_started,
         events.MigrationMessage: _migration_message,
+        events.MigrationProgress: _migration_progress,
         events.MigrationRetried: _migration_retried,
         events.MigrationApplied: _migration_applied,
         events.MigrationReverted: _migration_reverted,

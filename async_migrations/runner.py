@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from async_migrations import corrections, discovery, loading
 from async_migrations.discovery import Folder
 from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
-from async_migrations.events import Observer, RunStarted
+from async_migrations.events import MigrationsPending, Observer, RunStarted
 from async_migrations.lock import Holder, LockKey, doze, holder_of, listen
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
@@ -85,6 +87,12 @@ class MigrationRunner:
         except ValueError as error:
             raise ConfigurationError(f"The ledger's name cannot be used: {error}") from error
 
+    def watched_by(self, *observers: Observer) -> MigrationRunner:
+        """Return a runner like this one that tells `observers` too, after those that it tells already."""
+        other = copy(self)
+        other.options = replace(self.options, observers=(*self.options.observers, *observers))
+        return other
+
     async def run_migrations(self, target: Target = None) -> Report:
         """Apply what is pending, or wait for the replica that does.
 
@@ -104,6 +112,7 @@ class MigrationRunner:
                 return run.announce(folder, Plan((), tuple(file.name for file in folder.files)))
             plan = await run.plan(session, folder, target)
             if plan.pending:
+                run.emit(MigrationsPending(tuple(file.name for file in plan.pending)))
                 # In a thread: importing many files takes long enough to stall a service's other tasks.
                 loaded = await anyio.to_thread.run_sync(loading.load, plan.pending, self.options.directory)
                 async with run.leading(session, lambda: run.is_current(session, folder, target)) as leader:

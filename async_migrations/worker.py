@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import retry
 from async_migrations.base import BaseMigration, Context
-from async_migrations.events import Emit, MigrationMessage, Say
+from async_migrations.events import Emit, MigrationMessage, MigrationProgress, Say
 from async_migrations.face import Guard, MigrationEngine
 from async_migrations.failure import let_go
 from async_migrations.loading import Loaded, Script
@@ -69,7 +69,7 @@ class Worker:
                         engine = MigrationEngine(self.session, self.engine, say, transactional=transactional)
                         op = Operations(self.session.connection, transactional=transactional, say=say)
                         step = steps.run if steps else _plainly
-                        context = Context(self.session, engine, self.base, say, step, op)
+                        context = Context(self.session, engine, self.base, say, step, op, self._tell(migration))
                         returned = await self._body(migration, context, verb)
                 guard.check()
             except Exception as error:
@@ -137,6 +137,9 @@ class Worker:
             yield
         finally:
             self.session.on_notice = None
+
+    def _tell(self, migration: Loaded) -> Callable[[float, float | None], None]:
+        return lambda done, total: self.emit(MigrationProgress(migration.file.name, done, total))
 
     def _say(self, migration: Loaded) -> Say:
         return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))

@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table
 
 from async_migrations import MigrationFailedError, MigrationsError
-from async_migrations.events import MigrationApplied, MigrationMessage
+from async_migrations.events import MigrationApplied, MigrationMessage, MigrationProgress
+from async_migrations.standing import Watch
 from tests.support.history import History
 
 TABLE = "await self.execute('CREATE TABLE t (x int)')\n"
@@ -43,6 +44,16 @@ async def test_log_lines_carry_the_name(history: History) -> None:
         ("001_a", 30, "w"),
         ("001_a", 40, "e"),
     ]
+
+
+async def test_progress_is_told_to_who_watches(history: History) -> None:
+    history.python("001_a", "self.progress(3); self.progress(1, 4)")
+    history.python("002_b", "self.progress(float('nan'))")
+    watch = Watch()
+    with pytest.raises(MigrationFailedError, match=r"progress\(nan, None\): both must be numbers from 0 up"):
+        await history.runner().watched_by(watch).run_migrations()
+    assert history.told(MigrationProgress) == [MigrationProgress("001_a", 3, None), MigrationProgress("001_a", 1, 4)]
+    assert (watch.now.phase, watch.now.migration, watch.now.position) == ("failed", "002_b", 2)
 
 
 async def test_base_and_metadata_are_at_hand(history: History) -> None:

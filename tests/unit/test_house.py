@@ -13,7 +13,7 @@ LEVELS = (
     ("sql",),
     ("errors", "events", "checksum", "schema"),
     ("migration", "retry"),
-    ("session", "options", "reporting", "online", "auto_schema"),
+    ("session", "options", "reporting", "standing", "online", "auto_schema"),
     ("face", "ledger", "plan"),
     ("base", "lock"),
     ("discovery", "loading", "numbering", "message", "steps"),

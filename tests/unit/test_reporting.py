@@ -40,7 +40,7 @@ Database schema is up to date - no migrations needed
 """
 AUDIT_LOG = "001_audit_log"
 STATISTICS = Statistics(tables_created=1, indexes_created=5)
-SILENT = {events.LockTaken}
+SILENT = {events.LockTaken, events.MigrationsPending}
 """Events without a line of their own, on purpose."""
 
 
@@ -149,6 +149,7 @@ SPEAKING: list[tuple[events.Event, int, str]] = [
         f"Waiting for another replica to migrate (3 s so far). {HOLDER}",
     ),
     (events.MigrationStarted("004_index", "Find faster"), logging.INFO, "▶ 004_index: Find faster"),
+    (events.MigrationProgress("004_index", 50, 200), logging.DEBUG, "[004_index] 50 of 200 done"),
     (
         events.MigrationStarted("004_index", "Find faster", "downgrade", 2),
         logging.INFO,
