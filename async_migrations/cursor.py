@@ -13,6 +13,9 @@ from async_migrations.sql import is_mute
 
 _COUNT = re.compile(r"(?:SELECT|UPDATE|DELETE|MERGE|INSERT \d+) (\d+)")
 
+_ROWCOUNT = "_rowcount" if hasattr(AsyncAdapt_asyncpg_cursor, "_rowcount") else "rowcount"
+"""Where SQLAlchemy 2.1, or 2.0, keeps the number of rows that a statement touched."""
+
 
 class MuteCursor(AsyncAdapt_asyncpg_cursor):
     """Speaks the simple query protocol: nothing is prepared, so nothing is to be closed, or outlives its backend."""
@@ -32,8 +35,7 @@ class MuteCursor(AsyncAdapt_asyncpg_cursor):
                 adapted._handle_exception(error)
             else:
                 counted = _COUNT.match(tag)
-                self._description = None
-                self._rowcount = int(counted[1]) if counted else -1
+                setattr(self, _ROWCOUNT, int(counted[1]) if counted else -1)
 
 
 def hasten(cursor: Any, statement: str, parameters: Any) -> None:
