@@ -306,14 +306,17 @@ async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float, pooled: boo
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
     """
-    # A pool of the same kind, with the same way to connect and the same listeners.
-    pool = engine.sync_engine.pool.recreate()
-    twin = AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
-    async with connect(twin, emit, deadline=deadline) as session:
+    async with connect(twin(engine), emit, deadline=deadline) as session:
         session.hold()
         if not pooled:
             await session.settle()
         yield session
+
+
+def twin(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine like `engine` with a pool of its own: the same kind, way to connect and listeners."""
+    pool = engine.sync_engine.pool.recreate()
+    return AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
 
 
 async def _open(engine: AsyncEngine, emit: Emit, deadline: float) -> Session:
