@@ -16,6 +16,7 @@ from async_migrations.integrations.page.authorization import Authorize, decide
 from async_migrations.integrations.page.lookout import Lookout
 from async_migrations.integrations.page.stream import Stream
 from async_migrations.integrations.protocol import Receive, Scope, Send
+from async_migrations.integrations.replies import path_of
 from async_migrations.runner import MigrationRunner
 from async_migrations.session import where
 from async_migrations.standing import Standing, Watch
@@ -108,9 +109,7 @@ class MigrationPage:
 
     def _below(self, scope: Scope) -> str:
         """Return what of the path is below the page, mounted (the rest is the root path) or not."""
-        path: str = scope["path"]
-        root: str = scope.get("root_path", "")
-        below = path.removeprefix(root) if root else path
+        below = path_of(scope)
         own = below == self.path or below.startswith(f"{self.path}/")
         return below.removeprefix(self.path) if own else below
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import anyio
 
 from async_migrations import discovery
-from async_migrations.errors import DatabaseUnavailableError, MigrationsError
+from async_migrations.errors import DatabaseUnavailableError, DiscoveryError, MigrationsError
 from async_migrations.events import Event
 from async_migrations.fleet import Fleet, look
 from async_migrations.integrations.page.scene import Loss, Record, Scene
@@ -121,10 +121,8 @@ class Lookout:
         return self._sighted[1]
 
     def _lose(self, error: Exception) -> None:
-        unreachable = isinstance(error, DatabaseUnavailableError) or is_unavailable(error)
-        reason = str(error) if isinstance(error, MigrationsError) else describe(error)
         since = self._scene.loss.since if self._scene.loss else datetime.now(UTC)
-        self._scene = replace(self._scene, loss=Loss(since, reason, unreachable))
+        self._scene = replace(self._scene, loss=Loss(since, *_wrong(error)))
 
     async def _open(self) -> Session:
         if self._session is None or self._session.is_closed:
@@ -147,6 +145,18 @@ def _record(options: Options, rows: tuple[AppliedRow, ...], ledger: str | None) 
     plan = plan_of(folder, rows, None, options)
     files = "".join(f"{file.name} {file.raw_checksum}\n" for file in folder.files)
     return Record(tuple(found), rows, plan.findings, _digest(f"{ledger}\n{files}"))
+
+
+def _wrong(error: Exception) -> tuple[str, str]:
+    """Say what is wrong and why."""
+    match error:
+        case DatabaseUnavailableError():
+            return "Database not reachable", error.reason
+        case DiscoveryError():
+            return "The folder of migrations is not in order", " ".join(error.problems)
+        case MigrationsError():
+            return "The ledger cannot be read", str(error)
+    return "Database not reachable" if is_unavailable(error) else "The look at the database failed", describe(error)
 
 
 def _digest(text: str) -> str:

@@ -48,6 +48,7 @@ def page(state: View, table: View, *, title: str, where: str, below: str) -> str
         "script": _read("page.js"),
         "since": _since(state["since"], state["now"]),
         "read": _time(state["read"]),
+        "lost_since": _time(state["lost_since"]),
         "extent": "" if bar["total"] is None else f' value="{bar["done"]}" max="{bar["total"]}"',
         "bar_hidden": _hidden(bool(state["bar"])),
         "since_hidden": _hidden(bool(state["since"])),
@@ -105,8 +106,10 @@ def _pending(each: View, migration: str | None) -> str:
 def _row(each: View) -> str:
     about = f"<small>{escape(each['description'])}</small>" if each["description"] else ""
     return (
-        f'<tr data-state="{escape(each["state"])}"><th scope="row"><b>{escape(each["name"])}</b>{_mark(each)}{about}'
-        f"</th><td>{_time(each['at'])}</td><td>{escape(each['took'])}</td><td>{escape(each['by'])}</td></tr>"
+        f'<tr role="row" data-state="{escape(each["state"])}">'
+        f'<th role="rowheader" scope="row"><b>{escape(each["name"])}</b>{_mark(each)}{about}</th>'
+        f'<td role="cell">{_time(each["at"])}</td><td role="cell">{escape(each["took"])}</td>'
+        f'<td role="cell">{escape(each["by"])}</td></tr>'
     )
 
 

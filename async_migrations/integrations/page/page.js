@@ -59,7 +59,9 @@
     find("since").replaceChildren(...(state.since ? ["since ", since(state.since)] : []));
     showBar(state.bar);
     show(find("replica"), state.replica);
-    show(find("lost"), state.lost);
+    find("lost").hidden = !state.lost;
+    put(find("lost-why"), state.lost || "");
+    if (state.lost) find("lost-since").replaceChildren(clock(state.lost_since));
     if (state.read) find("read").replaceChildren(clock(state.read));
     list("waiting", state.waiting.map((each) => {
       const detail = element("span", each.detail);
@@ -92,7 +94,7 @@
   };
   const markCurrent = () => {
     for (const item of find("pending").querySelectorAll("li")) {
-      if (item.dataset.name === page.migration || item.firstElementChild.textContent === page.migration) {
+      if (item.firstElementChild.textContent === page.migration) {
         item.setAttribute("aria-current", "true");
       } else {
         item.removeAttribute("aria-current");
@@ -110,12 +112,13 @@
     list("findings", table.findings.map((each) => element("li", each.text, { "data-tone": each.tone })));
     list("pending", table.pending.map((each) => named(element("li"), each)));
     list("applied", table.applied.map((each) => {
-      const row = element("tr", "", { "data-state": each.state });
-      const head = named(element("th", "", { scope: "row" }), each);
+      const row = element("tr", "", { role: "row", "data-state": each.state });
+      const head = named(element("th", "", { role: "rowheader", scope: "row" }), each);
       if (each.description) head.append(element("small", each.description));
-      const when = element("td");
+      const cell = (text) => element("td", text, { role: "cell" });
+      const when = cell("");
       if (each.at) when.append(clock(each.at));
-      row.append(head, when, element("td", each.took), element("td", each.by));
+      row.append(head, when, cell(each.took), cell(each.by));
       return row;
     }));
     markCurrent();

@@ -40,13 +40,13 @@ class Loss:
 
     Attributes:
         since: when the first try failed.
-        reason: a few words without credentials.
-        unreachable: whether the database does not answer; otherwise it does, and something else is wrong.
+        what: is wrong: the database, the ledger or the folder.
+        reason: why, without credentials.
     """
 
     since: datetime
+    what: str
     reason: str
-    unreachable: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def state(scene: Scene, standing: Standing | None, now: datetime) -> View:
 
     Returns:
         `tone`: one of good, busy, idle, bad; `title` and `detail`: sentences; `since`: when that began; `bar`: done,
-        total (or None) and text; `replica`, `lost`: sentences or None; `waiting`: who; `revision`: of the table.
+        total (or None) and text; `replica`, `lost` (and `lost_since`): sentences or None; `waiting`: who; `revision`: of the table.
     """
     return {
         "now": now.isoformat(),
@@ -51,6 +51,7 @@ def state(scene: Scene, standing: Standing | None, now: datetime) -> View:
         **_headline(scene, standing),
         "replica": _replica(standing),
         "lost": _lost(scene),
+        "lost_since": _iso(scene.loss.since) if scene.loss else None,
         "waiting": [
             {
                 "who": each.host or each.client or f"pid {each.pid}",
@@ -113,15 +114,14 @@ def _headline(scene: Scene, standing: Standing | None) -> View:
         return _held(scene)
     if standing and standing.phase is Phase.FAILED and (record.pending or scene.loss):
         where = f"Failed at {standing.migration}" if standing.migration else "The run failed"
-        return _say("bad", where, standing.reason or "", standing.since)
+        return _say("bad", where, _first_line(standing.reason), standing.since)
     return _at_rest(scene)
 
 
 def _nothing_known(loss: Loss | None) -> View:
     if loss is None:
         return _say("idle", "Nothing is known yet", "", None)
-    title = "Database not reachable" if loss.unreachable else "The ledger cannot be read"
-    return _say("bad", title, loss.reason, loss.since)
+    return _say("bad", loss.what, loss.reason, loss.since)
 
 
 def _held(scene: Scene) -> View:
@@ -184,15 +184,14 @@ def _say(tone: str, title: str, detail: str, since: datetime | None) -> View:
 def _replica(standing: Standing | None) -> str | None:
     if standing is None:
         return None
-    why = f" {standing.reason}" if standing.reason and standing.phase in {Phase.FAILED, Phase.CONNECTING} else ""
-    return REPLICA[standing.phase] + why
+    why = _first_line(standing.reason) if standing.phase in {Phase.FAILED, Phase.CONNECTING} else ""
+    return f"{REPLICA[standing.phase]} {why}".strip()
 
 
 def _lost(scene: Scene) -> str | None:
     if scene.loss is None or scene.at is None:
         return None
-    what = "The database is not reachable" if scene.loss.unreachable else "The ledger cannot be read"
-    return f"{what}: {scene.loss.reason} What is below is what was read last.".replace("..", ".")
+    return f"{scene.loss.what}: {scene.loss.reason.rstrip('.')}. What is below was read before."
 
 
 def _built(scene: Scene) -> tuple[float, float | None] | None:
@@ -207,6 +206,11 @@ def _bar(progress: tuple[float, float | None] | None) -> View | None:
         return {"done": done, "total": None, "text": f"{_number(done)} done"}
     share = min(done / total, 1.0)
     return {"done": min(done, total), "total": total, "text": f"{_number(done)} of {_number(total)} · {share:.0%}"}
+
+
+def _first_line(text: str | None) -> str:
+    """The sentence of an error, without the statement and the file that follow it."""
+    return (text or "").partition("\n")[0]
 
 
 def _number(value: float) -> str:
