@@ -16,7 +16,7 @@ from async_migrations.events import Say
 from async_migrations.session import BEGIN, Session
 from async_migrations.sql import transaction_control
 
-WHISPER = 1.0
+WHISPER = 0.2
 """Seconds between two words that go before an author's statements."""
 
 

@@ -57,8 +57,8 @@ async def looking_at(browser: Browser, url: str, **options: object) -> AsyncIter
     page.on(
         "console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None
     )
-    await page.goto(url)
     try:
+        await page.goto(url)
         yield page
     finally:
         await context.close()

@@ -45,7 +45,7 @@ async def serving(url: str, directory: Path, how: str = "bare", **options: Any) 
         url: The database.
         directory: The migrations.
         how: "bare", "mounted" in FastAPI, "router" of FastAPI, or "gated" by a gate that migrates.
-        options: Those of `MigrationPage`; `password` is for its hook.
+        options: Those of `MigrationPage`; `password` is for its hook, `port` for the server.
 
     """
     settings = json.dumps({"url": url, "directory": str(directory), "how": how, "options": options})
@@ -60,7 +60,8 @@ def main() -> None:
     """Serve as the environment says, until a signal."""
     settings = json.loads(os.environ[SETTINGS])
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", settings["options"].pop("port", 0)))
         server = uvicorn.Server(uvicorn.Config(application(**settings), log_level="warning", lifespan="on"))
         asyncio.run(_serve(server, listener))
 

@@ -142,15 +142,23 @@
   // The stream ends now and then and the browser opens it again; only a longer silence is worth a word.
   let source = null;
   let silence = 0;
+  let heardAt = new Date();
+  let broken = false;
   const live = (word, text) => {
     find("live").dataset.live = word;
     put(find("live"), text);
   };
   const heard = (event) => {
-    clearTimeout(silence);
-    silence = setTimeout(() => live("no", `No word from the server since ${local(new Date())}; trying again`), 15000);
+    heardAt = new Date();
+    broken = false;
+    complainIn(15);
     live("yes", "live");
     return JSON.parse(event.data);
+  };
+  const complainIn = (seconds) => {
+    clearTimeout(silence);
+    const text = `No word from the server since ${local(heardAt)}; trying again`;
+    silence = setTimeout(() => live("no", text), seconds * 1000);
   };
   const close = () => {
     if (source) source.close();
@@ -162,6 +170,8 @@
     source.addEventListener("state", (event) => showState(heard(event)));
     source.addEventListener("table", (event) => showTable(heard(event)));
     source.addEventListener("error", () => {
+      if (!broken) complainIn(5);
+      broken = true;
       // Refused, or an answer that is no stream: the browser itself would not try again.
       if (source && source.readyState === EventSource.CLOSED) {
         live("no", "The server does not send; trying again");

@@ -43,7 +43,8 @@ def state(scene: Scene, standing: Standing | None, now: datetime) -> View:
 
     Returns:
         `tone`: one of good, busy, idle, bad; `title` and `detail`: sentences; `since`: when that began; `bar`: done,
-        total (or None) and text; `replica`, `lost` (and `lost_since`): sentences or None; `waiting`: who; `revision`: of the table.
+        total (or None) and text; `replica` and `lost`: sentences or None; `lost_since`; `waiting`: who; `revision`:
+        of the table.
     """
     return {
         "now": now.isoformat(),
