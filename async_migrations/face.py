@@ -11,6 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.util import await_only
 
+from async_migrations.cursor import hasten
 from async_migrations.errors import TransactionControlError
 from async_migrations.events import Say
 from async_migrations.session import BEGIN, Session
@@ -182,7 +183,7 @@ class Guard:
         """
         self._whisper = setting
 
-    def _before(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def _before(self, _c: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
         if not self._watching:
             return
         self.check()
@@ -197,6 +198,8 @@ class Guard:
         if self._whisper is not None and time.monotonic() - self._whispered >= WHISPER:
             setting, self._whisper, self._whispered = self._whisper, None, time.monotonic()
             await_only(self._tell(setting))
+        if not many:
+            hasten(cursor, statement, parameters)
 
     async def _tell(self, setting: str) -> None:
         if not self._session.in_transaction and self._pooled:

@@ -32,6 +32,11 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TIGHT = frozenset("(),;[]")
 
 _CONTROL = re.compile(rf"(?ai)(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|PREPARE)(?![{_LETTER}0-9$])")
+_MUTE = re.compile(
+    r"(?ai)\s*(?:ALTER|ANALYZE|CLUSTER|COMMENT|CREATE|DELETE|DO|DROP|GRANT|INSERT|LOCK|MERGE|REFRESH|REINDEX|RELEASE"
+    r"|RESET|REVOKE|SAVEPOINT|SET|TRUNCATE|UPDATE|VACUUM)\s[^;\0\ud800-\udfff]*;?\s*"
+)
+_RETURNING = re.compile("(?ai)returning")
 _AFTER_WORD = re.compile("[^A-Za-z].*", re.DOTALL)
 _TWO_WORDS = frozenset({"START TRANSACTION", "PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED"})
 
@@ -151,6 +156,15 @@ def transaction_control(statement_text: str) -> str | None:
         return pair
     to_savepoint = (third if second in {"WORK", "TRANSACTION"} else second) == "TO"
     return None if to_savepoint or first in {"START", "PREPARE"} else first
+
+
+def is_mute(statement_text: str) -> bool:
+    """Tell whether a text is certainly one statement that answers with no rows; False where it takes a parser.
+
+    Args:
+        statement_text: What is about to be sent.
+    """
+    return _MUTE.fullmatch(statement_text) is not None and _RETURNING.search(statement_text) is None
 
 
 def canonical(script: str) -> str:
