@@ -130,7 +130,7 @@ async def test_another_replicas_migration_is_live_with_its_progress_and_who_wait
         await shows(page, "#headline", "Migrating 1 of 2")
         await shows(page, "#detail", re.compile(r"^003_backfill, by pid \d+ from 127\.0\.0\.1\.$"))
         await shows(page, "#pending [aria-current] b", "003_backfill")
-        await shows(page, "#since", re.compile(r"^since \d+ s$"))
+        await shows(page, "#since", re.compile(r"^for \d+ s$"))
         await shows(page, "#progress-text", "0 of 3 · 0%")
         await expect(page.locator("#waiting")).to_be_hidden()
         replicas.start_soon(waiter.run_migrations)

@@ -90,7 +90,7 @@ def _hidden(shown: bool) -> str:  # noqa: FBT001 - one value in, one word out
 
 
 def _waiter(each: View, now: str) -> str:
-    since = f" · connected {_since(each['since'], now)}" if each["since"] else ""
+    since = f" · connected for {_since(each['since'], now)}" if each["since"] else ""
     return f"<li><b>{escape(each['who'])}</b> <span>{escape(each['detail'])}{since}</span></li>"
 
 

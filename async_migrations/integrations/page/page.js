@@ -56,7 +56,7 @@
     put(find("detail"), state.detail);
     document.title = `${state.title} – ${body.dataset.title}`;
     find("since").hidden = !state.since;
-    find("since").replaceChildren(...(state.since ? ["since ", since(state.since)] : []));
+    find("since").replaceChildren(...(state.since ? ["for ", since(state.since)] : []));
     showBar(state.bar);
     show(find("replica"), state.replica);
     find("lost").hidden = !state.lost;
@@ -65,7 +65,7 @@
     if (state.read) find("read").replaceChildren(clock(state.read));
     list("waiting", state.waiting.map((each) => {
       const detail = element("span", each.detail);
-      if (each.since) detail.append(" · connected ", since(each.since));
+      if (each.since) detail.append(" · connected for ", since(each.since));
       const item = element("li");
       item.append(element("b", each.who), " ", detail);
       return item;
