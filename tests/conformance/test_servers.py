@@ -157,7 +157,7 @@ async def test_a_failed_migration_stops_the_lifespan_with_the_engines_sentence(
     async with serving(way, "living", database_url, bad) as running:
         code = await running.child.wait(deadline=60)
     # Without workers hypercorn's error is the interpreter's.
-    assert code == (1 if way is HYPER_ALONE else way.boot_failure)
+    assert code in ({1} if way is HYPER_ALONE else way.boot_failure)
     assert f"async_migrations.errors.NotStartedError: {SENTENCE}" in running.text()
     if way.command[0] != "hypercorn":  # which prints its own frames around it
         assert running.text().count("  File ") <= 2 * way.workers
@@ -169,7 +169,7 @@ async def test_a_failed_migration_behind_the_gate_ends_the_server_with_one_sente
     way: Way, bad: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:
     async with serving(way, "gated", database_url, bad) as running:
-        assert await running.child.wait(deadline=60) == way.boot_failure
+        assert await running.child.wait(deadline=60) in way.boot_failure
     assert f"The service does not start. {SENTENCE}" in running.text()
     assert "Traceback" not in running.text()
     assert await witness.fetchval(LEDGER) == ["001_audit"]
@@ -179,7 +179,7 @@ async def test_an_application_that_fails_behind_the_gate_ends_the_server_too(
     slow: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:
     async with serving(ONE, "gated", database_url, slow, BROKEN="1") as running:
-        assert await running.child.wait(deadline=60) == ONE.boot_failure
+        assert await running.child.wait(deadline=60) in ONE.boot_failure
     assert "there is no cache" in running.text()
     await each_ran_once(witness)
 
