@@ -14,6 +14,7 @@ from tests.conformance.aftermath import LOCKS
 from tests.support.servers import (
     FOUR,
     GREEN,
+    GREEN_ONE,
     HYPER,
     HYPER_ALONE,
     HYPER_TWO,
@@ -150,7 +151,7 @@ async def test_a_gate_answers_while_a_migration_runs_and_opens_afterwards(
     await each_ran_once(witness)
 
 
-@pytest.mark.parametrize("way", [ONE, FOUR, GREEN, HYPER, HYPER_ALONE], ids=by_name)
+@pytest.mark.parametrize("way", [ONE, FOUR, GREEN_ONE, HYPER, HYPER_ALONE], ids=by_name)
 async def test_a_failed_migration_stops_the_lifespan_with_the_engines_sentence(
     way: Way, bad: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:
@@ -164,7 +165,7 @@ async def test_a_failed_migration_stops_the_lifespan_with_the_engines_sentence(
     assert await witness.fetchval(LEDGER) == ["001_audit"]
 
 
-@pytest.mark.parametrize("way", [ONE, FOUR, GREEN, HYPER, HYPER_ALONE], ids=by_name)
+@pytest.mark.parametrize("way", [ONE, FOUR, GREEN_ONE, HYPER, HYPER_ALONE], ids=by_name)
 async def test_a_failed_migration_behind_the_gate_ends_the_server_with_one_sentence(
     way: Way, bad: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:
@@ -202,6 +203,8 @@ async def test_sigterm_during_a_migration_in_the_lifespan_takes_it_back(
 ) -> None:
     await hold(witness)
     async with serving(way, "living", database_url, slow) as running:
+        # uvicorn notes a signal that comes before that, and lets the lifespan begin all the same.
+        await running.said("application migrates", way.workers)
         await a_migration_waits(witness)
         assert await running.stop() is not None
         await nothing_is_left(witness)
@@ -221,3 +224,13 @@ async def test_sigterm_during_a_migration_behind_the_gate_takes_it_back(
         await nothing_is_left(witness)
     assert "002_slow was cancelled. Applied before it: 001_audit (stays so)." in running.text()
     assert "application up" not in running.text()
+
+
+async def test_a_server_whose_lifespan_is_off_says_so(slow: Path, database_url: str) -> None:
+    way = Way("uvicorn --lifespan off", (*ONE.command, "--lifespan", "off"))
+    async with serving(way, "gated", database_url, slow) as running, client(running) as requests:
+        says = await requests.get("/readyz")
+        assert (says.status_code, says.json()["application"]) == (503, "absent")
+        assert "--lifespan on" in says.json()["reason"]
+        await running.said("The server has not begun the lifespan", 1)
+        assert await running.stop() == -signal.SIGTERM

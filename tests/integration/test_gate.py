@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from async_migrations import MigrationRunner
+from async_migrations.errors import ConfigurationError
 from async_migrations.integrations.asgi import MigrationGate
 from async_migrations.integrations.protocol import Message, Receive, Scope, Send
 from async_migrations.standing import Watch
@@ -392,6 +393,25 @@ async def test_a_failure_ends_the_process_from_outside_the_lifespan(bad: History
         loop.call_soon = original  # type: ignore[method-assign]
     with pytest.raises(SystemExit, match="3"):
         caught[0]()
+
+
+@pytest.mark.parametrize(
+    "options", [{"livez": "livez"}, {"readyz": "/"}, {"hold": -1}, {"on_failure": "crash"}], ids=str
+)
+async def test_an_option_that_cannot_be_right_is_refused_at_once(
+    history: History, application: Application, options: Mapping[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError, match=str(next(iter(options.values())))):
+        MigrationGate(application.app, history.runner(), **options)
+
+
+async def test_an_older_image_starts_on_a_newer_ledger(history: History, application: Application) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int)")
+    newer = history.sql("002_b", "CREATE TABLE b (x int)")
+    await history.runner().run_migrations()
+    newer.unlink()
+    async with served(MigrationGate(application.app, history.runner(), hold=DEADLINE)) as server:
+        assert (await server.client.get("/")).json() == "hello"
 
 
 class Pager:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Way:
 FORGOTTEN, TRIPPED = frozenset({0}), frozenset({3, 1})
 ONE = Way("uvicorn", UVICORN)
 FOUR = Way("uvicorn with 4 workers", (*UVICORN, "--workers", "4"), 4, FORGOTTEN)
+GREEN_ONE = Way("gunicorn with a uvicorn worker", GUNICORN)
 GREEN = Way("gunicorn with 2 uvicorn workers", (*GUNICORN, "-w", "2"), 2, TRIPPED)
 HYPER = Way("hypercorn", HYPERCORN, 1, FORGOTTEN)
 HYPER_TWO = Way("hypercorn with 2 workers", (*HYPERCORN, "-w", "2"), 2, FORGOTTEN)
@@ -109,5 +110,6 @@ def _kill(pid: int) -> None:
     except psutil.NoSuchProcess:
         return
     for each in family:
-        each.kill()
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     psutil.wait_procs(family[:-1], timeout=5)
