@@ -12,6 +12,7 @@ from async_migrations.retry import sqlstate
 from async_migrations.session import Session
 from async_migrations.sql import quote_literal
 
+NO_RIGHT = "42501"
 HERE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
@@ -71,6 +72,8 @@ async def look(session: Session, ledger: Ledger, key: LockKey) -> Fleet:
     try:
         rows = await session.read(_query(key, f"coalesce({prints}, '')"))
     except Exception as error:
+        if sqlstate(error) == NO_RIGHT:
+            await ledger.read(session)  # which says whom to ask for it
         if sqlstate(error) not in MISSING:
             raise
         rows = await session.read(_query(key, "NULL"))

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from async_migrations.errors import LedgerError
 from async_migrations.fleet import Fleet, look
 from async_migrations.ledger import Ledger
 from async_migrations.lock import LockKey
@@ -181,6 +182,31 @@ async def test_progress_goes_before_the_next_statement(
         await eventually(says_how_far, deadline=LIMIT)
         await open_gate(gatekeeper)
     assert await history.value("SELECT * FROM n") == "async_migrations: 002_next"
+
+
+async def test_a_role_without_rights_sees_who_but_not_from_where(
+    see: Look, history: History, database_url: str, gatekeeper: asyncpg.Connection
+) -> None:
+    history.python("001_gated", f"self.progress(1, 2)\n{PASS}")
+    await history.do("CREATE ROLE onlooker LOGIN")
+    try:
+        async with service(database_url.replace("postgres@", "onlooker@")) as poor, anyio.create_task_group() as group:
+            group.start_soon(history.runner().run_migrations)
+            await eventually(lambda: at_work(see), deadline=LIMIT)
+            async with connect(poor, print, deadline=LIMIT) as session:
+                facts = await session.facts()
+                key = LockKey(facts.database, "public", "schema_migrations")
+                ledger = Ledger("schema_migrations", "public")
+                with pytest.raises(LedgerError, match="GRANT SELECT ON"):
+                    await look(session, ledger, key)
+                await history.do("GRANT SELECT ON schema_migrations TO onlooker")
+                fleet = await look(session, ledger, key)
+            assert fleet.holder is not None
+            assert (fleet.holder.migration, fleet.holder.progress) == ("001_gated", (1, 2))
+            assert (fleet.holder.client, fleet.connected, fleet.since) == (None, None, None)
+            await open_gate(gatekeeper)
+    finally:
+        await history.do("DROP OWNED BY onlooker; DROP ROLE onlooker")
 
 
 async def test_progress_costs_nothing_when_the_transaction_has_failed_already(history: History) -> None:

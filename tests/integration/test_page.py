@@ -11,15 +11,22 @@ import anyio
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import make_url
 
+from async_migrations import MigrationRunner
 from async_migrations.testing.server import Server
 from tests.conformance.aftermath import watching
 from tests.support.history import History
 from tests.support.page_server import APPLICATION, PageServer, serving
+from tests.support.pgbouncer import pgbouncer
+from tests.support.replica_launcher import open_engine
 from tests.support.waiting import eventually
 
 LIMIT = 30.0
-SESSIONS = "SELECT state, backend_xmin IS NULL AS free FROM pg_stat_activity WHERE application_name = $1"
+SESSIONS = (
+    "SELECT state, backend_xmin IS NULL AS free FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = $1"
+)
 EVERYWHERE = ["", "/state", "/events", "/nothing"]
 
 
@@ -71,7 +78,7 @@ def two(history: History) -> History:
     return history
 
 
-@pytest.mark.parametrize("how", ["bare", "mounted", "router", "gated"])
+@pytest.mark.parametrize("how", ["bare", "mounted", "router", "litestar", "gated"])
 async def test_it_is_there_wherever_it_is_put(how: str, two: History, database_url: str) -> None:
     await two.runner().run_migrations(1 if how != "gated" else None)
     async with serving(database_url, two.directory, how) as page:
@@ -205,6 +212,27 @@ async def test_an_open_stream_does_not_hold_up_the_servers_stop(
         rest = [kind async for kind, _ in events]
         assert "state" not in rest or len(rest) < 100
         assert await page.child.wait(deadline=15) in {0, -number}
+
+
+async def test_a_leader_behind_a_pooler_is_seen_as_well(
+    two: History, server: Server, database_url: str, witness: asyncpg.Connection
+) -> None:
+    two.python("003_gated", "await self.execute('SELECT pg_advisory_xact_lock(77)')")
+    await witness.execute("SELECT pg_advisory_lock(77)")
+    with pgbouncer(server) as bouncer:
+        engine = open_engine(bouncer.url(make_url(database_url).database or ""), unnamed_statements=True)
+        leader = MigrationRunner(engine, directory=two.directory, observers=())
+        async with (
+            serving(database_url, two.directory, refresh=0.1) as page,
+            streaming(page) as events,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(leader.run_migrations)
+            state = await first(events, "state", title="Migrating 3 of 3")
+            assert state["migration"] == "003_gated"
+            await witness.execute("SELECT pg_advisory_unlock(77)")
+            await first(events, "state", title="Current")
+        await engine.dispose()
 
 
 async def test_no_credentials_are_anywhere(two: History, database_url: str) -> None:

@@ -44,7 +44,7 @@ async def serving(url: str, directory: Path, how: str = "bare", **options: Any) 
     Args:
         url: The database.
         directory: The migrations.
-        how: "bare", "mounted" in FastAPI, "router" of FastAPI, or "gated" by a gate that migrates.
+        how: "bare", "mounted" in FastAPI, "router" of FastAPI, in "litestar", or "gated" by a gate that migrates.
         options: Those of `MigrationPage`; `password` is for its hook, `port` for the server.
 
     """
@@ -52,7 +52,11 @@ async def serving(url: str, directory: Path, how: str = "bare", **options: Any) 
     script = "from tests.support.page_server import main; main()"
     async with child_process(script, environment={SETTINGS: settings}) as child:
         line = await child.line_matching(r"^PORT \d+$", deadline=60)
-        below = {"mounted": "/admin/migrations/", "router": "/ops/migrations"}.get(how, "/migrations")
+        below = {
+            "mounted": "/admin/migrations/",
+            "router": "/ops/migrations",
+            "litestar": "/admin/migrations",
+        }.get(how, "/migrations")
         yield PageServer(child, f"http://127.0.0.1:{line.split()[1]}{below}")
 
 
@@ -88,6 +92,10 @@ def application(
         return page
     if how == "gated":
         return MigrationGate(_empty, runner, page=page, on_failure="stay")
+    if how == "litestar":
+        from litestar import Litestar, asgi
+
+        return Litestar([asgi("/admin/migrations", is_mount=True)(page)])
     from fastapi import FastAPI
 
     app = FastAPI()

@@ -92,6 +92,13 @@ def test_this_processs_own_run_is_shown_from_within() -> None:
     assert state["replica"] == "This replica is the one that migrates."
 
 
+def test_this_processs_own_run_is_shown_though_the_database_shows_nothing() -> None:
+    standing = Standing(Phase.MIGRATING, NOW, NAMES, (), NAMES[0])
+    assert said(Scene(loss=Loss(NOW, "Database not reachable", "no answer in time")), standing)["title"] == (
+        "Migrating 1 of 4"
+    )
+
+
 def test_an_index_shows_what_the_server_does() -> None:
     build = Build("ix", "orders", "building index: scanning table", (3, 4), None)
     state = said(Scene(NOW, record(2), held("003_c", build=build)))

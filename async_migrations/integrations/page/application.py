@@ -80,7 +80,8 @@ class MigrationPage:
         """Take the watch of this process's own run, to show it at once and while the database does not answer."""
         self._watch = watch
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
+    # Without a slash after them: Litestar hands them over by name.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
@@ -97,7 +98,7 @@ class MigrationPage:
             await _text(scope, send, 405, "This page can only be read.", {"allow": "GET, HEAD"})
         else:
             match self._below(scope):
-                case "" | "/":
+                case "":
                     await self._page(scope, send)
                 case "/state":
                     facts = {"state": await self._state(), "table": await self._table()}
@@ -109,15 +110,16 @@ class MigrationPage:
 
     def _below(self, scope: Scope) -> str:
         """Return what of the path is below the page, mounted (the rest is the root path) or not."""
-        below = path_of(scope)
+        below = path_of(scope).rstrip("/")  # Litestar puts one there
         own = below == self.path or below.startswith(f"{self.path}/")
         return below.removeprefix(self.path) if own else below
 
     async def _page(self, scope: Scope, send: Send) -> None:
         state, table = await self._state(), await self._table()
-        path: str = scope["path"]
+        # As the browser asked for it, where the server says so: a mount may leave less in the path.
+        asked = bytes(scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
         # Relative to the page's own address, whatever a proxy in front has taken off it.
-        below = "" if path.endswith("/") else f"{path.rpartition('/')[2]}/"
+        below = "" if asked.endswith("/") else f"{asked.rpartition('/')[2]}/"
         body = markup.page(state, table, title=self._title, where=self._where, below=below)
         headers = {"content-type": "text/html; charset=utf-8", "content-security-policy": markup.policy()}
         await _respond(scope, send, 200, headers, body.encode())

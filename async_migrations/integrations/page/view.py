@@ -104,19 +104,17 @@ def elapsed(seconds: float) -> str:
 
 
 def _headline(scene: Scene, standing: Standing | None) -> View:
-    if scene.at is None:
-        return _nothing_known(scene.loss)
-    record = scene.record
-    if standing and standing.phase is Phase.MIGRATING and standing.migration and not scene.loss:
+    # Our own run is known from within, also while the database shows nothing: its ledger may be locked by us.
+    if standing and standing.phase is Phase.MIGRATING and standing.migration:
         of = _position(standing.position, len(standing.pending))
         bar = standing.progress or _built(scene)
         return _busy(of, standing.migration, "in this process", standing.since, bar, scene)
     if scene.fleet.holder is not None:
         return _held(scene)
-    if standing and standing.phase is Phase.FAILED and (record.pending or scene.loss):
+    if standing and standing.phase is Phase.FAILED and (scene.record.pending or scene.loss):
         where = f"Failed at {standing.migration}" if standing.migration else "The run failed"
         return _say("bad", where, _first_line(standing.reason), standing.since)
-    return _at_rest(scene)
+    return _at_rest(scene) if scene.at else _nothing_known(scene.loss)
 
 
 def _nothing_known(loss: Loss | None) -> View:
