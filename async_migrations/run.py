@@ -146,13 +146,13 @@ class Run:
             guard = await stack.enter_async_context(self.spare(pooled=pooled)) if pooled else None
             if facts.impatient and not pooled:
                 await session.send("SET idle_session_timeout = 0")
-            lock = Lock(session, key, guard, facts.impatient)
+            lock = Lock(session, key, guard, facts.impatient, facts.application_name)
             if not await self._elect(lock, is_current or _never):
                 yield None
                 return
             stack.push_async_callback(lock.release)
             if guard is None:
-                await session.settle()
+                await session.settle(application_name=facts.application_name)
             await ledger.ensure(session, facts, self.emit)
             await session.remember(facts)
             session.listen()
@@ -257,7 +257,14 @@ class Run:
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
         limit = self.options.limits.migration_deadline
         return Executor(
-            Worker(session, self.options.engine, self.options.base, self.emit, limit, Guard(session.connection)),
+            Worker(
+                session,
+                self.options.engine,
+                self.options.base,
+                self.emit,
+                limit,
+                Guard(session, pooled=session.is_pooled(facts)),
+            ),
             session,
             session.is_pooled(facts),
             partial(self.spare, pooled=session.is_pooled(facts)),

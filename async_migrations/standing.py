@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -113,7 +113,7 @@ class Watch:
         """Note that the run ended by an error that no event tells of."""
         self._become(replace(_entered(self.now, Phase.FAILED, self._clock()), reason=reason))
 
-    async def changes(self) -> AsyncIterator[Standing]:
+    async def changes(self) -> AsyncGenerator[Standing, None]:
         """Yield how the run stands, at once and after each change; who is slow misses what lies between."""
         while True:
             changed = self._changed

@@ -16,7 +16,7 @@ LEVELS = (
     ("session", "options", "reporting", "standing", "online", "auto_schema"),
     ("face", "ledger", "plan"),
     ("base", "lock"),
-    ("discovery", "loading", "numbering", "message", "steps"),
+    ("discovery", "fleet", "loading", "numbering", "message", "steps"),
     ("failure",),
     ("worker", "trace"),
     ("executor",),
