@@ -59,6 +59,11 @@ class _Ear:
         if callable(self._before):
             self._before(number, frame)
 
+    @property
+    def __self__(self) -> object:
+        """The server, if the handler before is a method of it: what streams looks there whether the server stops."""
+        return getattr(self._before, "__self__", None)
+
     def close(self) -> None:
         """Give the signal back; one that was put on top of this one will do it in its turn."""
         self._closed = True

@@ -242,6 +242,22 @@ async def test_two_starts_in_one_process_may_end_in_any_order() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+async def test_who_looks_for_the_server_behind_the_handler_still_finds_it() -> None:
+    class Server:
+        should_exit = False
+
+        def handle_exit(self, _: int, __: object) -> None:
+            self.should_exit = True
+
+    server = Server()
+    before = signal.signal(signal.SIGTERM, server.handle_exit)
+    try:
+        with stopping(lambda: None), stopping(lambda: None):
+            assert getattr(signal.getsignal(signal.SIGTERM), "__self__", None) is server
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 async def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
