@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import re
 import sys
@@ -42,7 +43,11 @@ def written(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
     yield tmp_path
+    # Litestar configures logging when an application is made.
+    root.level, root.handlers = before
     for name in FILES:
         sys.modules.pop(name, None)
 
