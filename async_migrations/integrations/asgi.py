@@ -9,7 +9,7 @@ from typing import Literal, NoReturn
 import anyio
 from anyio.abc import TaskGroup
 
-from async_migrations.errors import ConfigurationError, MigrationsError
+from async_migrations.errors import ConfigurationError, MigrationsError, NotStartedError
 from async_migrations.integrations.inner import ApplicationFailedError, Inner
 from async_migrations.integrations.protocol import ASGIApp, Message, Page, Receive, Scope, Send
 from async_migrations.integrations.readiness import Application, Readiness, document
@@ -154,7 +154,7 @@ class MigrationGate:
         if self._must_exit:
             return await self._leave()
         if self._readiness.application is Application.WAITING:
-            LOG.warning(stopped("the server's shutdown", self.watch.now))
+            self._stop(stopped("the server's shutdown", self.watch.now))
         if inner.error is not None:
             raise inner.error
         if not inner.said_goodbye:
@@ -163,10 +163,13 @@ class MigrationGate:
 
     async def _rise(self, inner: Inner, tasks: TaskGroup) -> None:
         try:
-            await bring_up(self._runner, self._current_only)
+            await bring_up(self._runner, self._current_only, self.watch)
             self._readiness = Readiness(Application.STARTING)
             await inner.start(tasks)
             self._readiness = Readiness(Application.STARTED)
+        except NotStartedError as error:
+            # The server ends by itself, when the requests that are held have their answers.
+            self._stop(str(error))
         except ApplicationFailedError as error:
             self._fail(str(error), error.report)
         except Exception as error:
@@ -176,6 +179,11 @@ class MigrationGate:
         self._decided.set()
         if self._must_exit:
             tasks.cancel_scope.cancel()
+
+    def _stop(self, reason: str) -> None:
+        self._readiness = Readiness(Application.STOPPED, reason)
+        self.watch.fail(reason)
+        LOG.warning(reason)
 
     def _fail(self, reason: str, report: str | Exception) -> None:
         self._readiness = Readiness(Application.FAILED, reason)

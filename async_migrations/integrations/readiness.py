@@ -18,6 +18,7 @@ class Application(StrEnum):
     STARTING = "starting"
     STARTED = "started"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Readiness:
     @property
     def is_decided(self) -> bool:
         """Whether waiting would change nothing."""
-        return self.application in {Application.ABSENT, Application.STARTED, Application.FAILED}
+        return self.application not in {Application.WAITING, Application.STARTING}
 
 
 def document(standing: Standing, readiness: Readiness) -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ import anyio
 
 from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError
 from async_migrations.integrations.signals import stopping
-from async_migrations.migration import Report
 from async_migrations.reporting import LOGGER
 from async_migrations.runner import MigrationRunner
 from async_migrations.standing import Standing, Watch
@@ -16,38 +15,41 @@ from async_migrations.standing import Standing, Watch
 LOG = logging.getLogger(LOGGER)
 
 
-async def bring_up(runner: MigrationRunner, current_only: float | None) -> Report:
-    """Migrate, or wait for whoever does.
+async def bring_up(runner: MigrationRunner, current_only: float | None, watch: Watch) -> None:
+    """Migrate, or wait for whoever does; SIGTERM and Ctrl-C end it cleanly.
 
     Args:
         runner: whose database.
         current_only: seconds to wait, without ever migrating, until nothing is pending; None to migrate.
+        watch: an observer of the runner, to say what a signal has stopped.
 
     Raises:
+        NotStartedError: a signal came first.
         MigrationsError: see `errors`.
     """
-    if current_only is None:
-        return await runner.run_migrations()
-    return await runner.wait_until_current(current_only)
+    with anyio.CancelScope() as scope, stopping(scope.cancel) as received:
+        if current_only is None:
+            await runner.run_migrations()
+        else:
+            await runner.wait_until_current(current_only)
+        return
+    raise NotStartedError(stopped(received[0].name, watch.now))
 
 
 async def failure_of_start(runner: MigrationRunner, current_only: float | None) -> NotStartedError | None:
-    """Do as `bring_up`, inside a server that is not yet up: SIGTERM and Ctrl-C end it cleanly.
+    """Do as `bring_up`, inside a server that is not yet up.
 
     Returns:
         Why the service must not start, or None. It is for the caller to raise: each frame on the way is lines in the
         server's log.
     """
     watch = Watch()
-    with anyio.CancelScope() as scope, stopping(scope.cancel) as received:
-        try:
-            await bring_up(runner.watched_by(watch), current_only)
-        except MigrationsError as error:
-            LOG.debug("The service does not start", exc_info=error)
-            return NotStartedError(str(error))
-        else:
-            return None
-    return NotStartedError(stopped(received[0].name, watch.now))
+    try:
+        await bring_up(runner.watched_by(watch), current_only, watch)
+    except MigrationsError as error:
+        LOG.debug("The service does not start", exc_info=error)
+        return NotStartedError(str(error))
+    return None
 
 
 def stopped(by: str, standing: Standing) -> str:

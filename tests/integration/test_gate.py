@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from async_migrations import MigrationRunner
 from async_migrations.errors import ConfigurationError
+from async_migrations.integrations import asgi
 from async_migrations.integrations.asgi import MigrationGate
 from async_migrations.integrations.protocol import Message, Receive, Scope, Send
 from async_migrations.standing import Watch
@@ -301,7 +303,7 @@ async def test_a_server_without_a_lifespan_is_told_so_once_and_nothing_hangs(
         assert (early.status_code, says.status_code) == (503, 503)
         assert "--lifespan on" in says.json()["reason"]
         assert (await client.get("/livez")).status_code == 200
-    assert [each.levelname for each in caplog.records] == ["ERROR"]
+    assert [each.levelname for each in caplog.records if each.name == "async_migrations"] == ["ERROR"]
 
 
 async def test_a_replica_that_must_not_migrate_waits_for_one_that_does(
@@ -374,25 +376,42 @@ async def test_an_application_that_ends_badly_is_heard_by_the_server(history: Hi
     assert server.kinds == ["startup.complete", "shutdown.failed"]
 
 
-async def test_a_failure_ends_the_process_from_outside_the_lifespan(bad: History, application: Application) -> None:
-    loop, caught = asyncio.get_running_loop(), []
-    gate = MigrationGate(application.app, bad.runner())
-    original = loop.call_soon
-
-    def call_soon(callback: Callable[..., object], *arguments: Any, **more: Any) -> Any:
-        if getattr(callback, "__module__", "") == "async_migrations.integrations.asgi":
-            caught.append(callback)
-            return None
-        return original(callback, *arguments, **more)
-
-    loop.call_soon = call_soon  # type: ignore[assignment,method-assign]  # or it would end pytest
-    try:
-        async with served(gate) as server:
-            await asyncio.wait_for(server.over, DEADLINE)
-    finally:
-        loop.call_soon = original  # type: ignore[method-assign]
+async def test_a_failure_ends_the_process_from_outside_the_lifespan(
+    bad: History, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exit_now, left = asgi._exit, asyncio.Event()
+    monkeypatch.setattr(asgi, "_exit", left.set)
+    async with served(MigrationGate(application.app, bad.runner())) as server, asyncio.timeout(DEADLINE):
+        await server.over
+        await left.wait()
     with pytest.raises(SystemExit, match="3"):
-        caught[0]()
+        exit_now()
+
+
+async def test_a_held_request_has_its_answer_before_the_process_ends(
+    history: History, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.python("001_fails", 'await self.execute("SELECT pg_advisory_xact_lock(42)")\n1 / 0')
+    gate, left, order = MigrationGate(application.app, patient(history), hold=DEADLINE), asyncio.Event(), list[str]()
+
+    def leave() -> None:
+        order.append("exit")
+        left.set()
+
+    monkeypatch.setattr(asgi, "_exit", leave)
+
+    async def early() -> None:
+        assert (await server.client.get("/")).status_code == 503
+        order.append("answer")
+
+    async with history.engine.connect() as connection:
+        await connection.exec_driver_sql(HOLD)
+        async with served(gate) as server, asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+            tasks.create_task(early())
+            await standing_requests(gate, 1)
+            await connection.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+            await left.wait()
+    assert order == ["answer", "exit"]
 
 
 @pytest.mark.parametrize(
@@ -412,6 +431,23 @@ async def test_an_older_image_starts_on_a_newer_ledger(history: History, applica
     newer.unlink()
     async with served(MigrationGate(application.app, history.runner(), hold=DEADLINE)) as server:
         assert (await server.client.get("/")).json() == "hello"
+
+
+async def test_a_role_that_may_only_read_the_ledger_is_enough_to_wait(
+    history: History, application: Application, database_url: str
+) -> None:
+    role = "reader_of_" + database_url.rpartition("/")[2]
+    history.sql("001_a", "CREATE TABLE a (x int)")
+    await history.runner().run_migrations()
+    await history.do(f"CREATE ROLE {role} LOGIN; GRANT SELECT ON schema_migrations TO {role}")
+    engine = create_async_engine(make_url(database_url).set(username=role))
+    try:
+        runner = MigrationRunner(engine, directory=history.directory)
+        async with served(MigrationGate(application.app, runner, current_only=DEADLINE, hold=DEADLINE)) as server:
+            assert (await server.client.get("/")).json() == "hello"
+    finally:
+        await engine.dispose()
+        await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 class Pager:

@@ -89,7 +89,7 @@ async def test_litestar_starts_migrated_before_its_own_lifespans(good: History) 
     async def root() -> list[str]:
         return await good.ledger()
 
-    app = Litestar([root], lifespan=[inner], plugins=[MigrationPlugin(good.runner())])
+    app = Litestar([root], lifespan=[inner], plugins=[MigrationPlugin(good.runner())], logging_config=None)
     async with served(app) as server:  # type: ignore[arg-type]  # its own types of messages
         assert (await server.client.get("/")).json() == ["001_a"]
     assert inner.seen == ["Litestar", ["001_a"], "down"]
@@ -119,7 +119,7 @@ async def test_a_failure_is_the_engines_sentence_under_two_frames(bad: History, 
 
 
 async def test_litestar_reports_the_same_error_out_of_its_task_group(bad: History) -> None:
-    app, said = Litestar(plugins=[MigrationPlugin(bad.runner())]), list[Message]()
+    app, said = Litestar(plugins=[MigrationPlugin(bad.runner())], logging_config=None), list[Message]()
     with pytest.raises(ExceptionGroup) as caught:
         async with served(app, said=said):  # type: ignore[arg-type]  # its own types of messages
             pass
@@ -156,7 +156,7 @@ async def test_a_replica_that_must_not_migrate_waits_for_one_that_does(good: His
 
 
 async def test_a_replica_that_must_not_migrate_gives_up_at_its_deadline(good: History) -> None:
-    app = Litestar(plugins=[MigrationPlugin(good.runner(), current_only=0)])
+    app = Litestar(plugins=[MigrationPlugin(good.runner(), current_only=0)], logging_config=None)
     with pytest.raises(ExceptionGroup) as caught:
         async with served(app):  # type: ignore[arg-type]  # its own types of messages
             pass
@@ -231,6 +231,31 @@ def test_in_another_thread_signals_are_left_alone(good: History) -> None:
     app = FastAPI(lifespan=fastapi.migration_lifespan(good.runner()))
     with TestClient(app):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_two_starts_in_one_process_may_end_in_any_order() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    first, second = stopping(lambda: None), stopping(lambda: None)
+    with first:
+        second.__enter__()
+    second.__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_who_looks_for_the_server_behind_the_handler_still_finds_it() -> None:
+    class Server:
+        should_exit = False
+
+        def handle_exit(self, _: int, __: object) -> None:
+            self.should_exit = True
+
+    server = Server()
+    before = signal.signal(signal.SIGTERM, server.handle_exit)
+    try:
+        with stopping(lambda: None), stopping(lambda: None):
+            assert getattr(signal.getsignal(signal.SIGTERM), "__self__", None) is server
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def test_an_ignored_signal_stays_ignored() -> None:

@@ -56,5 +56,6 @@ living = service(lifespan=migration_lifespan(runner, inner=lifespan))
 gated = MigrationGate(
     service(lifespan=lifespan),
     runner,
+    hold=float(os.environ.get("HOLD", "0")),
     on_failure=cast('Literal["exit", "stay"]', os.environ.get("ON_FAILURE", "exit")),
 )

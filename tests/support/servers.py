@@ -44,6 +44,7 @@ class Way:
 FORGOTTEN, TRIPPED = frozenset({0}), frozenset({3, 1})
 ONE = Way("uvicorn", UVICORN)
 FOUR = Way("uvicorn with 4 workers", (*UVICORN, "--workers", "4"), 4, FORGOTTEN)
+TWO = Way("uvicorn with 2 workers", (*UVICORN, "--workers", "2"), 2, FORGOTTEN)
 GREEN_ONE = Way("gunicorn with a uvicorn worker", GUNICORN)
 GREEN = Way("gunicorn with 2 uvicorn workers", (*GUNICORN, "-w", "2"), 2, TRIPPED)
 HYPER = Way("hypercorn", HYPERCORN, 1, FORGOTTEN)
