@@ -9,26 +9,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import anyio
 
 from async_migrations import discovery, events
+from async_migrations.connector import EngineConnector, connect, spare
 from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
-from async_migrations.executor import Executor
-from async_migrations.face import Guard
 from async_migrations.ledger import Ledger, digest_of
-from async_migrations.loading import Loaded
 from async_migrations.lock import Lock, LockKey, elect
 from async_migrations.migration import AppliedRow, Report, total
 from async_migrations.options import Options
 from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
-from async_migrations.session import Facts, Session, SessionLostError, TakenOverError, connect, spare, where
-from async_migrations.worker import Done, Worker
+from async_migrations.session import Facts, Session, SessionLostError, TakenOverError
+
+if TYPE_CHECKING:  # what applies migrations brings SQLAlchemy along, and a wait does without
+    from async_migrations.executor import Executor
+    from async_migrations.loading import Loaded
+    from async_migrations.worker import Done
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -72,6 +74,12 @@ class Run:
         """The ledger, by the names that the runner was given."""
         return Ledger(self.options.table, self.options.schema)
 
+    async def key(self, session: Session) -> tuple[LockKey, bool]:
+        """Return the key of the ledger's lock, and whether a pooler stands between."""
+        facts = await session.facts()
+        ledger = await self.ledger.resolve(session, facts)
+        return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
+
     def emit(self, event: events.Event) -> None:
         """Tell all observers; what only watches must never stop a migration in the middle."""
         for observer in self.options.observers:
@@ -114,17 +122,17 @@ class Run:
                 losses += not isinstance(error, TakenOverError)
                 if losses > RECONNECTS:
                     advice = f"It was lost {losses} times in this run; see the server's log."
-                    raise DatabaseUnavailableError(where(self.options.engine), describe(error), advice) from error
+                    raise DatabaseUnavailableError(self.options.connector.where, describe(error), advice) from error
                 self.emit(events.ConnectionLost(describe(error)))
 
     def connect(self) -> AbstractAsyncContextManager[Session]:
         """Open a session, waiting for a database that is not there yet."""
-        return connect(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
+        return connect(self.options.connector, self.emit, deadline=self.options.limits.connect_deadline)
 
     def spare(self, *, pooled: bool) -> AbstractAsyncContextManager[Session]:
         """Open one more session beside the working one."""
         deadline = self.options.limits.connect_deadline
-        return spare(self.options.engine, self.emit, deadline=deadline, pooled=pooled)
+        return spare(self._engine, self.emit, deadline=deadline, pooled=pooled)
 
     @asynccontextmanager
     async def leading(
@@ -232,6 +240,11 @@ class Run:
             if done:
                 self._count_back(migration.file.name, done.duration_ms)
 
+    @property
+    def _engine(self) -> EngineConnector:
+        assert isinstance(self.options.connector, EngineConnector)  # noqa: S101 - only a wait has another
+        return self.options.connector
+
     def _count(self, name: str, duration_ms: int, statistics: dict[str, Any]) -> None:
         self.applied.append(name)
         self.statistics.append(statistics)
@@ -252,9 +265,13 @@ class Run:
         return led
 
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
+        from async_migrations.executor import Executor
+        from async_migrations.face import Guard
+        from async_migrations.worker import Worker
+
         limit = self.options.limits.migration_deadline
         return Executor(
-            Worker(session, self.options.engine, self.options.base, self.emit, limit, Guard(session.connection)),
+            Worker(session, self._engine.engine, self.options.base, self.emit, limit, Guard(session.connection)),
             session,
             session.is_pooled(facts),
             partial(self.spare, pooled=session.is_pooled(facts)),
@@ -280,7 +297,7 @@ async def _never() -> bool:
 def _refuse_standby(options: Options, facts: Facts) -> None:
     if facts.standby:
         raise DatabaseUnavailableError(
-            where(options.engine),
+            options.connector.where,
             "it is a read-only standby, and there is something to change",
             "Nothing was applied. Point the migration URL to the primary, or let a replica that reaches it migrate.",
         )

@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import corrections, discovery, loading
+from async_migrations import corrections, discovery, loading, waiting
+from async_migrations.connector import EngineConnector
 from async_migrations.discovery import Folder
-from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
+from async_migrations.errors import IrreversibleError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
-from async_migrations.lock import Holder, LockKey, doze, holder_of, listen
+from async_migrations.lock import Holder, holder_of
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
@@ -71,7 +72,7 @@ class MigrationRunner:
         observers: Sequence[Observer] | None = None,
     ) -> None:
         self.options = Options(
-            engine,
+            EngineConnector(engine),
             base,
             Path(directory),
             table,
@@ -82,10 +83,6 @@ class MigrationRunner:
             ),
             tuple(observers) if observers is not None else (StartupLog(),),
         )
-        try:
-            _ = self._run("init").ledger.sql
-        except ValueError as error:
-            raise ConfigurationError(f"The ledger's name cannot be used: {error}") from error
 
     def watched_by(self, *observers: Observer) -> MigrationRunner:
         """Return a runner like this one that tells `observers` too, after those that it tells already."""
@@ -198,26 +195,7 @@ class MigrationRunner:
         Raises:
             NotCurrentError: something is still pending.
         """
-        run = self._begin("wait")
-        folder = self._discover()
-        started = anyio.current_time()
-
-        async def story(session: Session) -> None:
-            key, pooled = await _key(run, session)
-            session.hold()
-            bell = await listen(session, key, deaf=pooled)
-            while True:
-                rung = bell.arm()
-                pending = make_plan(folder.files, await run.ledger.read(session)).pending
-                run.waited = anyio.current_time() - started
-                if not pending:
-                    return
-                if run.waited >= deadline:
-                    raise NotCurrentError(deadline, [f.name for f in pending])
-                await doze(rung, deadline - run.waited)
-
-        await run.tell(story)
-        return run.end()
+        return await waiting.until_current(self.options, deadline)
 
     async def stamp(self, *names: int | str) -> Report:
         """Record migrations as applied without running them: an operator's correction.
@@ -261,7 +239,7 @@ class MigrationRunner:
         run = self._run("holder")
 
         async def story(session: Session) -> Holder | None:
-            key, _ = await _key(run, session)
+            key, _ = await run.key(session)
             return await holder_of(session, key)
 
         return await run.tell(story)
@@ -271,7 +249,7 @@ class MigrationRunner:
         run = self._run("unlock")
 
         async def story(session: Session) -> Holder | None:
-            key, _ = await _key(run, session)
+            key, _ = await run.key(session)
             found = await holder_of(session, key)
             if found is not None:
                 await session.send(f"SELECT pg_terminate_backend({found.pid})")
@@ -293,12 +271,6 @@ class MigrationRunner:
 
     def _run(self, verb: str) -> Run:
         return Run(self.options, verb)
-
-
-async def _key(run: Run, session: Session) -> tuple[LockKey, bool]:
-    facts = await session.facts()
-    ledger = await run.ledger.resolve(session, facts)
-    return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
 
 
 def _unfinished(name: str) -> Finding:

@@ -25,6 +25,30 @@ class StoppedError(Exception):
         super().__init__(f"Stopped by {self.number.name}.")
 
 
+def glance(work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+    """Run a moment's work in an event loop of its own, without anyio: its import would take longer than the work.
+
+    Args:
+        work: what to do.
+
+    Raises:
+        StoppedError: SIGTERM came first, which the kernel lets nobody but a handler of its own tell to process 1.
+        KeyboardInterrupt: SIGINT came first.
+    """
+    import asyncio
+
+    async def watched() -> bool:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is one
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work()
+
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        raise StoppedError(signal.SIGTERM) from None
+
+
 def run(work: Callable[[], Awaitable[T]], beside: Callable[[], Coroutine[Any, Any, None]]) -> T:
     """Run `work` to its end in an event loop of its own.
 

@@ -139,11 +139,12 @@ def read_pyproject(project: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: it cannot be read.
     """
-    import tomllib
-
     path = project / "pyproject.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except OSError as error:

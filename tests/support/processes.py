@@ -47,17 +47,24 @@ class Child:
             deadline: Seconds until the wait fails, with all that the child wrote in the message.
 
         """
+        return await self._matching(self.lines, pattern, deadline)
+
+    async def error_matching(self, pattern: str, *, deadline: float = 20.0) -> str:
+        """Wait for a line of standard error, as `line_matching` does for one of standard output."""
+        return await self._matching(self.errors, pattern, deadline)
+
+    async def _matching(self, lines: list[str], pattern: str, deadline: float) -> str:
+        def found() -> str | None:
+            return next((line for line in lines if re.search(pattern, line)), None)
+
         try:
             async with asyncio.timeout(deadline), self._news:
-                await self._news.wait_for(lambda: self._silent or self._found(pattern))
+                await self._news.wait_for(lambda: self._silent or found())
         except TimeoutError:
             raise AssertionError(f"no line with {pattern!r} within {deadline} s\n{self.transcript()}") from None
-        found = self._found(pattern)
-        assert found is not None, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
-        return found
-
-    def _found(self, pattern: str) -> str | None:
-        return next((line for line in self.lines if re.search(pattern, line)), None)
+        line = found()
+        assert line is not None, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
+        return line
 
     async def write_line(self, line: str = "") -> None:
         """Write a line to the child's standard input."""
