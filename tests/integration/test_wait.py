@@ -115,11 +115,14 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(two: History, own_
 
 
 async def test_sigterm_at_the_first_look_is_told_like_any_other(two: History) -> None:
-    reached = asyncio.Event()
+    reached, left = asyncio.Event(), asyncio.Event()
 
-    async def never_answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reached.set()
+        await reader.read()
+        writer.close()
         await writer.wait_closed()
+        left.set()
 
     async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as mute:
         port = mute.sockets[0].getsockname()[1]
@@ -131,6 +134,7 @@ async def test_sigterm_at_the_first_look_is_told_like_any_other(two: History) ->
             await asyncio.wait_for(reached.wait(), 30)
             child.send_signal(signal.SIGTERM)
             assert await child.wait() == 128 + signal.SIGTERM
+        await asyncio.wait_for(left.wait(), 30)
     assert "Stopped by SIGTERM. Nothing was done before." in child.transcript()
 
 
