@@ -30,6 +30,9 @@ FIRST_WORD = 0.5
 REPEAT_WORD = 10.0
 """Seconds after which it says so again."""
 
+UNSAID: tuple[float, str | None] = (-REPEAT_WORD, None)
+"""What a waiter has said before its first word: when, and of which migration."""
+
 APPLICATION = "async_migrations"
 """What the holder's application_name begins with; the migration it is at follows."""
 
@@ -169,7 +172,7 @@ async def elect(
     """
     if await lock.try_take():
         return True
-    started, spoke, told = clock(), -REPEAT_WORD, None
+    started, word = clock(), UNSAID
     bell = await listen(lock.session, lock.key, deaf=lock.guard is not None)
     while True:
         rung = bell.arm()
@@ -182,8 +185,30 @@ async def elect(
         if waited >= deadline:
             raise await _give_up(lock, waited)
         if waited >= FIRST_WORD:
-            spoke, told = await _speak(lock, emit, waited, spoke, told)
+            word = await speak(lock, emit, waited, *word)
         await doze(rung, deadline - waited)
+
+
+async def speak(lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None) -> tuple[float, str | None]:
+    """Say who holds the lock, when that or its migration is news, and every ten seconds.
+
+    Args:
+        lock: the lock.
+        emit: is told.
+        waited: seconds so far.
+        spoke: when it was said last, by the same clock.
+        told: at which migration the holder was then.
+
+    Returns:
+        The last two, for the next time.
+    """
+    if waited - spoke < 1.0:
+        return spoke, told
+    holder = await holder_of(lock.session, lock.key)
+    if holder is None or (holder.migration == told and waited - spoke < REPEAT_WORD):
+        return spoke, told
+    emit(LockAwaited(str(holder), holder.migration, waited))
+    return waited, holder.migration
 
 
 async def doze(rung: anyio.Event, left: float) -> None:
@@ -242,16 +267,6 @@ async def leave(lock: Lock) -> None:
         await lock.session.hush(lock.key.channel)
     if not lock.impatient:
         lock.session.unhold()
-
-
-async def _speak(lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None) -> tuple[float, str | None]:
-    if waited - spoke < 1.0:
-        return spoke, told
-    holder = await holder_of(lock.session, lock.key)
-    if holder is None or (holder.migration == told and waited - spoke < REPEAT_WORD):
-        return spoke, told
-    emit(LockAwaited(str(holder), holder.migration, waited))
-    return waited, holder.migration
 
 
 async def _give_up(lock: Lock, waited: float) -> LockWaitError:

@@ -62,8 +62,8 @@ def after(standing: Standing, event: events.Event, now: datetime) -> Standing:  
     """Return how a run stands after `event`; pure."""
     idle = replace(standing, since=now, migration=None, progress=None, holder=None, reason=None)
     match event:
-        case events.RunStarted():
-            return Standing(Phase.STARTING, now)
+        case events.RunStarted(verb=verb):
+            return Standing(Phase.WAITING if verb == "wait" else Phase.STARTING, now)
         case events.DatabaseAwaited(reason=reason):
             return _entered(replace(standing, reason=reason), Phase.CONNECTING, now)
         case events.ConnectionLost(reason=reason):

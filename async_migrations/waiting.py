@@ -6,8 +6,8 @@ import anyio
 
 from async_migrations import discovery
 from async_migrations.errors import NotCurrentError
-from async_migrations.events import RunStarted
-from async_migrations.lock import doze, listen
+from async_migrations.events import MigrationsPending, RunStarted
+from async_migrations.lock import FIRST_WORD, UNSAID, Lock, doze, listen, speak
 from async_migrations.migration import Report
 from async_migrations.options import Options
 from async_migrations.plan import make_plan
@@ -37,14 +37,19 @@ async def until_current(options: Options, deadline: float) -> Report:
         key, pooled = await run.key(session)
         session.hold()
         bell = await listen(session, key, deaf=pooled)
+        lock, word = Lock(session, key), UNSAID
         while True:
             rung = bell.arm()
             pending = make_plan(folder.files, await run.ledger.read(session)).pending
+            if pending and not run.waited:
+                run.emit(MigrationsPending(tuple(file.name for file in pending)))
             run.waited = anyio.current_time() - started
             if not pending:
                 return
             if run.waited >= deadline:
                 raise NotCurrentError(deadline, [file.name for file in pending])
+            if run.waited >= FIRST_WORD:
+                word = await speak(lock, run.emit, run.waited, *word)
             await doze(rung, deadline - run.waited)
 
     await run.tell(story)

@@ -67,7 +67,7 @@ async def test_a_wait_that_has_to_wait_needs_no_sqlalchemy_either(two: History, 
         "PYTHONPROFILEIMPORTTIME": "1",
     }
     async with child_process(WAIT, "wait", environment=variables) as child:
-        await child.error_matching("Starting database wait process")
+        await child.line_matching("Starting database wait process")
         await two.runner().run_migrations()
         assert await child.wait() == 0
     assert re.fullmatch(r"Nothing is pending \(\d+\.\d s\)\.", child.lines[-1])
@@ -102,7 +102,7 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(two: History, own_
     own_server.stop()
     variables = {"DATABASE_URL": plain(url), "ASYNC_MIGRATIONS_DIRECTORY": str(two.directory)}
     async with child_process(WAIT, "wait", "--deadline", "60", environment=variables) as child:
-        await child.error_matching(r"Waiting for the database 127\.0\.0\.1:\d+/postgres: connection refused")
+        await child.line_matching(r"Waiting for the database 127\.0\.0\.1:\d+/postgres: connection refused")
         own_server.start()
         await asyncio.to_thread(
             subprocess.run,
