@@ -20,7 +20,7 @@ from async_migrations.face import MigrationEngine
 from async_migrations.migration import Statistics
 from async_migrations.online import Operations
 from async_migrations.session import Session
-from async_migrations.sql import split
+from async_migrations.sql import is_mute, split
 
 T = TypeVar("T")
 Returned = Statistics | Mapping[str, Any] | None
@@ -124,6 +124,8 @@ class BaseMigration:
             return await self.connection.execute(statement, params)
         if params is not None:
             return await self.connection.execute(text(statement), params)
+        if is_mute(statement):  # and therefore one; without the parser
+            return await self.connection.exec_driver_sql(statement.strip(" \t\n\r\f\v;"))
         result: CursorResult[Any] | None = None
         for each in split(statement):
             result = await self.connection.exec_driver_sql(each.text)

@@ -80,4 +80,4 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
 
 def _claims(run: Run, files: Sequence[MigrationFile]) -> list[Claim]:
     loaded = loading.load(files, run.options.directory)
-    return [Claim(m.file.name, m.description, m.checksum, m.file.raw_checksum, run.id) for m in loaded]
+    return [Claim(m.file.name, m.description, m.checksum(), m.file.raw_checksum, run.id) for m in loaded]

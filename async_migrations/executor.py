@@ -46,7 +46,7 @@ class Executor:
     limits: Limits
     run_id: str
     applied: list[str] = field(default_factory=list)
-    _foreseen: tuple[Loaded, Message] | None = None
+    _foreseen: tuple[Loaded, Claim, Message | None] | None = None
 
     async def apply(self, migration: Loaded, *, dirty: bool, last: bool) -> Done | None:
         """Apply one migration, exactly once whoever else tries.
@@ -63,12 +63,14 @@ class Executor:
             MigrationFailedError: it failed.
             SessionLostError: the connection is gone; the ledger knows what happened.
         """
-        claim = self._claim(migration)
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or foreseen[0] is not migration:
+            foreseen = self._look_at(migration, last=last)
+        _, claim, message = foreseen
         if not migration.is_transactional("upgrade"):
             return await self._once(migration, "upgrade", lambda: self._in_steps(migration, claim, last=last))
-        if isinstance(migration.body, Script) and not dirty:
-            script = migration.body
-            return await self._retried(migration, "upgrade", lambda: self._as_message(migration, script, claim, last))
+        if message is not None and not dirty:
+            return await self._retried(migration, "upgrade", lambda: self._as_message(migration, message))
         return await self._retried(migration, "upgrade", lambda: self._in_transaction(migration, claim, last))
 
     async def revert(self, migration: Loaded) -> Done | None:
@@ -92,16 +94,18 @@ class Executor:
         return done
 
     def foresee(self, migration: Loaded, *, last: bool) -> None:
-        """Write the message of a SQL file while the server is at the migration before it."""
-        if isinstance(migration.body, Script) and migration.is_transactional("upgrade"):
-            self._foreseen = (migration, self._message(migration, migration.body, self._claim(migration), last=last))
+        """Write and hash what the next migration needs while the server is at the one before it."""
+        self._foreseen = self._look_at(migration, last=last)
 
-    async def _as_message(self, migration: Loaded, script: Script, claim: Claim, last: bool) -> Done | None:  # noqa: FBT001
+    def _look_at(self, migration: Loaded, *, last: bool) -> tuple[Loaded, Claim, Message | None]:
+        claim = self._claim(migration)
+        if isinstance(migration.body, Script) and migration.is_transactional("upgrade"):
+            return migration, claim, self._message(migration, migration.body, claim, last=last)
+        return migration, claim, None
+
+    async def _as_message(self, migration: Loaded, message: Message) -> Done | None:
         started = time.perf_counter()
-        foreseen, message = self._foreseen or (None, None)
-        self._foreseen = None  # a retry begins with a fresh one
-        if message is None or foreseen is not migration:
-            message = self._message(migration, script, claim, last=last)
+        message.rewind()
         try:
             with self.worker.listening(migration, message.hear):
                 async with self.worker.deadline():
@@ -123,7 +127,7 @@ class Executor:
 
     def _claim(self, migration: Loaded) -> Claim:
         file = migration.file
-        return Claim(file.name, migration.description, migration.checksum, file.raw_checksum, self.run_id)
+        return Claim(file.name, migration.description, migration.checksum(), file.raw_checksum, self.run_id)
 
     def _complete(self, claim: Claim, duration_ms: int | None, statistics: Statistics) -> str:
         return self.ledger.complete(claim.name, duration_ms, statistics.as_dict(), prepared=not self.pooled)

@@ -49,7 +49,7 @@ class Loaded:
         file: where it comes from.
         description: for the log and the ledger.
         transactional: whether it runs inside a transaction.
-        checksum: of what the file means.
+        source: the file's bytes, of a Python file.
         body: the class to instantiate, or the SQL.
         down: the SQL that takes a plain SQL migration back.
     """
@@ -57,9 +57,15 @@ class Loaded:
     file: MigrationFile
     description: str
     transactional: bool
-    checksum: str
+    source: bytes
     body: type[BaseMigration] | Script
     down: Script | None = None
+
+    def checksum(self) -> str:
+        """Hash what the file means; done when it is needed, since the client has time while the server works."""
+        if isinstance(self.body, Script):
+            return sql_checksum(self.body.text)
+        return python_checksum(self.source, str(self.file.path))
 
     def is_transactional(self, verb: str) -> bool:
         """Whether `verb` runs inside a transaction; a `.down.sql` file may say otherwise than its `.sql`."""
@@ -107,7 +113,7 @@ def _load_sql(file: MigrationFile) -> Loaded:
     down = _script(file.down_path) if file.down_path else None
     transactional = script.transactional is not False
     description = script.headers.get("description", "")
-    loaded = Loaded(file, description, transactional, sql_checksum(script.text), script, down)
+    loaded = Loaded(file, description, transactional, b"", script, down)
     if loaded.is_transactional("upgrade"):
         _refuse_transaction_control(script)
     if down and loaded.is_transactional("downgrade"):
@@ -175,7 +181,7 @@ def _load_python(file: MigrationFile) -> Loaded:
             f"{file.path.name} calls its migration {name!r}, and the file's stem is {file.name!r}. Make them the "
             "same, or leave `name` out: it is the stem unless overridden."
         )
-    return Loaded(file, description, transactional, python_checksum(source, str(file.path)), found)
+    return Loaded(file, description, transactional, source, found)
 
 
 def _said_of(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str, bool]:

@@ -50,6 +50,10 @@ class Message:
             text += f"{statement.text}\n;\n"
         self.text = text + "; ".join(self.after)
 
+    def rewind(self) -> None:
+        """Forget how far an earlier try came."""
+        self._reached = 0
+
     def hear(self, notice: str) -> bool:
         """Take a notice; tell whether it was one of our marks."""
         if not notice.startswith(MARK):

@@ -21,7 +21,13 @@ _NEXT_LINE = r"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\
 _COMMENT_EDGE = r"/\*|\*/"
 _TIGHT = frozenset("(),;[]")
 
+# Compiled when first used: together they take longer than a query, and most commands cut no script.
 _CONTROL = rf"(?ai)(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|PREPARE)(?![{_LETTER}0-9$])"
+_MUTE = (
+    r"(?ai)\s*(?:ALTER|ANALYZE|CLUSTER|COMMENT|CREATE|DELETE|DO|DROP|GRANT|INSERT|LOCK|MERGE|REFRESH|REINDEX|RELEASE"
+    r"|RESET|REVOKE|SAVEPOINT|SET|TRUNCATE|UPDATE|VACUUM)\s[^;\0\ud800-\udfff]*;?\s*"
+)
+_RETURNING = "(?ai)returning"
 _AFTER_WORD = "(?s)[^A-Za-z].*"
 _TWO_WORDS = frozenset({"START TRANSACTION", "PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED"})
 
@@ -141,6 +147,15 @@ def transaction_control(statement_text: str) -> str | None:
         return pair
     to_savepoint = (third if second in {"WORK", "TRANSACTION"} else second) == "TO"
     return None if to_savepoint or first in {"START", "PREPARE"} else first
+
+
+def is_mute(statement_text: str) -> bool:
+    """Tell whether a text is certainly one statement that answers with no rows; False where it takes a parser.
+
+    Args:
+        statement_text: What is about to be sent.
+    """
+    return re.compile(_MUTE).fullmatch(statement_text) is not None and re.compile(_RETURNING).search(statement_text) is None
 
 
 def canonical(script: str) -> str:

@@ -1,5 +1,7 @@
 """What the author of a migration may do, and what nothing of it can break."""
 
+import textwrap
+
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table
 
@@ -393,3 +395,40 @@ async def test_a_transaction_left_open_outside_one_is_an_error(history: History)
     with pytest.raises(MigrationFailedError, match="began a transaction and did not end it"):
         await history.runner().run_migrations()
     assert not await history.exists("t")
+
+
+async def test_statements_without_rows_count_what_they_touched(history: History) -> None:
+    body = """
+    created = await self.execute("CREATE TABLE t (x int);")
+    filled = await self.execute("INSERT INTO t SELECT generate_series(1, 7)")
+    changed = await self.connection.execute(text("UPDATE t SET x = x + 1 WHERE x > 5"))
+    gone = await self.execute("DELETE FROM t WHERE x = 1 RETURNING x")
+    assert (created.rowcount, filled.rowcount, changed.rowcount) == (-1, 7, 2)
+    assert not filled.returns_rows
+    return {"gone": gone.scalars().all()}
+    """
+    history.python("001_a", body)
+    assert (await history.runner().run_migrations()).statistics["gone"] == 1
+
+
+async def test_what_comes_behind_a_statement_is_never_sent_with_it(history: History) -> None:
+    history.python("001_a", TABLE + "await self.connection.execute(text('CREATE TABLE u (); COMMIT'))")
+    with pytest.raises(MigrationFailedError, match="cannot insert multiple commands"):
+        await history.runner().run_migrations()
+    assert not await history.exists("t")
+
+
+async def test_an_error_without_preparing_is_the_same_error(history: History) -> None:
+    body = """
+    try:
+        async with self.connection.begin_nested():
+            await self.connection.execute(text("INSERT INTO t VALUES (NULL)"))
+    except IntegrityError as error:
+        assert error.orig.sqlstate == "23502" and error.statement.startswith("INSERT"), error
+    else:
+        raise AssertionError("nothing raised")
+    """
+    top = "from sqlalchemy.exc import IntegrityError"
+    history.python("001_a", "await self.execute('CREATE TABLE t (x int NOT NULL)')\n" + textwrap.dedent(body), top=top)
+    await history.runner().run_migrations()
+    assert await history.exists("t")

@@ -320,7 +320,7 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) 
     write(tmp_path, "001_users.sql", "\ufeff-- description: Create users\r\nCREATE TABLE users ();\r\n")
     (windows,) = read(tmp_path)
     assert windows.description == plain.description
-    assert windows.checksum == plain.checksum == checksum(windows.file)
+    assert windows.checksum() == plain.checksum() == checksum(windows.file)
     write(tmp_path, "002_settings.py", b"\xef\xbb\xbf" + PYTHON.replace("\n", "\r\n").encode())
     assert read(tmp_path)[1].file.name == "002_settings"
 
@@ -408,7 +408,7 @@ def test_what_cannot_be_awaited_is_no_upgrade(tmp_path: Path, statement: str) ->
 
 def applied(directory: Path) -> list[AppliedRow]:
     return [
-        AppliedRow(each.file.name, checksum=each.checksum, raw_checksum=each.file.raw_checksum)
+        AppliedRow(each.file.name, checksum=each.checksum(), raw_checksum=each.file.raw_checksum)
         for each in read(directory)
     ]
 

@@ -292,3 +292,29 @@ def test_canonical_of_canonical_is_itself(script: str) -> None:
 def test_position_counts_lines_and_columns_from_one() -> None:
     script = "ab\ncd\n\n"
     assert [sql.position(script, at) for at in (0, 1, 3, 4, 6)] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "mute"),
+    [
+        ("CREATE TABLE t (id integer)", True),
+        ("  create unique index concurrently i on t (id) ;\n", True),
+        ("INSERT INTO t VALUES (1, 'a:b')", True),
+        ("SAVEPOINT sa_savepoint_1", True),
+        ("INSERT INTO t VALUES (1) RETURNING id", False),
+        ("DELETE FROM t USING u WHERE t.x = u.x returning *", False),
+        ("CREATE TABLE t (id integer); COMMIT", False),
+        ("INSERT INTO t VALUES (';')", False),
+        ("INSERT INTO t VALUES ('\0')", False),
+        ("INSERT INTO t VALUES ('\ud800')", False),
+        ("-- why\nDROP TABLE t", False),
+        ("SELECT 1", False),
+        ("WITH gone AS (DELETE FROM t) SELECT 1", False),
+        ("CREATEX", False),
+        ("SET", False),
+        ("COMMIT", False),
+        ("", False),
+    ],
+)
+def test_a_mute_statement_is_surely_one_and_without_rows(statement: str, mute: bool) -> None:  # noqa: FBT001 - a parameter of the case
+    assert sql.is_mute(statement) is mute
