@@ -155,7 +155,10 @@ def is_mute(statement_text: str) -> bool:
     Args:
         statement_text: What is about to be sent.
     """
-    return re.compile(_MUTE).fullmatch(statement_text) is not None and re.compile(_RETURNING).search(statement_text) is None
+    return (
+        re.compile(_MUTE).fullmatch(statement_text) is not None
+        and re.compile(_RETURNING).search(statement_text) is None
+    )
 
 
 def canonical(script: str) -> str:
