@@ -57,6 +57,7 @@ class Limits:
         retry_deadline: all tries of one migration after a lock timeout, a deadlock or a serialization failure.
         wait_deadline: waiting for another replica.
         connect_deadline: waiting for a database that is not there.
+        grace: what the migration at work may still take when the run is told to stop.
     """
 
     lock_timeout: float | None = 5.0
@@ -65,6 +66,7 @@ class Limits:
     retry_deadline: float = 300.0
     wait_deadline: float = 600.0
     connect_deadline: float = 60.0
+    grace: float = 0.0
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -26,6 +26,7 @@ from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
 from async_migrations.session import Facts, Session, SessionLostError, TakenOverError
+from async_migrations.stop import Stop
 
 if TYPE_CHECKING:  # what applies migrations brings SQLAlchemy along, and a wait does without
     from async_migrations.executor import Executor
@@ -50,7 +51,7 @@ class Leader:
     executor: Executor
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
     """One call of a runner.
 
@@ -68,6 +69,10 @@ class Run:
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
     reverting: str | None = None
+    stop: Stop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stop = Stop(self.applied, self.options.limits.grace, self.emit)
 
     @property
     def ledger(self) -> Ledger:
@@ -100,9 +105,20 @@ class Run:
         return report
 
     async def tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
-        """Await `story` on a connection; from its beginning again if the connection is lost on the way."""
+        """Await `story` on a connection; from its beginning again if the connection is lost on the way.
+
+        Raises:
+            RunStoppedError: the run was told to stop.
+            MigrationsError: see `errors`.
+        """
+        with self.stop.heeded():
+            return await self._tell(story)
+        raise AssertionError  # pragma: no cover - what stops the run is raised above
+
+    async def _tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
         losses = 0
         while True:
+            self.stop.check()
             connected = False
             try:
                 async with self.connect() as session:
@@ -224,7 +240,8 @@ class Run:
             for following in todo[number : number + 1]:
                 look_ahead = partial(leader.executor.foresee, following, last=following is todo[-1])
                 asyncio.get_running_loop().call_soon(look_ahead)
-            done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
+            with self.stop.working(name):
+                done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
             if done is None:
                 self.emit(events.MigrationTaken(name))
             else:
@@ -235,7 +252,8 @@ class Run:
         for migration in loaded:
             await leader.lock.prove(migration.file.name)
             self.reverting = migration.file.name
-            done: Done | None = await leader.executor.revert(migration)
+            with self.stop.working(self.reverting):
+                done: Done | None = await leader.executor.revert(migration)
             self.reverting = None
             if done:
                 self._count_back(migration.file.name, done.duration_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,7 @@ class MigrationRunner:
         retry_deadline: seconds over all tries of one migration.
         statement_timeout: seconds for one statement of a migration; None for ever.
         migration_deadline: seconds for one migration; None for ever.
+        grace: seconds that the migration at work may still take after `stop()`, before it is cancelled and rolled back.
         observers: who is told what happens; by default the start-up log on the logger `async_migrations`.
 
     Raises:
@@ -69,6 +70,7 @@ class MigrationRunner:
         retry_deadline: float = 300.0,
         statement_timeout: float | None = None,
         migration_deadline: float | None = None,
+        grace: float = 0.0,
         observers: Sequence[Observer] | None = None,
     ) -> None:
         self.options = Options(
@@ -79,16 +81,37 @@ class MigrationRunner:
             schema,
             Policy(changed, missing, out_of_order, unknown),
             Limits(
-                lock_timeout, statement_timeout, migration_deadline, retry_deadline, wait_deadline, connect_deadline
+                lock_timeout,
+                statement_timeout,
+                migration_deadline,
+                retry_deadline,
+                wait_deadline,
+                connect_deadline,
+                grace,
             ),
             tuple(observers) if observers is not None else (StartupLog(),),
         )
+
+        self._running: list[Run] = []
 
     def watched_by(self, *observers: Observer) -> MigrationRunner:
         """Return a runner like this one that tells `observers` too, after those that it tells already."""
         other = copy(self)
         other.options = replace(self.options, observers=(*self.options.observers, *observers))
         return other
+
+    def stop(self) -> bool:
+        """Tell what runs now to end early; call it in its event loop, when the process is told to go.
+
+        No new migration begins. The one at work may take `grace` seconds more; then, or at a second call at once, it
+        is cancelled on the server and rolled back. `run_migrations` raises RunStoppedError, unless that was the last.
+
+        Returns:
+            Whether there was anything to stop: an upgrade or a downgrade, on this runner or on one that it watches.
+        """
+        for run in self._running:
+            run.stop.ask()
+        return bool(self._running)
 
     async def run_migrations(self, target: Target = None) -> Report:
         """Apply what is pending, or wait for the replica that does.
@@ -97,6 +120,7 @@ class MigrationRunner:
             target: the last migration to apply, included; None for all.
 
         Raises:
+            RunStoppedError: `stop` was called.
             MigrationsError: see `errors`; its message says what is true now and what to do.
         """
         run = self._begin("upgrade")
@@ -121,8 +145,7 @@ class MigrationRunner:
                         plan = plan.done()
             return run.announce(folder, plan)
 
-        await run.tell(story)
-        return run.end()
+        return await self._stoppable(run, story)
 
     async def downgrade(self, target: int | str) -> Report:
         """Revert, latest first, what is applied above `target`.
@@ -147,8 +170,7 @@ class MigrationRunner:
                 if leader:
                     await run.revert(leader, loaded)
 
-        await run.tell(story)
-        return run.end()
+        return await self._stoppable(run, story)
 
     async def plan(self, target: Target = None) -> Plan:
         """Return what `run_migrations(target)` would do; nothing is changed and no lock is taken."""
@@ -256,6 +278,14 @@ class MigrationRunner:
             return found
 
         return await run.tell(story)
+
+    async def _stoppable(self, run: Run, story: Callable[[Session], Awaitable[None]]) -> Report:
+        self._running.append(run)
+        try:
+            await run.tell(story)
+        finally:
+            self._running.remove(run)
+        return run.end()
 
     async def _rows(self) -> tuple[AppliedRow, ...]:
         run = self._run("read")

@@ -73,16 +73,19 @@ class Project:
         """
         base = load_base(self.settings.base) if models and self.settings.base else None
 
+        runners: list[MigrationRunner] = []
+
         async def work(address: Address) -> T:
             from async_migrations.runner import MigrationRunner
 
             engine = make_engine(address)
+            runners.append(MigrationRunner(engine, base, **self.settings.options, observers=self._observers))
             try:
-                return await use(MigrationRunner(engine, base, **self.settings.options, observers=self._observers))
+                return await use(runners[0])
             finally:
                 await engine.dispose()
 
-        return self._on_database(work)
+        return self._on_database(work, lambda: any(runner.stop() for runner in runners))
 
     def wait(self, deadline: float) -> float:
         """Wait until nothing is pending, over the bare driver: an init container starts a thousand times a day.
@@ -127,9 +130,9 @@ class Project:
 
         return StartupLog(), self.progress
 
-    def _on_database(self, work: Callable[[Address], Awaitable[T]]) -> T:
+    def _on_database(self, work: Callable[[Address], Awaitable[T]], stop: Callable[[], bool] = lambda: False) -> T:
         with self._database_url() as url:
-            return process.run(lambda: self._at(url, work), self.progress.watch)
+            return process.run(lambda: self._at(url, work), self.progress.watch, stop)
 
     async def _at(self, url: str, work: Callable[[Address], Awaitable[T]]) -> T:
         from async_migrations.cli.address import read_address

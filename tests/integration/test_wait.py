@@ -20,9 +20,8 @@ from async_migrations.testing.binaries import unprivileged
 from async_migrations.testing.server import Server
 from tests.support.history import History
 from tests.support.pgbouncer import PgBouncer, pgbouncer
-from tests.support.processes import Child, child_process
+from tests.support.processes import COMMAND, Child, child_process
 
-WAIT = "import sys; from async_migrations.__main__ import main; main()"
 IMPORTED = re.compile(r"^import time:.*\| +(\S+)$")
 
 
@@ -37,7 +36,7 @@ def plain(url: str) -> str:
 
 async def wait(history: History, url: str, *arguments: str, **environment: str) -> Child:
     variables = {"DATABASE_URL": plain(url), "ASYNC_MIGRATIONS_DIRECTORY": str(history.directory), **environment}
-    async with child_process(WAIT, "wait", *arguments, environment=variables) as child:
+    async with child_process(COMMAND, "wait", *arguments, environment=variables) as child:
         await child.wait()
     return child
 
@@ -66,7 +65,7 @@ async def test_a_wait_that_has_to_wait_needs_no_sqlalchemy_either(two: History, 
         "ASYNC_MIGRATIONS_DIRECTORY": str(two.directory),
         "PYTHONPROFILEIMPORTTIME": "1",
     }
-    async with child_process(WAIT, "wait", environment=variables) as child:
+    async with child_process(COMMAND, "wait", environment=variables) as child:
         await child.line_matching("Starting database wait process")
         await two.runner().run_migrations()
         assert await child.wait() == 0
@@ -101,12 +100,12 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(two: History, own_
     url = own_server.url()
     own_server.stop()
     variables = {"DATABASE_URL": plain(url), "ASYNC_MIGRATIONS_DIRECTORY": str(two.directory)}
-    async with child_process(WAIT, "wait", "--deadline", "60", environment=variables) as child:
+    async with child_process(COMMAND, "wait", "--deadline", "60", environment=variables) as child:
         await child.line_matching(r"Waiting for the database 127\.0\.0\.1:\d+/postgres: connection refused")
         own_server.start()
         await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-c", WAIT, "upgrade"],
+            [sys.executable, "-c", COMMAND, "upgrade"],
             env={**variables, "PATH": ""},
             check=True,
             capture_output=True,
@@ -130,7 +129,7 @@ async def test_sigterm_at_the_first_look_is_told_like_any_other(two: History) ->
             "DATABASE_URL": f"postgresql://u@127.0.0.1:{port}/d",
             "ASYNC_MIGRATIONS_DIRECTORY": str(two.directory),
         }
-        async with child_process(WAIT, "wait", environment=variables) as child:
+        async with child_process(COMMAND, "wait", environment=variables) as child:
             await asyncio.wait_for(reached.wait(), 30)
             child.send_signal(signal.SIGTERM)
             assert await child.wait() == 128 + signal.SIGTERM

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 READY = "READY"
+COMMAND = "from async_migrations.__main__ import main; main()"
+"""The command line, for `child_process`."""
 # Where util-linux has it, the kernel ends a child of ours with us, even when we are killed.
 TIED_TO_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 

@@ -12,7 +12,7 @@ PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("sql",),
     ("errors", "events", "checksum", "schema"),
-    ("cursor", "migration", "retry"),
+    ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online", "auto_schema"),
     ("connector", "face", "ledger"),
     ("options", "base", "lock"),
