@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -67,7 +67,6 @@ class Pod:
         killed_by: The probes that had its container killed.
         exits: The exit codes of its containers.
         probed: How often each probe was answered, by its name and "ok" or "failed".
-        is_leaving: Whether it was told to go.
 
     """
 
@@ -76,7 +75,7 @@ class Pod:
         self.killed_by: list[str] = []
         self.exits: list[int] = []
         self.probed: Counter[tuple[str, str]] = Counter()
-        self.is_leaving = False
+        self._leaving = asyncio.Event()
         self.child: Child | None = None
         self._balancer = balancer
         self._probes = probes
@@ -86,22 +85,30 @@ class Pod:
     def is_ready(self) -> bool:
         return self in self._balancer.ready
 
+    @property
+    def is_leaving(self) -> bool:
+        return self._leaving.is_set()
+
     async def live(self, client: httpx.AsyncClient) -> None:
         """Run its container, again and again until the pod is told to go."""
         environment = {**self.image.environment, "IMAGE": self.image.name}
         arguments = ("tests.support.pod:app", "--port", "0", "--no-access-log")
         while not self.is_leaving:
-            async with module_process("uvicorn", *arguments, environment=environment) as self.child:
-                async with asyncio.TaskGroup() as tasks:
-                    probing = tasks.create_task(self._probe_all(self.child, client))
-                    self.exits.append(await self.child.wait(deadline=300))
-                    probing.cancel()
+            async with (
+                module_process("uvicorn", *arguments, environment=environment) as child,
+                asyncio.TaskGroup() as tasks,
+            ):
+                self.child = child
+                probing = tasks.create_task(self._probe_all(child, client))
+                self.exits.append(await child.wait(deadline=300))
+                probing.cancel()
             self._balancer.ready.pop(self, None)
-            await asyncio.sleep(0 if self.is_leaving else BACK_OFF)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), BACK_OFF)
 
     async def leave(self) -> None:
         """Be deleted: out of the balancer, then, after a preStop that lets that get around, SIGTERM."""
-        self.is_leaving = True
+        self._leaving.set()
         self._balancer.ready.pop(self, None)
         await self._balancer.drained(self)
         await self._end()
@@ -136,7 +143,8 @@ class Pod:
                 self._route(port, ready=failures < probe.failure_threshold and (succeeded or self.is_ready))
             elif failures >= probe.failure_threshold:
                 self.killed_by.append(name)
-                return await self._end()
+                await self._end()
+                return
             await asyncio.sleep(probe.period)
 
     def _route(self, port: int, *, ready: bool) -> None:
@@ -187,7 +195,7 @@ class Deployment:
     async def roll_out(self, image: Image, *, deadline: float = 100.0) -> None:
         """Replace the pods by those of another image, as `kubectl set image` and `rollout status` do."""
         async with asyncio.timeout(deadline):
-            while not await self._step(image):
+            while not await self._step(image):  # noqa: ASYNC110 - a step looks at what many tasks change
                 await asyncio.sleep(0.02)
 
     async def _step(self, image: Image) -> bool:
@@ -233,8 +241,10 @@ class Deployment:
 async def deploying(balancer: Balancer, **options: float) -> AsyncIterator[Deployment]:
     """Yield a deployment without pods; those that it gets are gone afterwards."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(limits=limits, verify=False, trust_env=False) as client:  # noqa: S501 - no TLS here
-        async with asyncio.TaskGroup() as tasks:
-            deployment = Deployment(balancer, tasks, client, **options)  # type: ignore[arg-type]  # whole numbers
-            yield deployment
-            await deployment.close()
+    async with (
+        httpx.AsyncClient(limits=limits, verify=False, trust_env=False) as client,  # noqa: S501 - no TLS here
+        asyncio.TaskGroup() as tasks,
+    ):
+        deployment = Deployment(balancer, tasks, client, **options)  # type: ignore[arg-type]  # whole numbers
+        yield deployment
+        await deployment.close()
