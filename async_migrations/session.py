@@ -35,6 +35,15 @@ HELD_SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "11000",
 }
+OWN_KEEPALIVE = (
+    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+    ("IPPROTO_TCP", "TCP_KEEPIDLE", 5),
+    ("IPPROTO_TCP", "TCP_KEEPINTVL", 2),
+    ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
+    ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 11_000),
+)
+"""The same for our own kernel, which notices a server that vanished; not every platform has all of them."""
+
 CLIENT_CHECK = "SET client_connection_check_interval = '500ms'"
 FACTS = """SELECT pg_backend_pid() AS pid, current_database() AS database, current_schema() AS schema,
  current_user AS role, current_setting('role') AS set_role, pg_is_in_recovery() AS standby,
@@ -83,6 +92,8 @@ class Session:
         self._held = False
         self.on_notice: Callable[[Any], None] | None = None
         self._restore: str | None = None
+        self._socket_before: list[tuple[int, int, int]] = []
+        self._keep_alive()
 
     @property
     def connection(self) -> AsyncConnection:
@@ -172,7 +183,6 @@ class Session:
         )
         with suppress(Exception):  # not every server's platform can watch its clients
             await self.send(CLIENT_CHECK)
-        self._keep_alive()
 
     async def remember(self, facts: Facts) -> None:
         """Note the session's settings, so that a migration's own SET does not outlive it."""
@@ -250,21 +260,32 @@ class Session:
                     return
                 if self._held or self.is_closed:
                     await self._connection.invalidate()
+                else:
+                    self._keep_as_before()
                 await self._connection.close()
         if scope.cancelled_caught:
             self.cut()
 
-    def _keep_alive(self) -> None:
-        """Have our own kernel notice a server that vanished, as HELD_SETTINGS have the server's notice us."""
+    @property
+    def _socket(self) -> Any:
         transport = getattr(self.driver, "_transport", None)
-        connection = transport.get_extra_info("socket") if transport else None
+        return transport.get_extra_info("socket") if transport else None
+
+    def _keep_alive(self) -> None:
+        connection = self._socket
         if connection is None or connection.family == getattr(socket, "AF_UNIX", None):
             return
-        with suppress(OSError, AttributeError):  # not every platform has all three
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        for layer, option, value in OWN_KEEPALIVE:
+            with suppress(OSError, AttributeError):
+                place = getattr(socket, layer), getattr(socket, option)
+                self._socket_before.append((*place, connection.getsockopt(*place)))
+                connection.setsockopt(*place, value)
+
+    def _keep_as_before(self) -> None:
+        """Give the socket its own options back, before the connection goes back into its pool."""
+        for option in self._socket_before:
+            with suppress(OSError):
+                self._socket.setsockopt(*option)
 
     def _mark(self, transaction: Any) -> None:
         self.driver._top_xact = transaction  # noqa: SLF001 - see adopt_transaction

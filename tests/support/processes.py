@@ -112,7 +112,10 @@ class Child:
 
 @asynccontextmanager
 async def child_process(
-    script: Path | str, *arguments: str, environment: Mapping[str, str] | None = None
+    script: Path | str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> AsyncIterator[Child]:
     """Run a Python script in a child process; it is killed at the end of the block.
 
@@ -120,10 +123,11 @@ async def child_process(
         script: A file, or the source itself.
         arguments: What the script finds in ``sys.argv[1:]``.
         environment: Variables to add to ours.
+        within: A command that runs another one in a place of its own, such as ``ip netns exec``.
 
     """
     program = [str(script)] if isinstance(script, Path) else ["-c", script]
-    async with _running([*program, *arguments], environment or {}) as child:
+    async with _running([*program, *arguments], environment or {}, within) as child:
         yield child
 
 
@@ -137,9 +141,12 @@ async def module_process(
 
 
 @asynccontextmanager
-async def _running(program: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Child]:
+async def _running(
+    program: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()
+) -> AsyncIterator[Child]:
     process = await asyncio.create_subprocess_exec(
         *TIED_TO_US,
+        *within,
         sys.executable,
         "-u",
         *program,
