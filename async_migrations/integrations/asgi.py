@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal, NoReturn
 
 import anyio
 from anyio.abc import TaskGroup
 
-from async_migrations.errors import MigrationsError
+from async_migrations.errors import ConfigurationError, MigrationsError
 from async_migrations.integrations.inner import ApplicationFailedError, Inner
 from async_migrations.integrations.protocol import ASGIApp, Message, Page, Receive, Scope, Send
 from async_migrations.integrations.readiness import Application, Readiness, document
@@ -54,6 +55,9 @@ class MigrationGate:
 
     Attributes:
         watch: how the run stands.
+
+    Raises:
+        ConfigurationError: an option cannot be right.
     """
 
     def __init__(  # noqa: PLR0913 - options, all keyword-only
@@ -69,6 +73,7 @@ class MigrationGate:
         on_failure: Literal["exit", "stay"] = "exit",
         current_only: float | None = None,
     ) -> None:
+        _check([livez, readyz, page.path if page else None], hold, on_failure)
         self.watch = Watch()
         self._app = app
         self._runner = runner.watched_by(self.watch)
@@ -188,6 +193,16 @@ class MigrationGate:
                 await self._answered.wait()
         # Not from this task: servers take what it raises for an application without a lifespan, and serve on.
         asyncio.get_running_loop().call_soon(_exit)
+
+
+def _check(paths: Sequence[str | None], hold: float, on_failure: str) -> None:
+    for path in paths:
+        if path is not None and not (path.startswith("/") and path.strip("/")):
+            raise ConfigurationError(f"The path {path!r} must begin with a slash and name something, as in '/readyz'.")
+    if hold < 0:
+        raise ConfigurationError(f"hold={hold!r} is no number of seconds.")
+    if on_failure not in {"exit", "stay"}:
+        raise ConfigurationError(f"on_failure={on_failure!r} is neither 'exit' nor 'stay'.")
 
 
 def _exit() -> NoReturn:

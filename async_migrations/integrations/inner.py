@@ -38,7 +38,8 @@ class Inner:
         self._app = app
         self._scope = scope
         self._server = send
-        self._told, self._mail = anyio.create_memory_object_stream[Message](2)
+        self._told = False
+        self._over = anyio.Event()
         self._started = anyio.Event()
         self._ended = anyio.Event()
         self._refusal: str | None = None
@@ -54,7 +55,6 @@ class Inner:
         Raises:
             ApplicationFailedError: it said so.
         """
-        self._told.send_nowait({"type": "lifespan.startup"})
         tasks.start_soon(self._live, tasks)
         await self._started.wait()
         if self._refusal is not None:
@@ -63,19 +63,17 @@ class Inner:
     async def stop(self) -> None:
         """Let the application end in good order."""
         if self._started.is_set() and not self._ended.is_set():
-            self._told.send_nowait({"type": "lifespan.shutdown"})
+            self._over.set()
             await self._ended.wait()
 
     async def _live(self, tasks: TaskGroup) -> None:
         try:
-            await self._app(self._scope, self._mail.receive, self._hear)
+            await self._app(self._scope, self._tell, self._hear)
         except Exception as error:
             self._judge(error, tasks)
         finally:
             self._ended.set()
             self._started.set()
-            self._told.close()
-            self._mail.close()
 
     def _judge(self, error: Exception, tasks: TaskGroup) -> None:
         if self._refusal is not None:
@@ -87,6 +85,13 @@ class Inner:
             return
         # See https://asgi.readthedocs.io/en/latest/specs/lifespan.html: who raises there knows no lifespan.
         LOG.info("The application takes no part in the lifespan: %s", type(error).__name__)
+
+    async def _tell(self) -> Message:
+        if not self._told:
+            self._told = True
+            return {"type": "lifespan.startup"}
+        await self._over.wait()
+        return {"type": "lifespan.shutdown"}
 
     async def _hear(self, message: Message) -> None:
         kind = message["type"]

@@ -6,13 +6,25 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from async_migrations.integrations.start import failure_of_start
 from async_migrations.runner import MigrationRunner
 
 App = TypeVar("App")
 Lifespan = Callable[[App], AbstractAsyncContextManager[Any]]
+
+
+@overload
+def migration_lifespan(
+    runner: MigrationRunner, *, inner: None = None, current_only: float | None = None
+) -> Lifespan[Any]: ...
+
+
+@overload
+def migration_lifespan(
+    runner: MigrationRunner, *, inner: Lifespan[App], current_only: float | None = None
+) -> Lifespan[App]: ...
 
 
 def migration_lifespan(

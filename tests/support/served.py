@@ -12,18 +12,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from async_migrations import MigrationRunner
+from async_migrations import Event, MigrationRunner
+from async_migrations.events import RunStarted
 from async_migrations.integrations.asgi import MigrationGate
 from async_migrations.integrations.starlette import migration_lifespan
-
-engine = create_async_engine(os.environ["DATABASE_URL"])
-# A migration waits for a lock that the test holds, for as long as the test wants.
-runner = MigrationRunner(engine, directory=Path(os.environ["MIGRATIONS"]), lock_timeout=None)
 
 
 def say(word: str) -> None:
     """Write a line in one piece: several workers share the stream."""
     os.write(1, f"application {word} {os.getpid()}\n".encode())
+
+
+def note(event: Event) -> None:
+    """Say that the run begins."""
+    if isinstance(event, RunStarted):
+        say("migrates")
+
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+# A migration waits for a lock that the test holds, for as long as the test wants.
+runner = MigrationRunner(engine, directory=Path(os.environ["MIGRATIONS"]), lock_timeout=None).watched_by(note)
 
 
 @asynccontextmanager
