@@ -31,7 +31,6 @@ from async_migrations.stop import Stop
 if TYPE_CHECKING:  # what applies migrations brings SQLAlchemy along, and a wait does without
     from async_migrations.executor import Executor
     from async_migrations.loading import Loaded
-    from async_migrations.worker import Done
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -68,7 +67,7 @@ class Run:
     applied: list[str] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
-    reverting: str | None = None
+    reverting: tuple[str, str] | None = None
     stop: Stop = field(init=False)
 
     def __post_init__(self) -> None:
@@ -188,9 +187,10 @@ class Run:
         """Read the ledger, and count what this run did without being told: a COMMIT whose answer was lost."""
         rows = await self.ledger.read(session)
         names = {row.name for row in rows}
-        if self.reverting and self.reverting not in names:
-            self._count_back(self.reverting, 0)
-            self.reverting = None
+        if self.reverting:
+            (name, transaction_id), self.reverting = self.reverting, None
+            if name not in names and await session.has_committed(transaction_id):
+                self._count_back(name, 0)
         for row in rows:
             if row.run_id == self.id and not row.dirty and row.name not in self.applied and self.verb == "upgrade":
                 self._count(row.name, row.execution_time_ms or 0, dict(row.statistics))
@@ -251,9 +251,8 @@ class Run:
         """Revert one by one, in the order given."""
         for migration in loaded:
             await leader.lock.prove(migration.file.name)
-            self.reverting = migration.file.name
-            with self.stop.working(self.reverting):
-                done: Done | None = await leader.executor.revert(migration)
+            with self.stop.working(migration.file.name):
+                done = await leader.executor.revert(migration, partial(self._promise, migration.file.name))
             self.reverting = None
             if done:
                 self._count_back(migration.file.name, done.duration_ms)
@@ -262,6 +261,9 @@ class Run:
     def _engine(self) -> EngineConnector:
         assert isinstance(self.options.connector, EngineConnector)  # noqa: S101 - only a wait has another
         return self.options.connector
+
+    def _promise(self, name: str, transaction_id: str) -> None:
+        self.reverting = (name, transaction_id)
 
     def _count(self, name: str, duration_ms: int, statistics: dict[str, Any]) -> None:
         self.applied.append(name)

@@ -136,6 +136,16 @@ class Session:
         lines = received.decode().replace("\\\\", "\\").split("\n")
         return [json.loads(line) for line in lines if line]
 
+    async def transaction_id(self) -> str:
+        """Ask for the id of the open transaction; `has_committed` takes it, on any session."""
+        (row,) = await self.read("SELECT pg_current_xact_id()::text AS id")
+        return str(row["id"])
+
+    async def has_committed(self, transaction_id: str) -> bool:
+        """Tell whether a transaction was committed, also one whose COMMIT got no answer."""
+        (row,) = await self.read(f"SELECT pg_xact_status({quote_literal(transaction_id)}::xid8) AS status")
+        return bool(row["status"] == "committed")
+
     def judge_closed(self, error: Exception) -> bool:
         """Tell whether `error` means that the connection is gone; one that lost count is cut."""
         if not self.is_closed and is_confused(error):

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "round-trips": round_trips.rows,
     "nothing-to-do": nothing_to_do.rows,
     "bare": applying.against_bare,
+    "statements": applying.against_statements,
     "sqlalchemy": applying.against_sqlalchemy,
     "alembic": applying.against_alembic,
     "growth": applying.growth,
