@@ -9,7 +9,7 @@ from typing import Literal, NoReturn
 import anyio
 from anyio.abc import TaskGroup
 
-from async_migrations.errors import ConfigurationError, MigrationsError
+from async_migrations.errors import ConfigurationError, MigrationsError, RunStoppedError
 from async_migrations.integrations.inner import ApplicationFailedError, Inner
 from async_migrations.integrations.protocol import ASGIApp, Message, Page, Receive, Scope, Send
 from async_migrations.integrations.readiness import Application, Readiness, document
@@ -86,6 +86,7 @@ class MigrationGate:
         self._readiness = Readiness()
         self._decided = anyio.Event()
         self._state: dict[str, object] = {}
+        self._leaving = False
         self._held = 0
         self._answered = anyio.Event()
         if page is not None:
@@ -142,6 +143,7 @@ class MigrationGate:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        self._leaving = False
         self._decided, self._state = anyio.Event(), scope.get("state", {})
         self._readiness = Readiness(Application.WAITING)
         await send({"type": "lifespan.startup.complete"})
@@ -149,8 +151,10 @@ class MigrationGate:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._rise, inner, tasks)
             await receive()
+            self._leaving = True
             await inner.stop()
-            tasks.cancel_scope.cancel()
+            if not self._runner.stop():
+                tasks.cancel_scope.cancel()
         if self._must_exit:
             return await self._leave()
         if self._readiness.application is Application.WAITING:
@@ -164,9 +168,13 @@ class MigrationGate:
     async def _rise(self, inner: Inner, tasks: TaskGroup) -> None:
         try:
             await bring_up(self._runner, self._current_only)
+            if self._leaving:
+                return
             self._readiness = Readiness(Application.STARTING)
             await inner.start(tasks)
             self._readiness = Readiness(Application.STARTED)
+        except RunStoppedError:
+            return
         except ApplicationFailedError as error:
             self._fail(str(error), error.report)
         except Exception as error:

@@ -6,7 +6,7 @@ import logging
 
 import anyio
 
-from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError
+from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError, RunStoppedError
 from async_migrations.integrations.signals import stopping
 from async_migrations.migration import Report
 from async_migrations.reporting import LOGGER
@@ -32,22 +32,29 @@ async def bring_up(runner: MigrationRunner, current_only: float | None) -> Repor
 
 
 async def failure_of_start(runner: MigrationRunner, current_only: float | None) -> NotStartedError | None:
-    """Do as `bring_up`, inside a server that is not yet up: SIGTERM and Ctrl-C end it cleanly.
+    """Do as `bring_up`, inside a server that is not yet up: SIGTERM and Ctrl-C end it cleanly, after its grace.
 
     Returns:
         Why the service must not start, or None. It is for the caller to raise: each frame on the way is lines in the
         server's log.
     """
     watch = Watch()
-    with anyio.CancelScope() as scope, stopping(scope.cancel) as received:
+
+    def stop() -> None:
+        if not runner.stop():
+            scope.cancel()
+
+    with anyio.CancelScope() as scope, stopping(stop) as received:
         try:
             await bring_up(runner.watched_by(watch), current_only)
+        except RunStoppedError as error:
+            LOG.debug("The service does not start", exc_info=error)
         except MigrationsError as error:
             LOG.debug("The service does not start", exc_info=error)
             return NotStartedError(str(error))
         else:
             return None
-    return NotStartedError(stopped(received[0].name, watch.now))
+    return NotStartedError(stopped(received[0].name if received else "the service itself", watch.now))
 
 
 def stopped(by: str, standing: Standing) -> str:

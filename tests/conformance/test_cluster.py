@@ -180,6 +180,26 @@ async def test_a_drained_node_takes_the_migrating_pod_away(
     assert await witness.fetchval(LEDGER) == names(NEW)
 
 
+async def test_a_drained_pod_finishes_its_migration_within_its_grace_and_begins_no_other(
+    balancer: Balancer, witness: asyncpg.Connection, tmp_path: Path, database_url: str
+) -> None:
+    patient = image(tmp_path, database_url, "patient", NEW, GRACE="300")
+    await shut(witness)
+    async with deploying(balancer, replicas=1, grace=60) as deployment:
+        leader = deployment.start(patient)
+        await reached(witness)
+        assert leader.child
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(deployment.delete(leader))
+            await leader.child.line_matching("Told to stop: 007_long may finish within 300 s, no other begins")
+            await open_(witness)
+        assert await witness.fetchval(LEDGER) == names(NEW)[:7]
+        assert "Applied before it: 001_orders" in leader.child.transcript()
+        await deployment.roll_out(patient)
+    assert await witness.fetchval(LEDGER) == names(NEW)
+    assert leader.exits == [-signal.SIGTERM]
+
+
 async def test_a_pod_that_hears_nothing_is_killed_after_its_grace_and_the_next_one_finishes(
     balancer: Balancer, witness: asyncpg.Connection, tmp_path: Path, database_url: str
 ) -> None:

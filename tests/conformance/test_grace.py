@@ -17,6 +17,7 @@ from async_migrations.events import LockAwaited, StopAsked
 from tests.conformance.aftermath import LOCKS, gone, watching
 from tests.support.history import History
 from tests.support.processes import COMMAND, Child, child_process
+from tests.support.servers import ONE, serving
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.conformance
@@ -238,3 +239,19 @@ async def test_the_option_is_stronger_than_the_environment(
         assert await child.wait() == 128 + signal.SIGTERM
     assert "002_b was cancelled. Done before: 001_a" in child.transcript()
     assert await applied(witness) == ["001_a"]
+
+
+# uvicorn ends with 3 when SIGTERM comes before the application has started, and else as SIGTERM ends a process.
+@pytest.mark.parametrize(("app", "code"), [("living", 3), ("gated", -signal.SIGTERM)])
+async def test_a_services_migration_finishes_too(
+    history: History, database_url: str, door: Door, witness: asyncpg.Connection, app: str, code: int
+) -> None:
+    async with serving(ONE, app, database_url, history.directory, GRACE=str(LONG)) as running:
+        await door.reached()
+        running.child.send_signal(signal.SIGTERM)
+        await running.said("Told to stop: 002_b may finish within 300 s, no other begins", 1)
+        await door.open()
+        assert await running.child.wait() == code
+        assert "Applied before it: 001_a, 002_b (stays so)." in running.text()
+        assert "application up" not in running.text()
+    assert await applied(witness) == ["001_a", "002_b"]

@@ -20,7 +20,10 @@ from async_migrations.options import Choice
 IMAGE = os.environ["IMAGE"]
 engine = create_async_engine(os.environ["DATABASE_URL"], connect_args={"server_settings": {"application_name": IMAGE}})
 runner = MigrationRunner(
-    engine, directory=Path(os.environ["MIGRATIONS"]), unknown=cast("Choice", os.environ.get("UNKNOWN", "warn"))
+    engine,
+    directory=Path(os.environ["MIGRATIONS"]),
+    unknown=cast("Choice", os.environ.get("UNKNOWN", "warn")),
+    grace=float(os.environ.get("GRACE", "0")),
 )
 
 
