@@ -133,16 +133,19 @@ async def child_process(
 
 @asynccontextmanager
 async def module_process(
-    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> AsyncIterator[Child]:
-    """Run a module as `python -m` does, as `child_process` runs a script."""
-    async with _running(["-m", module, *arguments], environment or {}) as child:
+    """Run a module as `python -m` does, in `directory` if it is not ours, as `child_process` runs a script."""
+    async with _running(["-m", module, *arguments], environment or {}, directory=directory) as child:
         yield child
 
 
 @asynccontextmanager
 async def _running(
-    program: Sequence[str], environment: Mapping[str, str], within: Sequence[str] = ()
+    program: Sequence[str],
+    environment: Mapping[str, str],
+    within: Sequence[str] = (),
+    directory: Path | None = None,
 ) -> AsyncIterator[Child]:
     process = await asyncio.create_subprocess_exec(
         *TIED_TO_US,
@@ -154,6 +157,7 @@ async def _running(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment},
+        cwd=directory,
         limit=1 << 20,
     )
     child = Child(process)

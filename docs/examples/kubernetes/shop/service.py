@@ -3,12 +3,21 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-engine = create_async_engine(os.environ["DATABASE_URL"])
+engine = create_async_engine(
+    os.environ["DATABASE_URL"],
+    # Through a transaction pooler: a prepared statement must not meet another session's of the same name.
+    connect_args={
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"shop_{uuid4().hex}",
+    },
+)
 
 
 @asynccontextmanager
