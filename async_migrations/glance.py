@@ -34,6 +34,7 @@ async def shows_current(connector: Connector, directory: Path, ledger: Ledger, *
             try:
                 return await ledger.matches(session, digest_of(files))
             finally:
+                # Not by the session's own way, which shields it with anyio.
                 await session.driver.close()
     except Exception:
         return False  # whatever it is, the wait that follows meets it again, and knows what to say

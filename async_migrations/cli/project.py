@@ -72,7 +72,6 @@ class Project:
             MigrationsError: see `errors`.
         """
         base = load_base(self.settings.base) if models and self.settings.base else None
-
         runners: list[MigrationRunner] = []
 
         async def work(address: Address) -> T:
@@ -85,7 +84,8 @@ class Project:
             finally:
                 await engine.dispose()
 
-        return self._on_database(work, lambda: any(runner.stop() for runner in runners))
+        with self._address() as address:
+            return self._process(address, work, lambda: any(runner.stop() for runner in runners))
 
     def wait(self, deadline: float) -> float:
         """Wait until nothing is pending, over the bare driver: an init container starts a thousand times a day.
@@ -100,8 +100,6 @@ class Project:
             ConfigurationError: there is no database.
             MigrationsError: see `errors`.
         """
-        if not self.embedded and self._looks_current(deadline):
-            return 0.0
         said = self.settings.options
         limited = {**said, "connect_deadline": min(deadline, said.get("connect_deadline", deadline))}
 
@@ -112,17 +110,17 @@ class Project:
             options = make_options(address.connector, limited, self._observers)
             return (await waiting.until_current(options, deadline)).waited
 
-        return self._on_database(work)
+        with self._address() as address:
+            if not self.embedded and process.glance(lambda: self._looks_current(address, deadline)):
+                return 0.0
+            return self._process(address, work)
 
-    def _looks_current(self, deadline: float) -> bool:
-        from async_migrations.cli.address import read_address
+    async def _looks_current(self, address: Address, deadline: float) -> bool:
         from async_migrations.glance import shows_current
         from async_migrations.ledger import Ledger
 
-        with self._database_url() as url:
-            connector = read_address(url).connector
         ledger = Ledger(self.settings.options.get("table", "schema_migrations"), self.settings.options.get("schema"))
-        return process.glance(lambda: shows_current(connector, self.settings.directory, ledger, deadline=deadline))
+        return await shows_current(address.connector, self.settings.directory, ledger, deadline=deadline)
 
     @property
     def _observers(self) -> tuple[Observer, ...]:
@@ -130,21 +128,27 @@ class Project:
 
         return StartupLog(), self.progress
 
-    def _on_database(self, work: Callable[[Address], Awaitable[T]], stop: Callable[[], bool] = lambda: False) -> T:
-        with self._database_url() as url:
-            return process.run(lambda: self._at(url, work), self.progress.watch, stop)
+    def _process(
+        self, address: Address, work: Callable[[Address], Awaitable[T]], stop: Callable[[], bool] = lambda: False
+    ) -> T:
+        async def with_a_database() -> T:
+            if self.embedded:
+                from async_migrations.cli.embedded import create_database
 
-    async def _at(self, url: str, work: Callable[[Address], Awaitable[T]]) -> T:
+                await create_database(address.url.set(drivername="postgresql").render_as_string(hide_password=False))
+            return await work(address)
+
+        return process.run(with_a_database, self.progress.watch, stop)
+
+    @contextmanager
+    def _address(self) -> Iterator[Address]:
         from async_migrations.cli.address import read_address
 
-        if self.embedded:
-            from async_migrations.cli.embedded import create_database
-
-            await create_database(url)
-        address = read_address(url)
-        for name in address.ignored:
-            logging.getLogger(LOGGER).warning("The database URL's parameter %s is unknown here and left out", name)
-        return await work(address)
+        with self._database_url() as url:
+            address = read_address(url)
+            for name in address.ignored:
+                logging.getLogger(LOGGER).warning("The database URL's parameter %s is unknown here and left out", name)
+            yield address
 
     @contextmanager
     def _database_url(self) -> Iterator[str]:

@@ -11,9 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
+from async_migrations import MigrationRunner
 from async_migrations.cli.address import read_address
 from async_migrations.cli.project import make_engine
 from async_migrations.testing.binaries import unprivileged
@@ -135,6 +139,42 @@ async def test_sigterm_at_the_first_look_is_told_like_any_other(two: History) ->
             assert await child.wait() == 128 + signal.SIGTERM
         await asyncio.wait_for(left.wait(), 30)
     assert "Stopped by SIGTERM. Nothing was done before." in child.transcript()
+
+
+async def test_sigterm_while_it_waits_is_told_like_any_other(two: History, database_url: str) -> None:
+    variables = {"DATABASE_URL": plain(database_url), "ASYNC_MIGRATIONS_DIRECTORY": str(two.directory)}
+    async with child_process(COMMAND, "wait", environment=variables) as child:
+        await child.line_matching("Starting database wait process")
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 128 + signal.SIGTERM
+    assert "Stopped by SIGTERM. Nothing was done before." in child.transcript()
+
+
+async def test_it_waits_through_a_transaction_pooler(two: History, database_url: str, server: Server) -> None:
+    with pgbouncer(server, "transaction") as bouncer:
+        url = bouncer.url(make_url(database_url).database or "", driver="")
+        variables = {"DATABASE_URL": url, "ASYNC_MIGRATIONS_DIRECTORY": str(two.directory)}
+        async with child_process(COMMAND, "wait", environment=variables) as child:
+            await child.line_matching("Starting database wait process")
+            await two.runner().run_migrations()
+            assert await child.wait() == 0
+
+
+async def test_a_role_that_may_not_read_the_ledger_is_told_what_to_grant(two: History, own_server: Server) -> None:
+    engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    await MigrationRunner(engine, directory=two.directory, observers=()).run_migrations()
+    connection = await asyncpg.connect(plain(own_server.url()))
+    await connection.execute("CREATE ROLE blind LOGIN")
+    await connection.close()
+    child = await wait(two, own_server.url().replace("postgres@", "blind@"))
+    assert child.returncode == 1
+    assert 'GRANT SELECT ON "schema_migrations" to this role' in child.transcript()
+
+
+async def test_a_parameter_that_nobody_understands_is_named_once(two: History, database_url: str) -> None:
+    await two.runner().run_migrations()
+    child = await wait(two, f"{plain(database_url)}?pool=5")
+    assert child.errors == ["The database URL's parameter pool is unknown here and left out"]
 
 
 async def test_a_folder_that_is_not_in_order_is_told_at_once(two: History, database_url: str) -> None:
