@@ -11,6 +11,7 @@
     ├── NotCurrentError             the ledger did not become current by the deadline
     ├── IrreversibleError           a downgrade was asked of a migration that has none
     ├── MigrationFailedError        one migration failed; says what stays and what to do
+    ├── RunStoppedError             the run was told to stop; says what is applied
     ├── NotStartedError             a service did not start, because of one of the others or of a signal
     └── AuthorError                 what a migration's own code did wrong
         ├── TransactionControlError     a commit or rollback that cannot be honoured
@@ -170,6 +171,22 @@ class MigrationFailedError(MigrationsError):
 
 class NotStartedError(MigrationsError):
     """A service did not start; the message is the sentence of the error or of the signal that stopped it."""
+
+
+class RunStoppedError(MigrationsError):
+    """The run was told to stop, `MigrationRunner.stop()`; what was applied before stays.
+
+    Attributes:
+        applied: what this run applied, or reverted, in order.
+        migration: the one that was cancelled and rolled back; None if the one at work could finish, or none was.
+    """
+
+    def __init__(self, applied: Sequence[str], migration: str | None) -> None:
+        self.applied = tuple(applied)
+        self.migration = migration
+        cancelled = f" {migration} was cancelled." if migration else ""
+        done = f"Done before: {', '.join(self.applied)} (stays so)." if applied else "Nothing was done before."
+        super().__init__(f"The run was told to stop.{cancelled} {done} The next start goes on from there.")
 
 
 class AuthorError(MigrationsError):

@@ -144,6 +144,14 @@ class MigrationApplied(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StopAsked(Event):
+    """The run was told to stop. `migration`, if one is at work, may take `grace` seconds more; no other begins."""
+
+    migration: str | None
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationReverted(Event):
     """One migration is taken back and its row is gone."""
 

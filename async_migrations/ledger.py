@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
@@ -11,14 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from async_migrations.errors import ForeignLedgerError, LedgerError
-from async_migrations.events import Emit, LedgerCreated, LedgerExtended, LedgerMissing
 from async_migrations.migration import AppliedRow, MigrationFile
 from async_migrations.retry import UNAVAILABLE, causes, describe, sqlstate
 from async_migrations.session import Facts, Session
 from async_migrations.sql import qualified, quote_identifier, quote_literal
+
+if TYPE_CHECKING:
+    from async_migrations.events import Emit
 
 CREATE = """CREATE TABLE {table} (
     id SERIAL PRIMARY KEY,
@@ -160,6 +161,8 @@ class Ledger:
             ForeignLedgerError: the table belongs to another tool.
             LedgerError: no right to create or to extend it, or its name column is not unique.
         """
+        from async_migrations.events import LedgerCreated, LedgerExtended, LedgerMissing
+
         shape = await self._shape(session)
         if not shape:
             emit(LedgerMissing(self.table))
@@ -362,6 +365,8 @@ def digest_of(files: Iterable[MigrationFile]) -> str:
 @cache
 def whoami() -> str:
     """Name this process for the ledger: user, host, process id."""
+    import getpass
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from async_migrations.connector import Connector
 from async_migrations.errors import ConfigurationError
 from async_migrations.events import Observer
+from async_migrations.sql import qualified
 
 Choice = Literal["error", "warn", "ignore"]
 CHOICES = ("error", "warn", "ignore")
@@ -57,6 +57,7 @@ class Limits:
         retry_deadline: all tries of one migration after a lock timeout, a deadlock or a serialization failure.
         wait_deadline: waiting for another replica.
         connect_deadline: waiting for a database that is not there.
+        grace: what the migration at work may still take when the run is told to stop.
     """
 
     lock_timeout: float | None = 5.0
@@ -65,6 +66,7 @@ class Limits:
     retry_deadline: float = 300.0
     wait_deadline: float = 600.0
     connect_deadline: float = 60.0
+    grace: float = 0.0
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -79,7 +81,7 @@ class Limits:
 class Options:
     """All of it."""
 
-    engine: AsyncEngine
+    connector: Connector
     base: Any
     directory: Path
     table: str
@@ -89,13 +91,35 @@ class Options:
     observers: Sequence[Observer]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.engine, AsyncEngine):
-            given = type(self.engine).__name__
-        elif self.engine.dialect.name != "postgresql" or self.engine.dialect.driver != "asyncpg":
-            given = f"one for {self.engine.dialect.name}+{self.engine.dialect.driver}"
-        else:
-            return
-        raise ConfigurationError(
-            f"MigrationRunner needs an AsyncEngine for PostgreSQL over asyncpg, and was given {given}. Use "
-            'create_async_engine("postgresql+asyncpg://…").'
-        )
+        try:
+            qualified(self.schema, self.table)
+        except ValueError as error:
+            raise ConfigurationError(f"The ledger's name cannot be used: {error}") from error
+
+
+def make_options(connector: Connector, keywords: Mapping[str, Any], observers: Sequence[Observer]) -> Options:
+    """Sort keywords of a runner into options.
+
+    Args:
+        connector: opens sessions.
+        keywords: by the names that they have in `MigrationRunner`; the others have their defaults.
+        observers: who is told what happens.
+
+    Raises:
+        ConfigurationError: one of them cannot be right.
+    """
+    policy, limits = ({key: keywords[key] for key in _names(each) if key in keywords} for each in (Policy, Limits))
+    return Options(
+        connector,
+        keywords.get("base"),
+        Path(keywords.get("directory", "migrations")),
+        keywords.get("table", "schema_migrations"),
+        keywords.get("schema"),
+        Policy(**policy),
+        Limits(**limits),
+        tuple(observers),
+    )
+
+
+def _names(kind: type[Policy | Limits]) -> list[str]:
+    return [each.name for each in fields(kind)]

@@ -102,6 +102,12 @@ class StartupLog:
     def _migration_reverted(self, event: events.MigrationReverted) -> None:
         self._log.info("✓ %s: Reverted in %dms", event.name, event.duration_ms)
 
+    def _stop_asked(self, event: events.StopAsked) -> None:
+        if event.migration and event.grace:
+            self._log.warning("Told to stop: %s may finish within %g s, no other begins", event.migration, event.grace)
+        else:
+            self._log.warning("Told to stop")
+
     def _migration_taken(self, event: events.MigrationTaken) -> None:
         self._log.info("⊘ %s: Applied by another replica in the meantime, skipping", event.name)
 
@@ -130,6 +136,7 @@ class StartupLog:
         events.MigrationRetried: _migration_retried,
         events.MigrationApplied: _migration_applied,
         events.MigrationReverted: _migration_reverted,
+        events.StopAsked: _stop_asked,
         events.MigrationTaken: _migration_taken,
         events.MigrationFailed: _migration_failed,
         events.ConnectionLost: _connection_lost,

@@ -39,9 +39,9 @@ REFUSED = {
 """SQLSTATEs of a connection that waiting will not mend."""
 
 
-CREDENTIALS = re.compile(
-    r"""(?P<before>://[^\s/@:'"]*:|\w*passw(?:or)?d['"]?\s*[=:]\s*)(?:(?<=:)[^\s'"]+(?=@)|'[^']*'|"[^"]*"|[^\s&'",}]+)""",
-    re.IGNORECASE,
+CREDENTIALS = (
+    r"""(?i)(?P<before>://[^\s/@:'"]*:|\w*passw(?:or)?d['"]?\s*[=:]\s*)"""
+    r"""(?:(?<=:)[^\s'"]+(?=@)|'[^']*'|"[^"]*"|[^\s&'",}]+)"""
 )
 """What a driver's own text may repeat of a URL or a connection string."""
 
@@ -96,7 +96,7 @@ def describe(error: BaseException) -> str:
             return "connection refused"
     innermost = list(causes(error))[-1]
     text = " ".join(str(innermost).split()) or type(innermost).__name__
-    return shorten(CREDENTIALS.sub(r"\g<before>***", text))
+    return shorten(re.sub(CREDENTIALS, r"\g<before>***", text))
 
 
 async def persist(

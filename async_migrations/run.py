@@ -9,26 +9,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import anyio
 
 from async_migrations import discovery, events
+from async_migrations.connector import EngineConnector, connect, spare
 from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
-from async_migrations.executor import Executor
-from async_migrations.face import Guard
 from async_migrations.ledger import Ledger, digest_of
-from async_migrations.loading import Loaded
 from async_migrations.lock import Lock, LockKey, elect
 from async_migrations.migration import AppliedRow, Report, total
 from async_migrations.options import Options
 from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
-from async_migrations.session import Facts, Session, SessionLostError, TakenOverError, connect, spare, where
-from async_migrations.worker import Worker
+from async_migrations.session import Facts, Session, SessionLostError, TakenOverError
+from async_migrations.stop import Stop
+
+if TYPE_CHECKING:  # what applies migrations brings SQLAlchemy along, and a wait does without
+    from async_migrations.executor import Executor
+    from async_migrations.loading import Loaded
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -48,7 +50,7 @@ class Leader:
     executor: Executor
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
     """One call of a runner.
 
@@ -66,11 +68,21 @@ class Run:
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
     reverting: tuple[str, str] | None = None
+    stop: Stop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stop = Stop(self.applied, self.options.limits.grace, self.emit)
 
     @property
     def ledger(self) -> Ledger:
         """The ledger, by the names that the runner was given."""
         return Ledger(self.options.table, self.options.schema)
+
+    async def key(self, session: Session) -> tuple[LockKey, bool]:
+        """Return the key of the ledger's lock, and whether a pooler stands between."""
+        facts = await session.facts()
+        ledger = await self.ledger.resolve(session, facts)
+        return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
 
     def emit(self, event: events.Event) -> None:
         """Tell all observers; what only watches must never stop a migration in the middle."""
@@ -92,9 +104,20 @@ class Run:
         return report
 
     async def tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
-        """Await `story` on a connection; from its beginning again if the connection is lost on the way."""
+        """Await `story` on a connection; from its beginning again if the connection is lost on the way.
+
+        Raises:
+            RunStoppedError: the run was told to stop.
+            MigrationsError: see `errors`.
+        """
+        with self.stop.heeded():
+            return await self._tell(story)
+        raise AssertionError  # pragma: no cover - what stops the run is raised above
+
+    async def _tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
         losses = 0
         while True:
+            self.stop.check()
             connected = False
             try:
                 async with self.connect() as session:
@@ -114,17 +137,17 @@ class Run:
                 losses += not isinstance(error, TakenOverError)
                 if losses > RECONNECTS:
                     advice = f"It was lost {losses} times in this run; see the server's log."
-                    raise DatabaseUnavailableError(where(self.options.engine), describe(error), advice) from error
+                    raise DatabaseUnavailableError(self.options.connector.where, describe(error), advice) from error
                 self.emit(events.ConnectionLost(describe(error)))
 
     def connect(self) -> AbstractAsyncContextManager[Session]:
         """Open a session, waiting for a database that is not there yet."""
-        return connect(self.options.engine, self.emit, deadline=self.options.limits.connect_deadline)
+        return connect(self.options.connector, self.emit, deadline=self.options.limits.connect_deadline)
 
     def spare(self, *, pooled: bool) -> AbstractAsyncContextManager[Session]:
         """Open one more session beside the working one."""
         deadline = self.options.limits.connect_deadline
-        return spare(self.options.engine, self.emit, deadline=deadline, pooled=pooled)
+        return spare(self._engine, self.emit, deadline=deadline, pooled=pooled)
 
     @asynccontextmanager
     async def leading(
@@ -217,7 +240,8 @@ class Run:
             for following in todo[number : number + 1]:
                 look_ahead = partial(leader.executor.foresee, following, last=following is todo[-1])
                 asyncio.get_running_loop().call_soon(look_ahead)
-            done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
+            with self.stop.working(name):
+                done = await leader.executor.apply(migration, dirty=name in plan.dirty, last=migration is todo[-1])
             if done is None:
                 self.emit(events.MigrationTaken(name))
             else:
@@ -227,10 +251,16 @@ class Run:
         """Revert one by one, in the order given."""
         for migration in loaded:
             await leader.lock.prove(migration.file.name)
-            done = await leader.executor.revert(migration, partial(self._promise, migration.file.name))
+            with self.stop.working(migration.file.name):
+                done = await leader.executor.revert(migration, partial(self._promise, migration.file.name))
             self.reverting = None
             if done:
                 self._count_back(migration.file.name, done.duration_ms)
+
+    @property
+    def _engine(self) -> EngineConnector:
+        assert isinstance(self.options.connector, EngineConnector)  # noqa: S101 - only a wait has another
+        return self.options.connector
 
     def _promise(self, name: str, transaction_id: str) -> None:
         self.reverting = (name, transaction_id)
@@ -255,11 +285,15 @@ class Run:
         return led
 
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
+        from async_migrations.executor import Executor
+        from async_migrations.face import Guard
+        from async_migrations.worker import Worker
+
         limit = self.options.limits.migration_deadline
         return Executor(
             Worker(
                 session,
-                self.options.engine,
+                self._engine.engine,
                 self.options.base,
                 self.emit,
                 limit,
@@ -290,7 +324,7 @@ async def _never() -> bool:
 def _refuse_standby(options: Options, facts: Facts) -> None:
     if facts.standby:
         raise DatabaseUnavailableError(
-            where(options.engine),
+            options.connector.where,
             "it is a read-only standby, and there is something to change",
             "Nothing was applied. Point the migration URL to the primary, or let a replica that reaches it migrate.",
         )

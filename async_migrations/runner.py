@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import corrections, discovery, loading
+from async_migrations import corrections, discovery, loading, waiting
+from async_migrations.connector import EngineConnector
 from async_migrations.discovery import Folder
-from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
+from async_migrations.errors import IrreversibleError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
-from async_migrations.lock import FIRST_WORD, UNSAID, Holder, Lock, LockKey, doze, holder_of, listen, speak
+from async_migrations.lock import Holder, holder_of
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
@@ -44,6 +45,7 @@ class MigrationRunner:
         retry_deadline: seconds over all tries of one migration.
         statement_timeout: seconds for one statement of a migration; None for ever.
         migration_deadline: seconds for one migration; None for ever.
+        grace: seconds that the migration at work may still take after `stop()`, before it is cancelled and rolled back.
         observers: who is told what happens; by default the start-up log on the logger `async_migrations`.
 
     Raises:
@@ -68,30 +70,48 @@ class MigrationRunner:
         retry_deadline: float = 300.0,
         statement_timeout: float | None = None,
         migration_deadline: float | None = None,
+        grace: float = 0.0,
         observers: Sequence[Observer] | None = None,
     ) -> None:
         self.options = Options(
-            engine,
+            EngineConnector(engine),
             base,
             Path(directory),
             table,
             schema,
             Policy(changed, missing, out_of_order, unknown),
             Limits(
-                lock_timeout, statement_timeout, migration_deadline, retry_deadline, wait_deadline, connect_deadline
+                lock_timeout,
+                statement_timeout,
+                migration_deadline,
+                retry_deadline,
+                wait_deadline,
+                connect_deadline,
+                grace,
             ),
             tuple(observers) if observers is not None else (StartupLog(),),
         )
-        try:
-            _ = self._run("init").ledger.sql
-        except ValueError as error:
-            raise ConfigurationError(f"The ledger's name cannot be used: {error}") from error
+
+        self._running: list[Run] = []
 
     def watched_by(self, *observers: Observer) -> MigrationRunner:
         """Return a runner like this one that tells `observers` too, after those that it tells already."""
         other = copy(self)
         other.options = replace(self.options, observers=(*self.options.observers, *observers))
         return other
+
+    def stop(self) -> bool:
+        """Tell what runs now to end early; call it in its event loop, when the process is told to go.
+
+        No new migration begins. The one at work may take `grace` seconds more; then, or at a second call at once, it
+        is cancelled on the server and rolled back. `run_migrations` raises RunStoppedError, unless that was the last.
+
+        Returns:
+            Whether there was anything to stop: an upgrade or a downgrade, on this runner or on one that it watches.
+        """
+        for run in self._running:
+            run.stop.ask()
+        return bool(self._running)
 
     async def run_migrations(self, target: Target = None) -> Report:
         """Apply what is pending, or wait for the replica that does.
@@ -100,6 +120,7 @@ class MigrationRunner:
             target: the last migration to apply, included; None for all.
 
         Raises:
+            RunStoppedError: `stop` was called.
             MigrationsError: see `errors`; its message says what is true now and what to do.
         """
         run = self._begin("upgrade")
@@ -124,8 +145,7 @@ class MigrationRunner:
                         plan = plan.done()
             return run.announce(folder, plan)
 
-        await run.tell(story)
-        return run.end()
+        return await self._stoppable(run, story)
 
     async def downgrade(self, target: int | str) -> Report:
         """Revert, latest first, what is applied above `target`.
@@ -150,8 +170,7 @@ class MigrationRunner:
                 if leader:
                     await run.revert(leader, loaded)
 
-        await run.tell(story)
-        return run.end()
+        return await self._stoppable(run, story)
 
     async def plan(self, target: Target = None) -> Plan:
         """Return what `run_migrations(target)` would do; nothing is changed and no lock is taken."""
@@ -198,31 +217,7 @@ class MigrationRunner:
         Raises:
             NotCurrentError: something is still pending.
         """
-        run = self._begin("wait")
-        folder = self._discover()
-        started = anyio.current_time()
-
-        async def story(session: Session) -> None:
-            key, pooled = await _key(run, session)
-            session.hold()
-            bell = await listen(session, key, deaf=pooled)
-            lock, word = Lock(session, key), UNSAID
-            while True:
-                rung = bell.arm()
-                pending = make_plan(folder.files, await run.ledger.read(session)).pending
-                if pending and not run.waited:
-                    run.emit(MigrationsPending(tuple(file.name for file in pending)))
-                run.waited = anyio.current_time() - started
-                if not pending:
-                    return
-                if run.waited >= deadline:
-                    raise NotCurrentError(deadline, [f.name for f in pending])
-                if run.waited >= FIRST_WORD:
-                    word = await speak(lock, run.emit, run.waited, *word)
-                await doze(rung, deadline - run.waited)
-
-        await run.tell(story)
-        return run.end()
+        return await waiting.until_current(self.options, deadline)
 
     async def stamp(self, *names: int | str) -> Report:
         """Record migrations as applied without running them: an operator's correction.
@@ -266,7 +261,7 @@ class MigrationRunner:
         run = self._run("holder")
 
         async def story(session: Session) -> Holder | None:
-            key, _ = await _key(run, session)
+            key, _ = await run.key(session)
             return await holder_of(session, key)
 
         return await run.tell(story)
@@ -276,13 +271,21 @@ class MigrationRunner:
         run = self._run("unlock")
 
         async def story(session: Session) -> Holder | None:
-            key, _ = await _key(run, session)
+            key, _ = await run.key(session)
             found = await holder_of(session, key)
             if found is not None:
                 await session.send(f"SELECT pg_terminate_backend({found.pid})")
             return found
 
         return await run.tell(story)
+
+    async def _stoppable(self, run: Run, story: Callable[[Session], Awaitable[None]]) -> Report:
+        self._running.append(run)
+        try:
+            await run.tell(story)
+        finally:
+            self._running.remove(run)
+        return run.end()
 
     async def _rows(self) -> tuple[AppliedRow, ...]:
         run = self._run("read")
@@ -298,12 +301,6 @@ class MigrationRunner:
 
     def _run(self, verb: str) -> Run:
         return Run(self.options, verb)
-
-
-async def _key(run: Run, session: Session) -> tuple[LockKey, bool]:
-    facts = await session.facts()
-    ledger = await run.ledger.resolve(session, facts)
-    return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
 
 
 def _unfinished(name: str) -> Finding:

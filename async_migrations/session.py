@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from async_migrations.errors import DatabaseUnavailableError
-from async_migrations.events import DatabaseAwaited, Emit
-from async_migrations.retry import REFUSED, describe, is_confused, is_unavailable, sqlstate
+from async_migrations.retry import describe, is_confused
 from async_migrations.sql import quote_identifier, quote_literal
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 RELEASE_DEADLINE = 5.0
 """Seconds that a shielded rollback or close may take before the connection is cut."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between two tries to connect: the first, and no more than."""
 
 HELD_SETTINGS: Mapping[str, str] = {
     # So that the marks of a SQL file's message arrive.
@@ -40,6 +35,15 @@ HELD_SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "11000",
 }
+OWN_KEEPALIVE = (
+    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+    ("IPPROTO_TCP", "TCP_KEEPIDLE", 5),
+    ("IPPROTO_TCP", "TCP_KEEPINTVL", 2),
+    ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
+    ("IPPROTO_TCP", "TCP_USER_TIMEOUT", 11_000),
+)
+"""The same for our own kernel, which notices a server that vanished; not every platform has all of them."""
+
 CLIENT_CHECK = "SET client_connection_check_interval = '500ms'"
 FACTS = """SELECT pg_backend_pid() AS pid, current_database() AS database, current_schema() AS schema,
  current_user AS role, current_setting('role') AS set_role, pg_is_in_recovery() AS standby,
@@ -78,14 +82,26 @@ class Session:
 
     The simple protocol sends many statements as one message, leaves no portal that would keep a snapshot, and
     needs no prepared statement, which behind a transaction pooler outlives its backend.
+
+    Args:
+        driver: asyncpg's connection.
+        connection: SQLAlchemy's connection around it; None where no migration will ask for it.
     """
 
-    def __init__(self, connection: AsyncConnection, driver: Any) -> None:
-        self.connection = connection
+    def __init__(self, driver: Any, connection: AsyncConnection | None = None) -> None:
         self.driver = driver
+        self._connection = connection
         self._held = False
         self.on_notice: Callable[[Any], None] | None = None
         self._restore: str | None = None
+        self._socket_before: list[tuple[int, int, int]] = []
+        self._keep_alive()
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """SQLAlchemy's connection, which migrations work with."""
+        assert self._connection is not None  # noqa: S101 - a session of the bare driver only reads the ledger
+        return self._connection
 
     @property
     def is_closed(self) -> bool:
@@ -186,7 +202,6 @@ class Session:
         )
         with suppress(Exception):  # not every server's platform can watch its clients
             await self.send(CLIENT_CHECK)
-        self._keep_alive()
 
     async def remember(self, facts: Facts) -> None:
         """Note the session's settings, so that a migration's own SET does not outlive it."""
@@ -259,119 +274,40 @@ class Session:
         """Give the connection back, or close it if it was held; shielded, with a deadline."""
         with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
             with suppress(Exception):
+                if self._connection is None:
+                    await self.driver.close()
+                    return
                 if self._held or self.is_closed:
-                    await self.connection.invalidate()
-                await self.connection.close()
+                    await self._connection.invalidate()
+                else:
+                    self._keep_as_before()
+                await self._connection.close()
         if scope.cancelled_caught:
             self.cut()
 
-    def _keep_alive(self) -> None:
-        """Have our own kernel notice a server that vanished, as HELD_SETTINGS have the server's notice us."""
+    @property
+    def _socket(self) -> Any:
         transport = getattr(self.driver, "_transport", None)
-        connection = transport.get_extra_info("socket") if transport else None
+        return transport.get_extra_info("socket") if transport else None
+
+    def _keep_alive(self) -> None:
+        connection = self._socket
         if connection is None or connection.family == getattr(socket, "AF_UNIX", None):
             return
-        with suppress(OSError, AttributeError):  # not every platform has all three
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        for layer, option, value in OWN_KEEPALIVE:
+            with suppress(OSError, AttributeError):
+                place = getattr(socket, layer), getattr(socket, option)
+                self._socket_before.append((*place, connection.getsockopt(*place)))
+                connection.setsockopt(*place, value)
+
+    def _keep_as_before(self) -> None:
+        """Give the socket its own options back, before the connection goes back into its pool."""
+        for option in self._socket_before:
+            with suppress(OSError):
+                self._socket.setsockopt(*option)
 
     def _mark(self, transaction: Any) -> None:
         self.driver._top_xact = transaction  # noqa: SLF001 - see adopt_transaction
 
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-
-
-@asynccontextmanager
-async def connect(engine: AsyncEngine, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
-    """Open a session, waiting for a database that is not there yet.
-
-    Args:
-        engine: the service's own engine.
-        emit: is told of each failed try.
-        deadline: seconds to wait at most.
-
-    Raises:
-        DatabaseUnavailableError: refused, or not there by the deadline.
-    """
-    session = await _open(engine, emit, deadline)
-    try:
-        yield session
-    finally:
-        await session.close()
-
-
-@asynccontextmanager
-async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float, pooled: bool) -> AsyncIterator[Session]:
-    """Open one more session beside the working one; a pool of one connection has no room for it.
-
-    Args:
-        engine: the service's own engine; its pool is left alone.
-        emit: is told of each failed try.
-        deadline: seconds to wait at most.
-        pooled: whether a pooler stands between.
-
-    Raises:
-        DatabaseUnavailableError: refused, or not there by the deadline.
-    """
-    async with connect(twin(engine), emit, deadline=deadline) as session:
-        session.hold()
-        if not pooled:
-            await session.settle()
-        yield session
-
-
-def twin(engine: AsyncEngine) -> AsyncEngine:
-    """Return an engine like `engine` with a pool of its own: the same kind, way to connect and listeners."""
-    pool = engine.sync_engine.pool.recreate()
-    return AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
-
-
-async def _open(engine: AsyncEngine, emit: Emit, deadline: float) -> Session:
-    started, pause = anyio.current_time(), FIRST_PAUSE
-    while True:
-        try:
-            return await _open_once(engine, deadline - (anyio.current_time() - started))
-        except Exception as error:
-            waited = anyio.current_time() - started
-            if not is_unavailable(error) or waited + pause > deadline:
-                raise _unavailable(engine, error, waited) from None
-            emit(DatabaseAwaited(where(engine), describe(error), waited, deadline))
-        await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
-        pause = min(2 * pause, LONGEST_PAUSE)
-
-
-async def _open_once(engine: AsyncEngine, deadline: float) -> Session:
-    with anyio.fail_after(max(deadline, 0.1)):
-        connection = await engine.connect()
-        try:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            raw = await connection.get_raw_connection()
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await connection.close()
-            raise
-    return Session(connection, raw.driver_connection)
-
-
-def where(engine: AsyncEngine) -> str:
-    """Name the database without its credentials: host, port and database."""
-    url = engine.url
-    host = url.host or str(url.query.get("host", "the local socket"))
-    return f"{host}:{url.port or 5432}/{url.database or ''}"
-
-
-def _unavailable(engine: AsyncEngine, error: Exception, waited: float) -> DatabaseUnavailableError:
-    code = sqlstate(error)
-    if is_unavailable(error):
-        advice = (
-            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise connect_deadline."
-        )
-        return DatabaseUnavailableError(where(engine), describe(error), advice)
-    reason = REFUSED.get(code or "", describe(error))
-    detail = f"{reason} ({describe(error)}, SQLSTATE {code})" if code else reason
-    return DatabaseUnavailableError(
-        where(engine), detail, "Waiting would not help: correct the database URL or the role's rights."
-    )

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 
 _MAX_IDENTIFIER_BYTES = 63
@@ -18,26 +18,17 @@ _PLAIN = re.compile(r"[ -&(-\[\]-~]*")  # ASCII without quote and backslash
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
 _ESCAPED = r"'(?:[^'\\]++|''|\\.)*+(?:'|\Z)"
 _NEXT_LINE = r"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
-_TOKEN = re.compile(
-    r"(?P<space>[ \t\n\r\f\v]++|--[^\n\r]*+)|(?P<comment>/\*)|(?P<stop>;)|(?P<text>(?:"
-    rf"[eE]{_ESCAPED}(?:{_NEXT_LINE}{_ESCAPED})*+"
-    rf"|[{_LETTER}][{_LETTER}0-9$]*+"
-    r"|'(?:[^']++|'')*+(?:'|\Z)"
-    r'|"(?:[^"]++|"")*+(?:"|\Z)'
-    rf"|\$(?P<tag>(?:[{_LETTER}][{_LETTER}0-9]*+)?)\$.*?(?:\$(?P=tag)\$|\Z)"
-    r"|(?!--|/\*)[^; \t\n\r\f\v])++)",
-    re.DOTALL,
-)
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_COMMENT_EDGE = r"/\*|\*/"
 _TIGHT = frozenset("(),;[]")
 
-_CONTROL = re.compile(rf"(?ai)(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|PREPARE)(?![{_LETTER}0-9$])")
-_MUTE = re.compile(
+# Compiled when first used: together they take longer than a query, and most commands cut no script.
+_CONTROL = rf"(?ai)(?:BEGIN|START|COMMIT|END|ROLLBACK|ABORT|PREPARE)(?![{_LETTER}0-9$])"
+_MUTE = (
     r"(?ai)\s*(?:ALTER|ANALYZE|CLUSTER|COMMENT|CREATE|DELETE|DO|DROP|GRANT|INSERT|LOCK|MERGE|REFRESH|REINDEX|RELEASE"
     r"|RESET|REVOKE|SAVEPOINT|SET|TRUNCATE|UPDATE|VACUUM)\s[^;\0\ud800-\udfff]*;?\s*"
 )
-_RETURNING = re.compile("(?ai)returning")
-_AFTER_WORD = re.compile("[^A-Za-z].*", re.DOTALL)
+_RETURNING = "(?ai)returning"
+_AFTER_WORD = "(?s)[^A-Za-z].*"
 _TWO_WORDS = frozenset({"START TRANSACTION", "PREPARE TRANSACTION", "COMMIT PREPARED", "ROLLBACK PREPARED"})
 
 
@@ -147,10 +138,10 @@ def transaction_control(statement_text: str) -> str | None:
         SAVEPOINT, RELEASE and ROLLBACK TO.
     """
     start = _skip(statement_text, 0)
-    if _CONTROL.match(statement_text, start) is None:
+    if re.compile(_CONTROL).match(statement_text, start) is None:
         return None
     texts = (statement_text[at:end] for kind, at, end in _tokens(statement_text, start) if kind == "text")
-    words = (_AFTER_WORD.sub("", text).upper() for text in texts)
+    words = (re.sub(_AFTER_WORD, "", text).upper() for text in texts)
     first, second, third = (*islice(words, 3), "", "")[:3]
     if (pair := f"{first} {second}") in _TWO_WORDS:
         return pair
@@ -164,7 +155,10 @@ def is_mute(statement_text: str) -> bool:
     Args:
         statement_text: What is about to be sent.
     """
-    return _MUTE.fullmatch(statement_text) is not None and _RETURNING.search(statement_text) is None
+    return (
+        re.compile(_MUTE).fullmatch(statement_text) is not None
+        and re.compile(_RETURNING).search(statement_text) is None
+    )
 
 
 def canonical(script: str) -> str:
@@ -210,9 +204,25 @@ def _encodable(text: str, noun: str) -> bytes:
         raise ValueError(f"{subject} is not valid Unicode text: {error.reason}. Correct it.") from None
 
 
+@cache
+def _token() -> re.Pattern[str]:
+    """Compile what a script is cut with, which takes longer than a query and is needed when there is a script."""
+    return re.compile(
+        r"(?P<space>[ \t\n\r\f\v]++|--[^\n\r]*+)|(?P<comment>/\*)|(?P<stop>;)|(?P<text>(?:"
+        rf"[eE]{_ESCAPED}(?:{_NEXT_LINE}{_ESCAPED})*+"
+        rf"|[{_LETTER}][{_LETTER}0-9$]*+"
+        r"|'(?:[^']++|'')*+(?:'|\Z)"
+        r'|"(?:[^"]++|"")*+(?:"|\Z)'
+        rf"|\$(?P<tag>(?:[{_LETTER}][{_LETTER}0-9]*+)?)\$.*?(?:\$(?P=tag)\$|\Z)"
+        r"|(?!--|/\*)[^; \t\n\r\f\v])++)",
+        re.DOTALL,
+    )
+
+
 def _tokens(script: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
     """Yield (kind, start, end): space (or a comment), stop (a semicolon), or text up to the next of these."""
-    while match := _TOKEN.match(script, start):
+    match_at = _token().match
+    while match := match_at(script, start):
         kind, end = str(match.lastgroup), match.end()
         if kind == "comment":
             kind, end = "space", _comment_end(script, end)
@@ -222,7 +232,7 @@ def _tokens(script: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
 
 def _comment_end(script: str, start: int) -> int:
     depth = 1
-    for edge in _COMMENT_EDGE.finditer(script, start):
+    for edge in re.compile(_COMMENT_EDGE).finditer(script, start):
         depth += 1 if edge[0] == "/*" else -1
         if not depth:
             return edge.end()

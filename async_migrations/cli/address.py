@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlencode
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
+from async_migrations.connector import DriverConnector, where
 from async_migrations.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
 DRIVER = "postgresql+asyncpg"
+USUAL_PORT = 5432
 
-OF_URL = {"user": "username", "password": "password", "dbname": "database"}
-"""Parameters of libpq that SQLAlchemy has in the URL's own places, where it hides the password."""
+URL_PARTS = re.compile(
+    r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>\d*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
+    re.ASCII | re.DOTALL,
+)
+"""What SQLAlchemy reads a URL with; a test compares the two."""
 
-OF_SQLALCHEMY = frozenset({"host", "port"})
-"""Parameters that SQLAlchemy reads by itself: several hosts, a directory of sockets."""
+OF_URL = {"user": "user", "password": "password", "dbname": "database"}
+"""Parameters of libpq that have a place of their own in the URL, where the password is hidden."""
+
+OF_PLACE = frozenset({"host", "port"})
+"""Parameters for what the URL's own place cannot hold: several hosts, a directory of sockets."""
 
 OF_DSN = frozenset(
     {
@@ -51,6 +61,14 @@ OF_SERVER = frozenset({"application_name", "options"})
 SECONDS = {"connect_timeout": "timeout", "timeout": "timeout", "command_timeout": "command_timeout"}
 """Parameters that asyncpg wants as numbers."""
 
+UNPREPARED = {"statement_cache_size": 0}
+"""For asyncpg: behind a transaction pooler a prepared statement meets another session's of the same name."""
+
+UNREADABLE = (
+    "The database URL cannot be read; it must look like postgresql://user:password@host:5432/database, with special "
+    "characters of the password as %XX."
+)
+
 NEEDLESS = frozenset(
     {
         "channel_binding",
@@ -78,14 +96,57 @@ class Address:
     """Where the database is.
 
     Attributes:
-        url: for SQLAlchemy; its `repr` hides the password.
+        host: its name or address; None if it is among `places`, or the driver's choice.
+        port: None for the usual one.
+        database: its name; None for the user's own.
+        user: None for that of the process.
+        password: None without.
+        places: several hosts and ports, or a directory of sockets, as SQLAlchemy has them in a URL's query.
         connect_args: what else asyncpg is told; may hold a password.
         ignored: parameters of the URL that nobody here understands.
     """
 
-    url: URL
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    places: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     connect_args: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ignored: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> URL:
+        """The same for SQLAlchemy, without `connect_args`; its `repr` hides the password."""
+        from sqlalchemy import URL
+
+        return URL.create(DRIVER, self.user, self.password, self.host, self.port, self.database, self.places)
+
+    @property
+    def connector(self) -> DriverConnector:
+        """The same for asyncpg alone, called as SQLAlchemy calls it."""
+        hosts, ports = self._hosts()
+        several = len(hosts) > 1
+        said: dict[str, Any] = {
+            "host": hosts if several else hosts[0],
+            "port": [port or USUAL_PORT for port in ports] if several else ports[0],
+            "database": self.database,
+            "user": self.user,
+            "password": self.password,
+        }
+        arguments = {key: value for key, value in said.items() if value}
+        return DriverConnector(
+            where(",".join(hosts), ports[0], self.database), {**arguments, **self.connect_args, **UNPREPARED}
+        )
+
+    def _hosts(self) -> tuple[list[str], list[int | None]]:
+        """Return hosts and ports, as many; they are written `host=a,b&port=1,2` or `host=a:1&host=b:2`."""
+        hosts = _listed(self.places.get("host")) or [self.host or ""]
+        ports = _listed(self.places.get("port")) or [str(self.port or "")]
+        if "port" not in self.places and "host" in self.places:
+            parts = [(host, "", "") if "/" in host else host.partition(":") for host in hosts]
+            hosts, ports = [part[0] for part in parts], [part[2] for part in parts]
+        return hosts, [int(port) if port else None for port in ports] * (len(hosts) if len(ports) == 1 else 1)
 
 
 def read_address(given: str) -> Address:
@@ -94,19 +155,25 @@ def read_address(given: str) -> Address:
     Raises:
         ConfigurationError: it is no URL of a PostgreSQL database. The sentence does not repeat it.
     """
-    url = _parsed(given)
-    query = {key: values[-1] if isinstance(values, tuple) else values for key, values in url.query.items()}
-    kept = {key: value for key, value in url.query.items() if key in OF_SQLALCHEMY}
-    places = {OF_URL[key]: value for key, value in query.items() if key in OF_URL}
-    known = OF_SQLALCHEMY | OF_DSN | OF_SERVER | NEEDLESS | {*OF_URL, *SECONDS, "ssl", "sslmode"}
+    parts = _parts(given)
+    listed = parse_qs(parts.pop("query") or "")
+    query = {key: values[-1] for key, values in listed.items()}
+    said = {key: unquote(value) for key, value in parts.items() if value}
+    said |= {place: query[key] for key, place in OF_URL.items() if key in query}
+    known = OF_PLACE | OF_DSN | OF_SERVER | NEEDLESS | {*OF_URL, *SECONDS, "ssl", "sslmode"}
     return Address(
-        url.set(drivername=DRIVER, query=kept, **places),  # type: ignore[arg-type] # the keys are OF_URL's
+        said.get("host") or said.get("ipv6"),
+        int(said["port"]) if "port" in said else None,
+        said.get("database"),
+        said.get("user"),
+        said.get("password"),
+        _places(listed),
         _connect_args(query),
         tuple(key for key in query if key not in known),
     )
 
 
-def _parsed(given: str) -> URL:
+def _parts(given: str) -> dict[str, str | None]:
     scheme = given.partition(":")[0]
     if "://" not in given or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
         raise ConfigurationError(
@@ -119,13 +186,25 @@ def _parsed(given: str) -> URL:
         raise ConfigurationError(
             "The database URL has more than one @: in a user name or password write %40 for @, %2F for /, %3A for :."
         )
-    try:
-        return make_url(given)
-    except (ArgumentError, ValueError):
-        raise ConfigurationError(
-            "The database URL cannot be read; it must look like postgresql://user:password@host:5432/database, with "
-            "special characters of the password as %XX."
-        ) from None
+    found = URL_PARTS.fullmatch(given)
+    if found is None:
+        raise ConfigurationError(UNREADABLE)
+    return found.groupdict()
+
+
+def _places(listed: Mapping[str, Sequence[str]]) -> dict[str, str | tuple[str, ...]]:
+    places = {key: values for key, values in listed.items() if key in OF_PLACE}
+    hosts, ports = (len(_listed(tuple(places.get(key, ())))) for key in ("host", "port"))
+    if not all(port.isdecimal() for port in _listed(tuple(places.get("port", ())))):
+        raise ConfigurationError("The database URL says port=…, and a port is a number.")
+    if ports > 1 and hosts != ports:
+        raise ConfigurationError(f"The database URL names {hosts} hosts and {ports} ports: give each host its port.")
+    return {key: values[0] if len(values) == 1 else tuple(values) for key, values in places.items()}
+
+
+def _listed(values: str | tuple[str, ...] | None) -> list[str]:
+    together = (values,) if isinstance(values, str) else values or ()
+    return [each for value in together for each in value.split(",")]
 
 
 def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:

@@ -107,9 +107,8 @@ def wait(project: Project, deadline: float | None) -> Answer:
     """Wait until nothing is pending, without ever migrating."""
     if deadline is None:
         deadline = float(project.settings.options.get("wait_deadline", PATIENCE))
-    limit = deadline
-    report = project.run(lambda runner: runner.wait_until_current(limit), connect_deadline=limit)
-    return Answer({"command": "wait", "waited": report.waited}, f"Nothing is pending ({report.waited:.1f} s).")
+    waited = project.wait(deadline)
+    return Answer({"command": "wait", "waited": waited}, f"Nothing is pending ({waited:.1f} s).")
 
 
 @main.command()

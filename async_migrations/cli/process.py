@@ -6,6 +6,8 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from async_migrations.errors import RunStoppedError
+
 if TYPE_CHECKING:
     from anyio import CancelScope
     from anyio.abc import TaskStatus
@@ -25,16 +27,45 @@ class StoppedError(Exception):
         super().__init__(f"Stopped by {self.number.name}.")
 
 
-def run(work: Callable[[], Awaitable[T]], beside: Callable[[], Coroutine[Any, Any, None]]) -> T:
+def glance(work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+    """Run a moment's work in an event loop of its own, without anyio: its import would take longer than the work.
+
+    Args:
+        work: what to do.
+
+    Raises:
+        StoppedError: SIGTERM came first, which the kernel lets nobody but a handler of its own tell to process 1.
+        KeyboardInterrupt: SIGINT came first.
+    """
+    import asyncio
+
+    async def watched() -> bool:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is one
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work()
+
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        raise StoppedError(signal.SIGTERM) from None
+
+
+def run(
+    work: Callable[[], Awaitable[T]],
+    beside: Callable[[], Coroutine[Any, Any, None]],
+    stop: Callable[[], bool] = lambda: False,
+) -> T:
     """Run `work` to its end in an event loop of its own.
 
     Args:
         work: what to do.
         beside: what to do at the same time, until the work is done.
+        stop: asks the work to end by itself, by raising RunStoppedError; tells whether it could be asked.
 
     Raises:
-        StoppedError: SIGINT or SIGTERM came first; the work was cancelled and has cleaned up. A second signal
-            while it cleans up ends the process at once.
+        StoppedError: a signal came first, and the work has cleaned up. The first SIGTERM asks it to stop; the next
+            signal, Ctrl-C, or SIGTERM where it cannot be asked, cancels it; one more ends the process at once.
         Exception: what the work raised.
     """
     import anyio
@@ -43,17 +74,18 @@ def run(work: Callable[[], Awaitable[T]], beside: Callable[[], Coroutine[Any, An
     errors: list[Exception] = []
     signals: list[int] = []
 
-    async def stop(scope: CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def obey(scope: CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             task_status.started()
             async for number in received:
                 signals.append(number)
-                break
+                if number != signal.SIGTERM or len(signals) > 1 or not stop():
+                    break
         scope.cancel()
 
     async def watched() -> None:
         async with anyio.create_task_group() as group:
-            await group.start(stop, group.cancel_scope)
+            await group.start(obey, group.cancel_scope)
             group.start_soon(beside)
             try:
                 outcome.append(await work())
@@ -64,6 +96,6 @@ def run(work: Callable[[], Awaitable[T]], beside: Callable[[], Coroutine[Any, An
     anyio.run(watched)
     if outcome:
         return outcome[0]
-    if signals:
-        raise StoppedError(signals[0])
-    raise errors[0]
+    if errors and not isinstance(errors[0], RunStoppedError):
+        raise errors[0]
+    raise StoppedError(signals[0])

@@ -17,14 +17,14 @@ from uuid import uuid4
 
 from async_migrations.cli import process
 from async_migrations.cli.settings import Settings
-from async_migrations.cli.terminal import Progress
+from async_migrations.cli.terminal import LOGGER, Progress
 from async_migrations.errors import ConfigurationError
-from async_migrations.reporting import LOGGER, StartupLog
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from async_migrations.cli.address import Address
+    from async_migrations.events import Observer
     from async_migrations.runner import MigrationRunner
 
 T = TypeVar("T")
@@ -60,45 +60,95 @@ class Project:
         use: Callable[[MigrationRunner], Awaitable[T]],
         *,
         models: bool = False,
-        connect_deadline: float | None = None,
     ) -> T:
         """Use a runner on the project's database.
 
         Args:
             use: what to do with it.
             models: whether the models are needed.
-            connect_deadline: seconds to wait for the database at most, whatever the settings say.
 
         Raises:
             ConfigurationError: there is no database, or no models where they are said to be.
             MigrationsError: see `errors`.
         """
         base = load_base(self.settings.base) if models and self.settings.base else None
-        options = dict(self.settings.options)
-        if connect_deadline is not None:
-            options["connect_deadline"] = min(connect_deadline, options.get("connect_deadline", connect_deadline))
-        with self._database_url() as url:
-            return process.run(lambda: self._use(url, base, options, use), self.progress.watch)
+        runners: list[MigrationRunner] = []
 
-    async def _use(
-        self, url: str, base: Any, options: dict[str, Any], use: Callable[[MigrationRunner], Awaitable[T]]
+        async def work(address: Address) -> T:
+            from async_migrations.runner import MigrationRunner
+
+            engine = make_engine(address)
+            runners.append(MigrationRunner(engine, base, **self.settings.options, observers=self._observers))
+            try:
+                return await use(runners[0])
+            finally:
+                await engine.dispose()
+
+        with self._address() as address:
+            return self._process(address, work, lambda: any(runner.stop() for runner in runners))
+
+    def wait(self, deadline: float) -> float:
+        """Wait until nothing is pending, over the bare driver: an init container starts a thousand times a day.
+
+        Args:
+            deadline: seconds, the time until there is a database included.
+
+        Returns:
+            The seconds that it took.
+
+        Raises:
+            ConfigurationError: there is no database.
+            MigrationsError: see `errors`.
+        """
+        said = self.settings.options
+        limited = {**said, "connect_deadline": min(deadline, said.get("connect_deadline", deadline))}
+
+        async def work(address: Address) -> float:
+            from async_migrations import waiting
+            from async_migrations.options import make_options
+
+            options = make_options(address.connector, limited, self._observers)
+            return (await waiting.until_current(options, deadline)).waited
+
+        with self._address() as address:
+            if not self.embedded and process.glance(lambda: self._looks_current(address, deadline)):
+                return 0.0
+            return self._process(address, work)
+
+    async def _looks_current(self, address: Address, deadline: float) -> bool:
+        from async_migrations.glance import shows_current
+        from async_migrations.ledger import Ledger
+
+        ledger = Ledger(self.settings.options.get("table", "schema_migrations"), self.settings.options.get("schema"))
+        return await shows_current(address.connector, self.settings.directory, ledger, deadline=deadline)
+
+    @property
+    def _observers(self) -> tuple[Observer, ...]:
+        from async_migrations.reporting import StartupLog
+
+        return StartupLog(), self.progress
+
+    def _process(
+        self, address: Address, work: Callable[[Address], Awaitable[T]], stop: Callable[[], bool] = lambda: False
     ) -> T:
+        async def with_a_database() -> T:
+            if self.embedded:
+                from async_migrations.cli.embedded import create_database
+
+                await create_database(address.url.set(drivername="postgresql").render_as_string(hide_password=False))
+            return await work(address)
+
+        return process.run(with_a_database, self.progress.watch, stop)
+
+    @contextmanager
+    def _address(self) -> Iterator[Address]:
         from async_migrations.cli.address import read_address
-        from async_migrations.runner import MigrationRunner
 
-        if self.embedded:
-            from async_migrations.cli.embedded import create_database
-
-            await create_database(url)
-        address = read_address(url)
-        for name in address.ignored:
-            logging.getLogger(LOGGER).warning("The database URL's parameter %s is unknown here and left out", name)
-        engine = make_engine(address)
-        observers = (StartupLog(), self.progress)
-        try:
-            return await use(MigrationRunner(engine, base, **options, observers=observers))
-        finally:
-            await engine.dispose()
+        with self._database_url() as url:
+            address = read_address(url)
+            for name in address.ignored:
+                logging.getLogger(LOGGER).warning("The database URL's parameter %s is unknown here and left out", name)
+            yield address
 
     @contextmanager
     def _database_url(self) -> Iterator[str]:
@@ -125,9 +175,10 @@ def make_engine(address: Address) -> AsyncEngine:
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    # Behind a transaction pooler a prepared statement meets another session's of the same name.
+    from async_migrations.cli.address import UNPREPARED
+
     unprepared = {
-        "statement_cache_size": 0,
+        **UNPREPARED,
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": lambda: f"async_migrations_{uuid4().hex}",
     }

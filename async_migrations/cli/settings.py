@@ -78,6 +78,7 @@ RUNNER_SETTINGS = (
     Setting("retry_deadline", "seconds", "Try one migration again for so long."),
     Setting("statement_timeout", "seconds", "One statement may take so long."),
     Setting("migration_deadline", "seconds", "One migration may take so long."),
+    Setting("grace", "seconds", "After SIGTERM the migration at work may take so long."),
 )
 SETTINGS = (BASE, *RUNNER_SETTINGS)
 IN_FILE = {each.name: each for each in (*SETTINGS, Setting("database_url_env", "text", ""))}
@@ -139,11 +140,12 @@ def read_pyproject(project: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: it cannot be read.
     """
-    import tomllib
-
     path = project / "pyproject.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        import tomllib
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import click
 
-from async_migrations import events
-from async_migrations.reporting import LOGGER
+if TYPE_CHECKING:
+    from async_migrations.events import Event
+
+LOGGER = "async_migrations"
+"""The package's own logger, as `reporting` has it, whose import a short command does without."""
 
 COLOURS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 PAUSE = 0.5
@@ -34,8 +38,10 @@ class Progress:
         self._since = 0.0
         self._drawn = False
 
-    def __call__(self, event: events.Event, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Note what runs and what is done."""
+        from async_migrations import events
+
         if isinstance(event, events.MigrationStarted):
             self.at_work, self._since = event.name, monotonic()
         elif isinstance(event, events.MigrationApplied | events.MigrationReverted):

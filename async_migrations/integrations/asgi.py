@@ -14,7 +14,7 @@ from async_migrations.integrations.inner import ApplicationFailedError, Inner
 from async_migrations.integrations.protocol import ASGIApp, Message, Page, Receive, Scope, Send
 from async_migrations.integrations.readiness import Application, Readiness, document
 from async_migrations.integrations.replies import path_of, reply, turn_away
-from async_migrations.integrations.start import LOG, bring_up, sentence, stopped
+from async_migrations.integrations.start import LOG, SHUTDOWN, Ending, bring_up, sentence, stopped
 from async_migrations.runner import MigrationRunner
 from async_migrations.standing import Watch
 
@@ -145,25 +145,27 @@ class MigrationGate:
         self._decided, self._state = anyio.Event(), scope.get("state", {})
         self._readiness = Readiness(Application.WAITING)
         await send({"type": "lifespan.startup.complete"})
-        inner = Inner(self._app, scope, send)
+        inner, ending = Inner(self._app, scope, send), Ending(self._runner)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._rise, inner, tasks)
+            tasks.start_soon(self._rise, inner, tasks, ending)
             await receive()
             await inner.stop()
-            tasks.cancel_scope.cancel()
+            ending.ask(SHUTDOWN)
+            if self._readiness.application is not Application.WAITING:
+                tasks.cancel_scope.cancel()
         if self._must_exit:
             return await self._leave()
         if self._readiness.application is Application.WAITING:
-            self._stop(stopped("the server's shutdown", self.watch.now))
+            self._stop(stopped(SHUTDOWN, self.watch.now))
         if inner.error is not None:
             raise inner.error
         if not inner.said_goodbye:
             await send({"type": "lifespan.shutdown.complete"})
         return None
 
-    async def _rise(self, inner: Inner, tasks: TaskGroup) -> None:
+    async def _rise(self, inner: Inner, tasks: TaskGroup, ending: Ending) -> None:
         try:
-            await bring_up(self._runner, self._current_only, self.watch)
+            await bring_up(self._current_only, self.watch, ending)
             self._readiness = Readiness(Application.STARTING)
             await inner.start(tasks)
             self._readiness = Readiness(Application.STARTED)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 import anyio
 
-from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError
+from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError, RunStoppedError
 from async_migrations.integrations.signals import stopping
 from async_migrations.reporting import LOGGER
 from async_migrations.runner import MigrationRunner
@@ -14,26 +15,56 @@ from async_migrations.standing import Standing, Watch
 
 LOG = logging.getLogger(LOGGER)
 
+SHUTDOWN = "the server's shutdown"
 
-async def bring_up(runner: MigrationRunner, current_only: float | None, watch: Watch) -> None:
+
+class Ending:
+    """The end of one start before it is done: softly when first asked for, at once when asked again.
+
+    Args:
+        runner: what runs.
+
+    Attributes:
+        scope: the start's own.
+        asked_by: who asked first; None while nobody has.
+    """
+
+    def __init__(self, runner: MigrationRunner) -> None:
+        self.runner = runner
+        self.scope = anyio.CancelScope()
+        self.asked_by: str | None = None
+
+    def ask(self, by: str) -> None:
+        """Let the migration at work end within its grace; what is not at work ends at once.
+
+        Args:
+            by: who asks; the server's shutdown only follows the signal that caused it.
+        """
+        follows = self.asked_by is not None and by == SHUTDOWN
+        self.asked_by = self.asked_by or by
+        if not follows and not self.runner.stop():
+            self.scope.cancel()
+
+
+async def bring_up(current_only: float | None, watch: Watch, ending: Ending) -> None:
     """Migrate, or wait for whoever does; SIGTERM and Ctrl-C end it cleanly.
 
     Args:
-        runner: whose database.
         current_only: seconds to wait, without ever migrating, until nothing is pending; None to migrate.
-        watch: an observer of the runner, to say what a signal has stopped.
+        watch: an observer of the runner, to say what was stopped.
+        ending: how it may be asked to end.
 
     Raises:
-        NotStartedError: a signal came first.
+        NotStartedError: it was asked to.
         MigrationsError: see `errors`.
     """
-    with anyio.CancelScope() as scope, stopping(scope.cancel) as received:
+    with ending.scope, stopping(lambda: ending.ask(received[-1].name)) as received, suppress(RunStoppedError):
         if current_only is None:
-            await runner.run_migrations()
+            await ending.runner.run_migrations()
         else:
-            await runner.wait_until_current(current_only)
-        return
-    raise NotStartedError(stopped(received[0].name, watch.now))
+            await ending.runner.wait_until_current(current_only)
+    if ending.asked_by is not None:
+        raise NotStartedError(stopped(ending.asked_by, watch.now))
 
 
 async def failure_of_start(runner: MigrationRunner, current_only: float | None) -> NotStartedError | None:
@@ -45,7 +76,7 @@ async def failure_of_start(runner: MigrationRunner, current_only: float | None) 
     """
     watch = Watch()
     try:
-        await bring_up(runner.watched_by(watch), current_only, watch)
+        await bring_up(current_only, watch, Ending(runner.watched_by(watch)))
     except MigrationsError as error:
         LOG.debug("The service does not start", exc_info=error)
         return NotStartedError(str(error))

@@ -1,5 +1,6 @@
 """A data directory: how it is made, and who uses it."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -23,6 +24,10 @@ class Sharing:
     def share(self) -> None:
         """Wait while another process has the lock alone, then share it."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def wait(self) -> None:
+        """Wait until no other process has or shares the lock, then have it alone."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def alone(self) -> bool:
         """Try to have the lock alone; when that fails our share is lost too."""
@@ -52,11 +57,16 @@ def make_directory(directory: Path) -> Path:
     Raises:
         ServerError: It cannot be made, or holds files out of the server's reach.
     """
-    directory = directory.resolve()
+    directory = directory.absolute()
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _hand_over(directory)
-        return directory if can_enter(unprivileged(), directory) else _link_to_reachable(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        # Of two commands that start together the second finds the link that the first has made.
+        with contextlib.closing(Sharing(directory.parent)) as turn:
+            turn.wait()
+            directory = directory.resolve()
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _hand_over(directory)
+            return directory if can_enter(unprivileged(), directory) else _link_to_reachable(directory)
     except OSError as error:
         raise ServerError(f"{directory} cannot be made: {error.strerror}. Name another directory.") from error
 

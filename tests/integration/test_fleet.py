@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from async_migrations.connector import EngineConnector, connect
 from async_migrations.errors import LedgerError
 from async_migrations.fleet import Fleet, look
 from async_migrations.ledger import Ledger
 from async_migrations.lock import LockKey
-from async_migrations.session import connect
 from tests.conformance.aftermath import watching
 from tests.support.history import History
 from tests.support.waiting import eventually
@@ -37,7 +37,7 @@ async def gatekeeper(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture
 async def see(engine: AsyncEngine) -> AsyncIterator[Look]:
     """Return a function that looks at the fleet."""
-    async with connect(engine, print, deadline=LIMIT) as session:
+    async with connect(EngineConnector(engine), print, deadline=LIMIT) as session:
         facts = await session.facts()
         ledger = await Ledger("schema_migrations").resolve(session, facts)
         key = LockKey(facts.database, ledger.schema or "", ledger.table)
@@ -193,7 +193,7 @@ async def test_a_role_without_rights_sees_who_but_not_from_where(
         async with service(database_url.replace("postgres@", "onlooker@")) as poor, anyio.create_task_group() as group:
             group.start_soon(history.runner().run_migrations)
             await eventually(lambda: at_work(see), deadline=LIMIT)
-            async with connect(poor, print, deadline=LIMIT) as session:
+            async with connect(EngineConnector(poor), print, deadline=LIMIT) as session:
                 facts = await session.facts()
                 key = LockKey(facts.database, "public", "schema_migrations")
                 ledger = Ledger("schema_migrations", "public")

@@ -13,9 +13,9 @@ from playwright.async_api import Browser, Page, expect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from async_migrations import MigrationRunner, face
+from async_migrations.connector import EngineConnector, connect
 from async_migrations.ledger import Ledger
 from async_migrations.lock import LockKey
-from async_migrations.session import connect
 from tests.conformance.aftermath import watching
 from tests.support.browser import PATIENCE, browsing, looking_at
 from tests.support.history import History
@@ -187,7 +187,7 @@ async def test_hostile_names_are_only_text(
     await witness.execute(insert, f"000 {HOSTILE}")
     async with AsyncExitStack() as stack:
         holder, waiter = [await stack.enter_async_context(watching(database_url)) for _ in range(2)]
-        async with connect(history.engine, print, deadline=10) as session:
+        async with connect(EngineConnector(history.engine), print, deadline=10) as session:
             facts = await session.facts()
             ledger = await Ledger("schema_migrations").resolve(session, facts)
         key = LockKey(facts.database, ledger.schema or "", ledger.table)

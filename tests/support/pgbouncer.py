@@ -35,12 +35,15 @@ class PgBouncer:
 
 
 @contextmanager
-def pgbouncer(server: Server, pool_mode: PoolMode = "transaction", **settings: str) -> Iterator[PgBouncer]:
+def pgbouncer(
+    server: Server, pool_mode: PoolMode = "transaction", *, user: str | None = "postgres", **settings: str
+) -> Iterator[PgBouncer]:
     """Run PgBouncer in front of a server; the test is skipped when it is not installed.
 
     Args:
         server: The server.
         pool_mode: When a server's connection goes back to the pool.
+        user: As whom it connects to the server; None for the client's own, which needs ``auth_type``.
         settings: Further settings of PgBouncer, by name.
 
     """
@@ -51,7 +54,7 @@ def pgbouncer(server: Server, pool_mode: PoolMode = "transaction", **settings: s
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as directory:
         Path(directory).chmod(0o755)
         configuration = Path(directory, "pgbouncer.ini")
-        configuration.write_text(_configuration(server, port, {"pool_mode": pool_mode, **settings}), "utf-8")
+        configuration.write_text(_configuration(server, port, user, {"pool_mode": pool_mode, **settings}), "utf-8")
         log = Path(directory, "log")
         with (
             log.open("wb") as output,
@@ -71,7 +74,7 @@ def pgbouncer(server: Server, pool_mode: PoolMode = "transaction", **settings: s
                 process.kill()
 
 
-def _configuration(server: Server, port: int, settings: Mapping[str, str]) -> str:
+def _configuration(server: Server, port: int, user: str | None, settings: Mapping[str, str]) -> str:
     options = {
         "listen_addr": "127.0.0.1",
         "listen_port": str(port),
@@ -82,7 +85,7 @@ def _configuration(server: Server, port: int, settings: Mapping[str, str]) -> st
         **settings,
     }
     lines = [f"{name} = {value}" for name, value in options.items()]
-    databases = f"* = host=127.0.0.1 port={server.port} user=postgres"
+    databases = f"* = host=127.0.0.1 port={server.port}" + (f" user={user}" if user else "")
     return "\n".join(["[databases]", databases, "[pgbouncer]", *lines, ""])
 
 

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 READY = "READY"
+COMMAND = "from async_migrations.__main__ import main; main()"
+"""The command line, for `child_process`."""
 # Where util-linux has it, the kernel ends a child of ours with us, even when we are killed.
 TIED_TO_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
@@ -110,7 +112,10 @@ class Child:
 
 @asynccontextmanager
 async def child_process(
-    script: Path | str, *arguments: str, environment: Mapping[str, str] | None = None
+    script: Path | str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> AsyncIterator[Child]:
     """Run a Python script in a child process; it is killed at the end of the block.
 
@@ -118,26 +123,33 @@ async def child_process(
         script: A file, or the source itself.
         arguments: What the script finds in ``sys.argv[1:]``.
         environment: Variables to add to ours.
+        within: A command that runs another one in a place of its own, such as ``ip netns exec``.
 
     """
     program = [str(script)] if isinstance(script, Path) else ["-c", script]
-    async with _running([*program, *arguments], environment or {}) as child:
+    async with _running([*program, *arguments], environment or {}, within) as child:
         yield child
 
 
 @asynccontextmanager
 async def module_process(
-    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> AsyncIterator[Child]:
-    """Run a module as `python -m` does, as `child_process` runs a script."""
-    async with _running(["-m", module, *arguments], environment or {}) as child:
+    """Run a module as `python -m` does, in `directory` if it is not ours, as `child_process` runs a script."""
+    async with _running(["-m", module, *arguments], environment or {}, directory=directory) as child:
         yield child
 
 
 @asynccontextmanager
-async def _running(program: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Child]:
+async def _running(
+    program: Sequence[str],
+    environment: Mapping[str, str],
+    within: Sequence[str] = (),
+    directory: Path | None = None,
+) -> AsyncIterator[Child]:
     process = await asyncio.create_subprocess_exec(
         *TIED_TO_US,
+        *within,
         sys.executable,
         "-u",
         *program,
@@ -145,6 +157,7 @@ async def _running(program: Sequence[str], environment: Mapping[str, str]) -> As
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environment},
+        cwd=directory,
         limit=1 << 20,
     )
     child = Child(process)

@@ -31,7 +31,9 @@ def note(event: Event) -> None:
 
 engine = create_async_engine(os.environ["DATABASE_URL"])
 # A migration waits for a lock that the test holds, for as long as the test wants.
-runner = MigrationRunner(engine, directory=Path(os.environ["MIGRATIONS"]), lock_timeout=None).watched_by(note)
+runner = MigrationRunner(
+    engine, directory=Path(os.environ["MIGRATIONS"]), lock_timeout=None, grace=float(os.environ.get("GRACE", "0"))
+).watched_by(note)
 
 
 @asynccontextmanager

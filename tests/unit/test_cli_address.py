@@ -94,5 +94,36 @@ def test_what_is_no_url_is_a_sentence_that_does_not_repeat_it(given: str, senten
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("query", "host", "port"),
+    [
+        ("host=a,b&port=1,2", ["a", "b"], [1, 2]),
+        ("host=a:1&host=b:2", ["a", "b"], [1, 2]),
+        ("host=a,b", ["a", "b"], [5432, 5432]),
+        ("host=a,b&port=7", ["a", "b"], [7, 7]),
+        ("host=/run/postgresql&port=7", "/run/postgresql", 7),
+    ],
+)
+def test_several_hosts_are_as_many_for_the_bare_driver(query: str, host: object, port: object) -> None:
+    arguments = read_address(f"postgresql://u@/d?{query}").connector.arguments
+    assert (arguments["host"], arguments["port"]) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [("host=a,b&port=1,2,3", "names 2 hosts and 3 ports"), ("host=a&port=usual", "a port is a number")],
+)
+def test_hosts_and_ports_that_do_not_fit_are_a_sentence(query: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        read_address(f"postgresql://u@/d?{query}")
+
+
+def test_a_directory_of_sockets_may_stand_in_the_hosts_place() -> None:
+    connector = read_address("postgresql://u@%2Frun%2Fpostgresql/d").connector
+    assert connector.arguments["host"] == "/run/postgresql"
+    assert connector.where == "/run/postgresql:5432/d"
+
+
 def test_no_repr_holds_a_password() -> None:
+    assert SECRET not in repr(read_address(f"postgresql://u:{SECRET}@h/d").connector)
     assert SECRET not in repr(read_address(f"postgresql://u:{SECRET}@h/d?sslpassword={SECRET}"))

@@ -9,12 +9,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from async_migrations.connector import EngineConnector
 from async_migrations.errors import ConfigurationError
 from async_migrations.options import CHOICES, Limits, Options, Policy
 
 
 def options(engine: Any) -> Options:
-    return Options(engine, None, Path("migrations"), "schema_migrations", None, Policy(), Limits(), ())
+    return Options(EngineConnector(engine), None, Path("migrations"), "schema_migrations", None, Policy(), Limits(), ())
 
 
 def test_the_policys_defaults_let_a_synchronous_past_through() -> None:
@@ -85,7 +86,7 @@ def test_options_are_values() -> None:
 
 def test_an_engine_on_asyncpg_is_taken() -> None:
     engine = create_async_engine("postgresql+asyncpg://localhost/shop")
-    assert options(engine).engine is engine
+    assert options(engine).connector == EngineConnector(engine)
 
 
 def test_no_engine_at_all_is_told_what_is_needed() -> None:

@@ -173,6 +173,13 @@ SPEAKING: list[tuple[events.Event, int, str]] = [
     ),
     (events.MigrationFailed("004_index", "no such table"), logging.ERROR, "✗ 004_index: Failed: no such table"),
     (
+        events.StopAsked("004_index", 20),
+        logging.WARNING,
+        "Told to stop: 004_index may finish within 20 s, no other begins",
+    ),
+    (events.StopAsked("004_index", 0), logging.WARNING, "Told to stop"),
+    (events.StopAsked(None, 20), logging.WARNING, "Told to stop"),
+    (
         events.ConnectionLost("connection was closed"),
         logging.WARNING,
         "The connection was lost (connection was closed); connecting again and asking the ledger",

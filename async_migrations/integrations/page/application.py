@@ -18,7 +18,6 @@ from async_migrations.integrations.page.stream import Stream
 from async_migrations.integrations.protocol import Receive, Scope, Send
 from async_migrations.integrations.replies import path_of
 from async_migrations.runner import MigrationRunner
-from async_migrations.session import where
 from async_migrations.standing import Standing, Watch
 
 HEADERS = {
@@ -71,8 +70,9 @@ class MigrationPage:
         self._authorize = authorize
         self._refresh = refresh
         options = runner.options
-        self._where = f"{where(options.engine)} · {options.table}"
-        self._title = title or options.engine.url.database or "Migrations"
+        where = options.connector.where
+        self._where = f"{where} · {options.table}"
+        self._title = title or where.rpartition("/")[2] or "Migrations"
         self._lookout = Lookout(options, refresh=refresh, deadline=deadline)
         self._watch: Watch | None = None
 

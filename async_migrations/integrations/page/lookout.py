@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import anyio
 
 from async_migrations import discovery
+from async_migrations.connector import connect
 from async_migrations.errors import DatabaseUnavailableError, DiscoveryError, MigrationsError
 from async_migrations.events import Event
 from async_migrations.fleet import Fleet, look
@@ -22,7 +23,7 @@ from async_migrations.options import Options
 from async_migrations.plan import states
 from async_migrations.retry import describe, is_unavailable
 from async_migrations.run import plan_of
-from async_migrations.session import RELEASE_DEADLINE, Session, connect, twin
+from async_migrations.session import RELEASE_DEADLINE, Session
 
 LEAF_THROUGH = 10.0
 """Seconds after which the folder is read again: in a container it never changes, on a developer's machine it does."""
@@ -128,7 +129,7 @@ class Lookout:
         if self._session is None or self._session.is_closed:
             await self._close()
             # The service's own pool may be empty, or of one connection that migrates.
-            opened = connect(twin(self._options.engine), _say_nothing, deadline=self._deadline / 2)
+            opened = connect(self._options.connector.twin(), _say_nothing, deadline=self._deadline / 2)
             self._session = await self._stack.enter_async_context(opened)
             self._session.hold()
         return self._session

@@ -1,0 +1,185 @@
+"""Where sessions come from: a service's own engine, or the bare driver."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
+from async_migrations.retry import REFUSED, describe, is_unavailable, sqlstate
+from async_migrations.session import Session
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from async_migrations.events import Emit
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two tries to connect: the first, and no more than."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConnector:
+    """Opens sessions over SQLAlchemy.
+
+    Args:
+        engine: the service's own `AsyncEngine`, on asyncpg.
+
+    Raises:
+        ConfigurationError: it is another kind of engine.
+    """
+
+    engine: AsyncEngine
+
+    def __post_init__(self) -> None:
+        from sqlalchemy.ext.asyncio import AsyncEngine
+
+        if not isinstance(self.engine, AsyncEngine):
+            given = type(self.engine).__name__
+        elif self.engine.dialect.name != "postgresql" or self.engine.dialect.driver != "asyncpg":
+            given = f"one for {self.engine.dialect.name}+{self.engine.dialect.driver}"
+        else:
+            return
+        raise ConfigurationError(
+            f"MigrationRunner needs an AsyncEngine for PostgreSQL over asyncpg, and was given {given}. Use "
+            'create_async_engine("postgresql+asyncpg://…").'
+        )
+
+    @property
+    def where(self) -> str:
+        """The database without its credentials: host, port and name."""
+        url = self.engine.url
+        return where(url.host or str(url.query.get("host", "")), url.port, url.database)
+
+    async def open(self) -> Session:
+        """Try once to open a session."""
+        connection = await self.engine.connect()
+        try:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            raw = await connection.get_raw_connection()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+            raise
+        return Session(raw.driver_connection, connection)
+
+    def twin(self) -> EngineConnector:
+        """Return one with a pool of its own: of the same kind, with the same way to connect and the same listeners."""
+        from sqlalchemy import Engine
+        from sqlalchemy.ext.asyncio import AsyncEngine
+
+        pool = self.engine.sync_engine.pool.recreate()
+        return EngineConnector(AsyncEngine(Engine(pool, self.engine.sync_engine.dialect, self.engine.url)))
+
+
+@dataclass(frozen=True, slots=True)
+class DriverConnector:
+    """Opens sessions over asyncpg alone: enough to look at the ledger, without SQLAlchemy's import.
+
+    Args:
+        where: the database without its credentials.
+        arguments: those of `asyncpg.connect`; may hold a password.
+    """
+
+    where: str
+    arguments: Mapping[str, Any] = field(repr=False)
+
+    async def open(self) -> Session:
+        """Try once to open a session."""
+        import asyncpg
+
+        return Session(await asyncpg.connect(**self.arguments))
+
+    def twin(self) -> DriverConnector:
+        """Return itself: there is no pool to keep out of."""
+        return self
+
+
+Connector = EngineConnector | DriverConnector
+"""Opens sessions on one database."""
+
+
+@asynccontextmanager
+async def connect(connector: Connector, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
+    """Open a session, waiting for a database that is not there yet.
+
+    Args:
+        connector: opens it.
+        emit: is told of each failed try.
+        deadline: seconds to wait at most.
+
+    Raises:
+        DatabaseUnavailableError: refused, or not there by the deadline.
+    """
+    session = await _open(connector, emit, deadline)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+@asynccontextmanager
+async def spare(connector: Connector, emit: Emit, *, deadline: float, pooled: bool) -> AsyncIterator[Session]:
+    """Open one more session beside the working one; a pool of one connection has no room for it.
+
+    Args:
+        connector: the run's own; its pool is left alone.
+        emit: is told of each failed try.
+        deadline: seconds to wait at most.
+        pooled: whether a pooler stands between.
+
+    Raises:
+        DatabaseUnavailableError: refused, or not there by the deadline.
+    """
+    async with connect(connector.twin(), emit, deadline=deadline) as session:
+        session.hold()
+        if not pooled:
+            await session.settle()
+        yield session
+
+
+def where(host: str, port: int | None, database: str | None) -> str:
+    """Name a database for people.
+
+    Args:
+        host: its host, or the directory of its socket; empty for the driver's choice.
+        port: its port; None for the usual one.
+        database: its name; None for the user's own.
+    """
+    return f"{host or 'the local socket'}:{port or 5432}/{database or ''}"
+
+
+async def _open(connector: Connector, emit: Emit, deadline: float) -> Session:
+    from async_migrations.events import DatabaseAwaited
+
+    started, pause = anyio.current_time(), FIRST_PAUSE
+    while True:
+        try:
+            with anyio.fail_after(max(deadline - (anyio.current_time() - started), 0.1)):
+                return await connector.open()
+        except Exception as error:
+            waited = anyio.current_time() - started
+            if not is_unavailable(error) or waited + pause > deadline:
+                raise _unavailable(connector, error, waited) from None
+            emit(DatabaseAwaited(connector.where, describe(error), waited, deadline))
+        await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _unavailable(connector: Connector, error: Exception, waited: float) -> DatabaseUnavailableError:
+    code = sqlstate(error)
+    if is_unavailable(error):
+        advice = (
+            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise connect_deadline."
+        )
+        return DatabaseUnavailableError(connector.where, describe(error), advice)
+    reason = REFUSED.get(code or "", describe(error))
+    detail = f"{reason} ({describe(error)}, SQLSTATE {code})" if code else reason
+    return DatabaseUnavailableError(
+        connector.where, detail, "Waiting would not help: correct the database URL or the role's rights."
+    )

@@ -1,0 +1,56 @@
+"""Waiting for a ledger to become current, without ever migrating or taking the lock."""
+
+from __future__ import annotations
+
+import anyio
+
+from async_migrations import discovery
+from async_migrations.errors import NotCurrentError
+from async_migrations.events import MigrationsPending, RunStarted
+from async_migrations.lock import FIRST_WORD, UNSAID, Lock, doze, listen, speak
+from async_migrations.migration import Report
+from async_migrations.options import Options
+from async_migrations.plan import make_plan
+from async_migrations.run import Run
+from async_migrations.session import Session
+
+
+async def until_current(options: Options, deadline: float) -> Report:
+    """Wait until nothing is pending.
+
+    Args:
+        options: what to wait for and where; a connector of the bare driver will do.
+        deadline: seconds.
+
+    Raises:
+        NotCurrentError: something is still pending.
+        MigrationsError: see `errors`.
+    """
+    run = Run(options, "wait")
+    run.emit(RunStarted(run.verb))
+    folder = discovery.discover(options.directory)
+    started = anyio.current_time()
+
+    async def story(session: Session) -> None:
+        if await run.is_done(session, folder):
+            return
+        key, pooled = await run.key(session)
+        session.hold()
+        bell = await listen(session, key, deaf=pooled)
+        lock, word = Lock(session, key), UNSAID
+        while True:
+            rung = bell.arm()
+            pending = make_plan(folder.files, await run.ledger.read(session)).pending
+            if pending and not run.waited:
+                run.emit(MigrationsPending(tuple(file.name for file in pending)))
+            run.waited = anyio.current_time() - started
+            if not pending:
+                return
+            if run.waited >= deadline:
+                raise NotCurrentError(deadline, [file.name for file in pending])
+            if run.waited >= FIRST_WORD:
+                word = await speak(lock, run.emit, run.waited, *word)
+            await doze(rung, deadline - run.waited)
+
+    await run.tell(story)
+    return run.end()
