@@ -25,45 +25,15 @@ def page(state: View, table: View, *, title: str, where: str, below: str) -> str
         where: which database and which ledger.
         below: what leads from the page's address to what is below it.
     """
-    bar = state["bar"] or {"done": 0, "total": None, "text": ""}
-    shown = {
+    texts = {
         "title": title,
         "where": where,
         "events": f"{below}events",
         "json": f"{below}state",
-        "revision": table["revision"],
-        "tone": state["tone"],
-        "headline": state["title"],
-        "detail": state["detail"],
-        "migration": state["migration"] or "",
-        "bar_text": bar["text"],
-        "replica": state["replica"] or "",
-        "lost": state["lost"] or "",
-        "pending_count": str(len(table["pending"])),
-        "applied_count": str(len(table["applied"])),
-        "waiting_count": str(len(state["waiting"])),
+        **_texts(state, table),
     }
-    written = {
-        "style": _read("page.css"),
-        "script": _read("page.js"),
-        "since": _since(state["since"], state["now"]),
-        "read": _time(state["read"]),
-        "lost_since": _time(state["lost_since"]),
-        "extent": "" if bar["total"] is None else f' value="{bar["done"]}" max="{bar["total"]}"',
-        "bar_hidden": _hidden(bool(state["bar"])),
-        "since_hidden": _hidden(bool(state["since"])),
-        "replica_hidden": _hidden(bool(state["replica"])),
-        "lost_hidden": _hidden(bool(state["lost"])),
-        "waiting_hidden": _hidden(bool(state["waiting"])),
-        "findings_hidden": _hidden(bool(table["findings"])),
-        "pending_hidden": _hidden(bool(table["pending"])),
-        "applied_hidden": _hidden(bool(table["applied"])),
-        "waiting": "".join(_waiter(each, state["now"]) for each in state["waiting"]),
-        "findings": "".join(_finding(each) for each in table["findings"]),
-        "pending": "".join(_pending(each, state["migration"]) for each in table["pending"]),
-        "applied": "".join(_row(each) for each in table["applied"]),
-    }
-    return Template(_read("page.html")).substitute({**{k: escape(v) for k, v in shown.items()}, **written})
+    parts = {**_parts(state), **_lists(state, table)}
+    return Template(_read("page.html")).substitute({**{name: escape(text) for name, text in texts.items()}, **parts})
 
 
 @cache
@@ -74,6 +44,47 @@ def policy() -> str:
         f"default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
     )
+
+
+def _texts(state: View, table: View) -> dict[str, str]:
+    """What goes in as text."""
+    return {
+        "revision": table["revision"],
+        "tone": state["tone"],
+        "headline": state["title"],
+        "detail": state["detail"],
+        "bar_text": state["bar"]["text"] if state["bar"] else "",
+        "replica": state["replica"] or "",
+        "lost": state["lost"] or "",
+        "pending_count": f"{len(table['pending']):,}",
+        "applied_count": f"{len(table['applied']):,}",
+        "waiting_count": f"{len(state['waiting']):,}",
+    }
+
+
+def _parts(state: View) -> dict[str, str]:
+    """What goes in as markup of ours: the style, the script, times and what is hidden."""
+    bar = state["bar"]
+    return {
+        "style": _read("page.css"),
+        "script": _read("page.js"),
+        "since": _since(state["since"], state["now"]),
+        "read": _time(state["read"]),
+        "lost_since": _time(state["lost_since"]),
+        "extent": f' value="{bar["done"]}" max="{bar["total"]}"' if bar and bar["total"] is not None else "",
+        **{f"{name}_hidden": _hidden(bool(state[name])) for name in ("bar", "since", "replica", "lost", "waiting")},
+    }
+
+
+def _lists(state: View, table: View) -> dict[str, str]:
+    """The lists, with every text in them escaped."""
+    return {
+        "waiting": "".join(_waiter(each, state["now"]) for each in state["waiting"]),
+        "findings": "".join(_finding(each) for each in table["findings"]),
+        "pending": "".join(_pending(each, state["migration"]) for each in table["pending"]),
+        "applied": "".join(_row(each) for each in table["applied"]),
+        **{f"{name}_hidden": _hidden(bool(table[name])) for name in ("findings", "pending", "applied")},
+    }
 
 
 @cache
