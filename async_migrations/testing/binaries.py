@@ -61,6 +61,16 @@ def find_binaries(version: int | None = None) -> Path:
     raise ServerError(_not_found(version, sorted(found)))
 
 
+def newest_version() -> int:
+    """Return the newest major version that there is on this machine.
+
+    Raises:
+        ServerError: There is none; the sentence says what to install.
+
+    """
+    return _version_of(find_binaries()) or 0
+
+
 def _not_found(version: int | None, found: Sequence[int]) -> str:
     wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
     there = f" There is {', '.join(map(str, found))}." if found else ""

@@ -171,6 +171,14 @@ class Server:
         finally:
             sharing.close()
 
+    def leave(self) -> None:
+        """Use the server no more, and let it run."""
+        sharing, self._sharing = self._sharing, None
+        if self._process is not None:
+            self._process.returncode = 0
+        if sharing is not None:
+            sharing.close()
+
     def restart(self, mode: StopMode = "fast") -> None:
         """Stop the server, whoever uses it, and start it on the same port.
 

@@ -38,7 +38,7 @@ def temporary_directory() -> Iterator[Path]:
         ServerError: That account reaches no directory for temporary files.
 
     """
-    directory = Path(tempfile.mkdtemp(prefix="async-migrations-", dir=_place()))
+    directory = Path(tempfile.mkdtemp(prefix="async-migrations-", dir=place_for_data()))
     watchdog = subprocess.Popen(  # noqa: S603 - a constant script
         ["/bin/sh", "-c", WATCHDOG, "sh", directory],
         cwd="/",
@@ -54,7 +54,12 @@ def temporary_directory() -> Iterator[Path]:
         yield directory
 
 
-def _place() -> Path:
+def place_for_data() -> Path:
+    """Return a directory for throw-away data that the server's account reaches: in memory when there is room.
+
+    Raises:
+        ServerError: There is none.
+    """
     if _has_room(SHARED_MEMORY):
         return SHARED_MEMORY
     for place in scratch_places():
