@@ -1,5 +1,6 @@
 """A PostgreSQL server for the whole test run, and a database of its own for each test."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from async_migrations.testing.databases import Databases, databases_of
 from async_migrations.testing.server import (
     Server,
     ServerError,
@@ -17,7 +19,6 @@ from async_migrations.testing.server import (
     temporary_directory,
     temporary_server,
 )
-from tests.support.databases import Databases
 
 SERVER_DIRECTORY = pytest.StashKey[Path]()
 SKIPPED_WHEN_MISSING = 15  # Debian's; the others come with a wheel that the tests require
@@ -92,9 +93,8 @@ def reachable_path() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def databases(server: Server) -> Iterator[Databases]:
-    databases = Databases(server)
-    yield databases
-    databases.close()
+    with databases_of(server) as databases:
+        yield databases
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ async def make_database(server: Server, databases: Databases) -> AsyncIterator[M
     names: list[str] = []
 
     async def make(name: str | None = None, **options: str) -> str:
-        names.append(await databases.create(name, **options))
+        names.append(await asyncio.wrap_future(databases.create(name, **options)))
         return server.url(names[-1])
 
     yield make
@@ -114,7 +114,7 @@ async def make_database(server: Server, databases: Databases) -> AsyncIterator[M
 @pytest.fixture
 async def database_url(server: Server, databases: Databases) -> AsyncIterator[str]:
     """Return the URL of a fresh, empty database, for SQLAlchemy with asyncpg."""
-    name = await databases.take()
+    name = await asyncio.wrap_future(databases.take())
     yield server.url(name)
     databases.drop(name)
 

@@ -78,6 +78,12 @@ def migration_recipe(pytestconfig: pytest.Config) -> Recipe:
 
 
 @pytest.fixture(scope="session")
+def migration_samples(pytestconfig: pytest.Config) -> Path:
+    """The folder of sample rows for the ready-made test."""
+    return _project(pytestconfig) / (_ini(pytestconfig, "samples") or "tests/samples")
+
+
+@pytest.fixture(scope="session")
 def postgres_server(pytestconfig: pytest.Config) -> Iterator[DatabaseServer]:
     """The server of the whole test run; override it to bring your own: it needs `url(database, driver="asyncpg")`."""
     from async_migrations.testing.binaries import newest_version

@@ -66,7 +66,7 @@ class Admin:
         """Have the session for oneself."""
         async with self._one_at_a_time:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await connect(self._server)
+                self._connection = await connect(self._server.url())
                 for first, second in self._held:
                     await self._connection.execute(f"SELECT pg_advisory_lock_shared({first}, {second})")
             yield self._connection
@@ -138,13 +138,17 @@ async def locked(connection: asyncpg.Connection[Any], kind: int, name: str, *, w
                 await connection.execute(f"SELECT pg_advisory_unlock{lock}", timeout=DEADLINE)
 
 
-async def connect(server: DatabaseServer) -> asyncpg.Connection[Any]:
-    """Connect as SQLAlchemy would, whatever the URL says of TLS and the like, with nothing of it in between."""
+async def connect(url: str) -> asyncpg.Connection[Any]:
+    """Connect as SQLAlchemy would, whatever the URL says of TLS and the like, with nothing of it in between.
+
+    Args:
+        url: of the database.
+    """
     import asyncpg
     from sqlalchemy import make_url
 
-    url = make_url(server.url())
-    _, arguments = url.get_dialect()().create_connect_args(url)
+    place = make_url(url)
+    _, arguments = place.get_dialect()().create_connect_args(place)
     known = {key: value for key, value in arguments.items() if not key.startswith("prepared_")}
     connection: asyncpg.Connection[Any] = await asyncpg.connect(**known)
     return connection

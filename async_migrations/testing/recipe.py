@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from async_migrations.errors import ConfigurationError
@@ -34,7 +33,7 @@ class Recipe:
 
     directory: Path | str
     base: Any = None
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def runner(self, engine: AsyncEngine, **options: Any) -> MigrationRunner:
         """Return a runner that says nothing.
@@ -88,7 +87,7 @@ def recipe_of(project: Path, directory: str = "", base: str = "") -> Recipe:
     where = said.pop("directory", "migrations")
     models = said.pop("base", None)
     said.pop("database_url_env", None)
-    return Recipe(project / (directory or where), _import(project, base or models), MappingProxyType(said))
+    return Recipe(project / (directory or where), _import(project, base or models), said)
 
 
 def _section(path: Path) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from async_migrations import MigrationRunner, Report
+from async_migrations.testing.admin import create_statement, drop_statement
 from async_migrations.testing.server import Server
-from tests.support.databases import create_statement, quoted
 
 Timed = Callable[[], Awaitable[float]]
 _numbers = count(1)
@@ -59,11 +59,11 @@ class Place:
     async def database(self) -> AsyncIterator[str]:
         """Yield the name of an empty database that is dropped afterwards."""
         name = f"benchmark_{next(_numbers)}"
-        await self._administer(create_statement(name, {}))
+        await self._administer(create_statement(name, {"strategy": "file_copy"}))
         try:
             yield name
         finally:
-            await self._administer(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
+            await self._administer(drop_statement(name))
 
     async def connect(self, database: str) -> asyncpg.Connection:
         """Open a bare connection."""

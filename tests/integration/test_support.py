@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from async_migrations.sql import quote_identifier
+from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
-from tests.support.databases import Databases, quoted
 from tests.support.pgbouncer import PoolMode, pgbouncer
 from tests.support.processes import child_process, start_together
 from tests.support.proxy import Action, Callback, Fault, WireProxy
@@ -59,7 +60,7 @@ class TestDatabases:
     async def test_more_are_made_with_options(self, engine: AsyncEngine, make_database: MakeDatabase) -> None:
         role = f"owner of {make_url(str(engine.url)).database}"
         async with engine.begin() as connection:
-            await connection.execute(text(f"CREATE ROLE {quoted(role)}"))
+            await connection.execute(text(f"CREATE ROLE {quote_identifier(role)}"))
         url = await make_database(f'hostile "name"; {role}', owner=role)
         async with connected(url) as other:
             owner = await other.fetchval(
@@ -68,7 +69,7 @@ class TestDatabases:
         assert owner == role
 
     async def test_a_dropped_one_goes_although_it_is_in_use(self, server: Server, databases: Databases) -> None:
-        name = await databases.create()
+        name = await asyncio.wrap_future(databases.create())
         async with connected(server.url(name)), connected(server.url()) as admin:
             databases.drop(name)
 

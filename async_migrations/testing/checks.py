@@ -1,0 +1,186 @@
+"""What must hold for every history of migrations; a check that fails says what is wrong in an AssertionError."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from async_migrations.testing.census import Census, count
+from async_migrations.testing.recipe import Recipe
+from async_migrations.testing.snapshot import differences, snapshot
+from async_migrations.testing.template import engine_on
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+GONE = re.compile(r"^--\s*gone\s*:(?P<tables>.*)$", re.MULTILINE | re.IGNORECASE)
+
+
+class NothingToCheckError(Exception):
+    """The history has nothing that this check is about; the sentence says what is missing."""
+
+
+def numbers_are_in_order(recipe: Recipe) -> None:
+    """Every file's name is a migration's, no number is there twice, none is missing, and the head file is right.
+
+    Raises:
+        DiscoveryError: a name is wrong, or two files have one number.
+    """
+    odd = recipe.folder().warnings
+    _must(not odd, "\n".join(odd))
+
+
+async def each_applies_from_empty(recipe: Recipe, url: str) -> None:
+    """Every migration applies by itself, from an empty database on, and files and ledger agree at the end."""
+    async with engine_on(url) as engine:
+        runner = recipe.runner(engine)
+        for name in recipe.names():
+            applied = (await runner.run_migrations(name)).applied
+            _must(applied == (name,), f"{name} was to be applied by itself, and {applied} were.")
+        odd = [finding.text for finding in await runner.verify() if finding.choice == "error"]
+        _must(not odd, "\n".join(odd))
+
+
+async def models_equal_migrations(recipe: Recipe, url: str) -> None:
+    """Auto schema finds nothing to add to a migrated database, and sees nothing that is otherwise than in the models.
+
+    Args:
+        recipe: the history.
+        url: of a migrated database of our own.
+    """
+    from async_migrations.auto_schema import AutoSchemaMigration
+
+    if recipe.base is None:
+        raise NothingToCheckError("No models: name them with async_migrations_base = module:attribute.")
+    async with engine_on(url) as engine:
+        with _heard("async_migrations") as said:
+            await AutoSchemaMigration(engine, recipe.base).run()
+    _must(not said, "The migrations do not lead to the models:\n" + "\n".join(said))
+
+
+async def down_and_up_is_the_same(recipe: Recipe, url: str) -> None:
+    """Each migration, from the last down to the first that is irreversible, can be reverted and applied again.
+
+    Before and after each step the schema is what it was at that point on the way up.
+    """
+    names = recipe.names()
+    async with engine_on(url) as engine:
+        runner = recipe.runner(engine)
+        on_the_way = [await _schema(engine, recipe)]
+        for name in names:
+            await runner.run_migrations(name)
+            on_the_way.append(await _schema(engine, recipe))
+        lowest = await _first_reversible(recipe)
+        for number in range(len(names) - 1, lowest - 1, -1):
+            await runner.downgrade(names[number - 1] if number else 0)
+            _same(on_the_way[number], await _schema(engine, recipe), f"reverting {names[number]}")
+        for number in range(lowest, len(names)):
+            await runner.run_migrations(names[number])
+            _same(on_the_way[number + 1], await _schema(engine, recipe), f"applying {names[number]} again")
+
+
+async def sample_survives(recipe: Recipe, url: str, name: str, sample: str) -> None:
+    """Rows that were there at one migration are there after all later ones, in every table that has a key.
+
+    Args:
+        recipe: the history.
+        url: of an empty database.
+        name: that of the sample's file; it begins with the number of the migration before it.
+        sample: SQL that inserts the rows; `-- gone: table` in it names tables whose rows may go.
+    """
+    from async_migrations.plan import number_of
+
+    names = recipe.names()
+    start = number_of(name)
+    gone = {table.strip() for found in GONE.finditer(sample) for table in found["tables"].split(",")}
+    async with engine_on(url) as engine:
+        runner = recipe.runner(engine)
+        for each in names:
+            if number_of(each) <= start:
+                await runner.run_migrations(each)
+        before = await _census(engine, recipe, sample)
+        _must(before, f"{name} has put in no row.")
+        for each in names:
+            if number_of(each) > start:
+                await runner.run_migrations(each)
+                after = await _census(engine, recipe, "")
+                lost = [sentence for sentence in before.lost_in(after) if sentence.partition(" ")[0] not in gone]
+                _must(not lost, f"With the rows of {name}, {each} loses data:\n" + "\n".join(lost))
+
+
+def samples(folder: Path) -> list[Path]:
+    """Return the files with sample rows.
+
+    Args:
+        folder: where they are looked for.
+
+    Raises:
+        NothingToCheckError: there are none.
+    """
+    found = sorted(folder.glob("[0-9]*.sql"))
+    if not found:
+        raise NothingToCheckError(
+            f"No sample rows: write {folder / '003.sql'}, say, with INSERTs that are right after migration 003."
+        )
+    return found
+
+
+async def _first_reversible(recipe: Recipe) -> int:
+    from async_migrations.loading import load
+
+    loaded = load(recipe.folder().files, Path(recipe.directory))
+    irreversible = [number for number, each in enumerate(loaded) if not each.is_reversible]
+    lowest = irreversible[-1] + 1 if irreversible else 0
+    if lowest == len(loaded):
+        raise NothingToCheckError("The last migration has no way back, so that none below it can be reached.")
+    return lowest
+
+
+async def _schema(engine: AsyncEngine, recipe: Recipe) -> tuple[str, ...]:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        return await snapshot(driver, _ledger(recipe))
+
+
+async def _census(engine: AsyncEngine, recipe: Recipe, script: str) -> Census:
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        if script:
+            await driver.execute(script)
+        return await count(driver, _ledger(recipe))
+
+
+def _must(condition: object, sentence: str) -> None:
+    if not condition:
+        raise AssertionError(sentence)
+
+
+def _ledger(recipe: Recipe) -> str:
+    return str(recipe.options.get("table", "schema_migrations"))
+
+
+def _same(before: tuple[str, ...], after: tuple[str, ...], step: str) -> None:
+    found = differences(before, after)
+    lines = "\n".join(found)
+    _must(not found, f"After {step} the schema is not what it was (- before, + now):\n{lines}")
+
+
+@contextmanager
+def _heard(name: str) -> Iterator[list[str]]:
+    """Collect what a logger says, whatever its level is set to."""
+    said: list[str] = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield said
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)

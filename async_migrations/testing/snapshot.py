@@ -1,0 +1,76 @@
+"""What a database's schema is, as lines of text that two databases can be compared by."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+OURS = """
+NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND nspname NOT LIKE 'pg\\_temp%'
+"""
+# Columns stand without their position: one that is taken away and added again is the last one.
+QUERY = f"""
+WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname {OURS}),
+extensions AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
+relations AS (
+    SELECT c.*, nspname FROM pg_class AS c JOIN spaces AS s ON s.oid = relnamespace
+    WHERE c.oid NOT IN (SELECT objid FROM extensions WHERE classid = 'pg_class'::regclass) AND relname <> ALL ($1)
+)
+SELECT 'schema', nspname, '' FROM spaces
+UNION ALL
+SELECT 'extension', extname, '' FROM pg_extension
+UNION ALL
+SELECT CASE relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' ELSE 'table' END,
+    nspname || '.' || relname,
+    concat_ws(' ', relkind::text, relrowsecurity, CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END,
+        pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid), obj_description(oid, 'pg_class'))
+FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+UNION ALL
+SELECT 'column', nspname || '.' || relname || '.' || attname,
+    concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity::text, attgenerated::text,
+        pg_get_expr(adbin, adrelid), nullif(attcollation, 0)::regcollation, col_description(attrelid, attnum))
+FROM pg_attribute JOIN relations AS r ON r.oid = attrelid AND relkind IN ('r', 'p', 'f', 'm')
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'constraint', nspname || '.' || relname || '.' || conname, pg_get_constraintdef(p.oid)
+FROM pg_constraint AS p JOIN relations AS r ON r.oid = conrelid WHERE contype <> 'n'
+UNION ALL
+SELECT 'index', i.nspname || '.' || i.relname, concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid)
+FROM pg_index JOIN relations AS i ON i.oid = indexrelid JOIN relations AS t ON t.oid = indrelid
+UNION ALL
+SELECT 'trigger', nspname || '.' || relname || '.' || tgname, concat_ws(' ', pg_get_triggerdef(g.oid), tgenabled::text)
+FROM pg_trigger AS g JOIN relations AS r ON r.oid = tgrelid WHERE NOT tgisinternal
+UNION ALL
+SELECT 'policy', nspname || '.' || relname || '.' || polname, concat_ws(' ', polcmd::text, polpermissive,
+    pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+FROM pg_policy JOIN relations AS r ON r.oid = polrelid
+UNION ALL
+SELECT 'function', nspname || '.' || p.oid::regprocedure,
+    CASE prokind WHEN 'a' THEN '' ELSE pg_get_functiondef(p.oid) END
+FROM pg_proc AS p JOIN spaces AS s ON s.oid = pronamespace
+WHERE p.oid NOT IN (SELECT objid FROM extensions WHERE classid = 'pg_proc'::regclass)
+UNION ALL
+SELECT 'type', nspname || '.' || typname, concat_ws(' ', typtype::text, format_type(nullif(typbasetype, 0), typtypmod),
+    typdefault, (SELECT string_agg(enumlabel, ', ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
+FROM pg_type AS t JOIN spaces AS s ON s.oid = typnamespace WHERE typtype IN ('e', 'd', 'r')
+AND t.oid NOT IN (SELECT objid FROM extensions WHERE classid = 'pg_type'::regclass)
+ORDER BY 1, 2, 3
+"""
+
+
+async def snapshot(driver: Any, *left_out: str) -> tuple[str, ...]:
+    """Read the whole schema of a database.
+
+    Args:
+        driver: a connection of asyncpg.
+        left_out: tables that do not count, such as the ledger.
+    """
+    rows = await driver.fetch(QUERY, [name for table in left_out for name in (table, f"{table}_id_seq")])
+    return tuple(" ".join(filter(None, row)) for row in rows)
+
+
+def differences(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return the lines that only one of two snapshots has, `-` for the first and `+` for the second."""
+    lines = difflib.ndiff(list(before), list(after))
+    return [line for line in lines if line.startswith(("- ", "+ "))]
