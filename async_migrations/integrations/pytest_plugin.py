@@ -120,14 +120,11 @@ def migrated_template(
     pytestconfig: pytest.Config, migrated_databases: Databases, migration_recipe: Recipe
 ) -> Iterator[str]:
     """The name of the migrated database that all others are copies of."""
-    from async_migrations.testing.template import Template
+    from async_migrations.testing.template import template_of
 
     kept_for = str(_project(pytestconfig)) if _keeps_template(pytestconfig) else None
-    template = Template(migrated_databases, migration_recipe, kept_for)
-    with _in_a_sentence():
-        name = migrated_databases.portal.call(template.prepare)
+    with _in_a_sentence(), template_of(migrated_databases, migration_recipe, kept_for) as name:
         yield name
-        migrated_databases.portal.call(template.leave)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from uuid import uuid4
@@ -43,6 +43,7 @@ class Databases:
         self._numbers = itertools.count(1)
         self._ready: defaultdict[str, deque[Future[str]]] = defaultdict(deque)
         self._ours: set[str] = set()
+        self._background: list[Future[None]] = []
         self._closing = False
 
     def take(self, template: str = EMPTY) -> Future[str]:
@@ -77,16 +78,33 @@ class Databases:
         """Leave a database behind when we go."""
         self._ours.discard(name)
 
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something of which only our end has to wait for the end."""
+        self._background.append(self.portal.start_task_soon(work))
+
     def close(self) -> None:
         """Drop what is left, where the server does not go with us."""
+        for each in self._background:
+            each.result()
         self._closing = True
         self.portal.call(self._close)
 
-    async def start(self) -> None:
+    async def introduce(self) -> None:
         """Say whose databases these are, before there is one."""
         await self.maker.hold(OWNER, self._owner)
-        if self.lasting:
-            self.portal.start_task_soon(self._clean_up)
+
+    async def clean_up(self) -> None:
+        """Drop what test runs that were killed have left."""
+        owners: defaultdict[str, list[str]] = defaultdict(list)
+        pattern = re.compile(rf"{await self.prefix()}([0-9a-f]{{12}})_\d+")
+        async with self._dropper.session() as connection:
+            for (name,) in await connection.fetch("SELECT datname FROM pg_database"):
+                if (found := pattern.fullmatch(name)) and found[1] != self._owner:
+                    owners[found[1]].append(name)
+            for owner, names in owners.items():
+                async with locked(connection, OWNER, owner, wait=False) as dead:
+                    for name in names if dead else ():
+                        await connection.execute(drop_statement(name))
 
     async def prefix(self) -> str:
         """Return how the names of all databases of tests begin, where our locks are those of their owners."""
@@ -119,19 +137,6 @@ class Databases:
                 await self._dropper.close()
                 await self.maker.close()
 
-    async def _clean_up(self) -> None:
-        """Drop what test runs that were killed have left."""
-        owners: defaultdict[str, list[str]] = defaultdict(list)
-        pattern = re.compile(rf"{await self.prefix()}([0-9a-f]{{12}})_\d+")
-        async with self._dropper.session() as connection:
-            for (name,) in await connection.fetch("SELECT datname FROM pg_database"):
-                if (found := pattern.fullmatch(name)) and found[1] != self._owner:
-                    owners[found[1]].append(name)
-            for owner, names in owners.items():
-                async with locked(connection, OWNER, owner, wait=False) as dead:
-                    for name in names if dead else ():
-                        await connection.execute(drop_statement(name))
-
 
 @contextmanager
 def databases_of(server: DatabaseServer, *, lasting: bool = False, ahead: int = READY_AHEAD) -> Iterator[Databases]:
@@ -145,7 +150,9 @@ def databases_of(server: DatabaseServer, *, lasting: bool = False, ahead: int = 
     with start_blocking_portal("asyncio") as portal:
         databases = Databases(server, portal, lasting=lasting, ahead=ahead)
         try:
-            portal.call(databases.start)
+            portal.call(databases.introduce)
+            if lasting:
+                databases.in_background(databases.clean_up)
             yield databases
         finally:
             databases.close()

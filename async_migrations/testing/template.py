@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +61,6 @@ class Template:
             if self.kept_for:
                 comment = quote_literal(KEPT + self.kept_for)
                 await connection.execute(f"COMMENT ON DATABASE {quote_identifier(name)} IS {comment}")
-        if self.databases.lasting:
-            self.databases.portal.start_task_soon(self._clean_up, name)
         return name
 
     async def leave(self) -> None:
@@ -73,6 +71,16 @@ class Template:
             async with self.databases.maker.session() as connection:
                 if await connection.fetchval(COMMENT, name) is None:
                     await _drop_unused(connection, name, wait=True)
+
+    async def clean_up(self) -> None:
+        """Drop templates that nobody uses: those of killed test runs, and what this project kept of old migrations."""
+        current = await self.name()
+        pattern = re.compile(rf"template_{await self.databases.prefix()}[0-9a-f]{{20}}")
+        async with self.databases.maker.session() as connection:
+            rows = await connection.fetch("SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database")
+            for name, comment in rows:
+                if pattern.fullmatch(name) and name != current and comment in {None, f"{KEPT}{self.kept_for}"}:
+                    await _drop_unused(connection, name, wait=False)
 
     async def _build(self, connection: asyncpg.Connection[Any], name: str) -> None:
         """Make the template; marked as one when it is complete, so that a crash leaves what is seen to be nothing."""
@@ -88,14 +96,27 @@ class Template:
         await connection.execute(f"ALTER DATABASE {quoted} ALLOW_CONNECTIONS false")
         await connection.execute(f"ALTER DATABASE {quoted} IS_TEMPLATE true")
 
-    async def _clean_up(self, current: str) -> None:
-        """Drop templates that nobody uses: those of killed test runs, and what this project kept of old migrations."""
-        pattern = re.compile(rf"template_{await self.databases.prefix()}[0-9a-f]{{20}}")
-        async with self.databases.maker.session() as connection:
-            rows = await connection.fetch("SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database")
-            for name, comment in rows:
-                if pattern.fullmatch(name) and name != current and comment in {None, f"{KEPT}{self.kept_for}"}:
-                    await _drop_unused(connection, name, wait=False)
+
+@contextmanager
+def template_of(databases: Databases, recipe: Recipe, kept_for: str | None = None) -> Iterator[str]:
+    """Have the template of a recipe; yield its name.
+
+    Args:
+        databases: the copies of this process.
+        recipe: what makes it.
+        kept_for: the project for which it outlives the test run; None to drop it with its last user.
+
+    Raises:
+        MigrationsError: a migration failed, or the folder is not in order.
+    """
+    template = Template(databases, recipe, kept_for)
+    name = databases.portal.call(template.prepare)
+    if databases.lasting:
+        databases.in_background(template.clean_up)
+    try:
+        yield name
+    finally:
+        databases.portal.call(template.leave)
 
 
 @asynccontextmanager

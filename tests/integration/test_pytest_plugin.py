@@ -1,0 +1,439 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from async_migrations.testing.postmaster import running_postmaster
+from async_migrations.testing.server import Server, temporary_server
+from tests.support.example import ALWAYS, PASSED, Example
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+OF_A_NEW_SERVER = {"postgres", "template0", "template1"}
+SCOPES = ("function", "class", "module", "package", "session")
+STRICT = "pytestmark = pytest.mark.asyncio"
+ANYIO = """
+pytestmark = pytest.mark.anyio
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    return "asyncio"
+"""
+RUNNERS = {
+    "auto": ("", {"asyncio_mode": "auto"}, ()),
+    "strict": (STRICT, {"asyncio_mode": "strict"}, ()),
+    "anyio beside asyncio": (ANYIO, {"asyncio_mode": "strict"}, ()),
+    "anyio alone": (ANYIO, {}, ("-p", "no:asyncio", "-W", "ignore::pytest.PytestConfigWarning")),
+}
+TRIO = """
+import pytest
+
+@pytest.fixture
+def anyio_backend():
+    return "trio"
+
+@pytest.mark.anyio
+async def test_it(migrated_session): ...
+"""
+WORKERS = {"one process": (), "two workers": ("-n2",)}
+
+
+@pytest.fixture
+def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Example:
+    return Example(pytester, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def given_server() -> Iterator[Server]:
+    """A server that is there before the project's tests run, and on which nobody else is."""
+    with temporary_server() as server:
+        yield server
+
+
+async def databases_on(server: Server) -> set[str]:
+    connection = await asyncpg.connect(server.url(driver=""))
+    try:
+        return {row[0] for row in await connection.fetch("SELECT datname FROM pg_database")}
+    finally:
+        await connection.close()
+
+
+def is_there(data: Path) -> bool:
+    """Tell whether anything is left of a private server."""
+    home = data.parent
+    return running_postmaster(data) is not None or home.exists() or home.with_name(f"{home.name}.gone").exists()
+
+
+def assert_gone(example: Example) -> None:
+    """Nothing is left of a private server, which all workers shared."""
+    (data,) = example.servers()
+    assert not is_there(data)
+
+
+# Every runner of event loops, one process and several, a private server and a given one
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_every_fixture_works_on_a_private_server(example: Example, runner: str, workers: str) -> None:
+    mark, ini, options = RUNNERS[runner]
+    example.tests(mark)
+    example.settings(async_migrations_base="models:Base", **ini)
+    example.run(*options, *WORKERS[workers]).assert_outcomes(passed=PASSED + 1)
+    assert_gone(example)
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("runner", RUNNERS)
+async def test_every_fixture_works_on_a_given_server_and_leaves_nothing(
+    example: Example, given_server: Server, runner: str, workers: str
+) -> None:
+    mark, ini, options = RUNNERS[runner]
+    example.tests(mark)
+    example.settings(async_migrations_url=given_server.url(driver=""), **ini)
+    example.run(*options, *WORKERS[workers]).assert_outcomes(passed=PASSED + 1)
+    assert example.servers() == set()
+    assert await databases_on(given_server) == OF_A_NEW_SERVER
+
+
+@pytest.mark.parametrize("of_fixtures", ["function", "session"])
+@pytest.mark.parametrize("mode", ["auto", "strict"])
+def test_a_connection_opens_in_the_loop_of_its_test(example: Example, mode: str, of_fixtures: str) -> None:
+    example.tests(*(f'pytestmark = pytest.mark.asyncio(loop_scope="{scope}")' for scope in SCOPES))
+    example.settings(asyncio_mode=mode, asyncio_default_fixture_loop_scope=of_fixtures)
+    example.run().assert_outcomes(passed=PASSED * len(SCOPES) + 1)
+
+
+def test_anyio_may_take_all_tests(example: Example) -> None:
+    example.tests(ANYIO.partition("anyio\n")[2])
+    example.settings(asyncio_mode="strict", anyio_mode="auto")
+    example.run().assert_outcomes(passed=PASSED + 1)
+
+
+@pytest.mark.parametrize("of_tests", ["module", "session"])
+def test_a_connection_opens_in_the_loop_that_is_the_default_for_tests(example: Example, of_tests: str) -> None:
+    example.tests()
+    example.settings(asyncio_mode="auto", asyncio_default_test_loop_scope=of_tests)
+    example.run().assert_outcomes(passed=PASSED + 1)
+
+
+def test_fixtures_of_a_user_build_on_ours(example: Example) -> None:
+    example.settings(asyncio_mode="auto")
+    example.write(
+        "test_it.py",
+        """
+import pytest
+from sqlalchemy import text
+
+@pytest.fixture
+async def ada(migrated_session):
+    await migrated_session.execute(text("INSERT INTO users (email) VALUES ('ada@example.org')"))
+    yield migrated_session
+    assert await migrated_session.scalar(text("SELECT count(*) FROM users")) == 1
+
+async def test_it(ada):
+    assert await ada.scalar(text("SELECT theme FROM users")) == "light"
+""",
+    )
+    example.run().assert_outcomes(passed=1)
+
+
+# What is said when it cannot work
+
+
+@pytest.mark.parametrize(
+    ("test", "options", "sentence"),
+    [
+        ("def test_it(migrated_session): ...", {}, "*neither pytest-asyncio nor anyio runs it*"),
+        ("async def test_it(migrated_session): ...", {"asyncio_mode": "strict"}, "*neither pytest-asyncio*"),
+        (
+            "import pytest\n@pytest.mark.anyio\nasync def test_it(migrated_session): ...",
+            {"asyncio_mode": "auto"},
+            "*claimed by pytest-asyncio and by anyio*asyncio_mode = strict*",
+        ),
+        (
+            TRIO,
+            {"asyncio_mode": "strict"},
+            '*let your fixture `anyio_backend` return "asyncio"*',
+        ),
+        ("def test_it(migrated_database_url): ...", {"async_migrations_directory": "none"}, "*none: No such file*"),
+        ("def test_it(migrated_database_url): ...", {"async_migrations_base": "models:Bass"}, "*'models:Bass'*has no*"),
+        ("def test_it(postgres_server): ...", {"async_migrations_url": "mysql://a"}, "*is no URL of a PostgreSQL*"),
+        ("def test_it(postgres_server): ...", {"async_migrations_postgres": "9"}, "*PostgreSQL 9 was not found*"),
+    ],
+)
+def test_a_mistake_is_a_sentence(example: Example, test: str, options: dict[str, str], sentence: str) -> None:
+    example.settings(**options)
+    example.write("test_it.py", test)
+    result = example.run()
+    assert "errors" in result.parseoutcomes() or "failed" in result.parseoutcomes()
+    result.stdout.fnmatch_lines([sentence])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_failed_migration_is_told_to_every_test_that_needs_it(example: Example) -> None:
+    example.settings(asyncio_mode="auto")
+    example.write("migrations/003_broken.sql", "ALTER TABLE nobody ADD COLUMN x int;")
+    example.tests()
+    result = example.run()
+    result.stdout.fnmatch_lines(['*The upgrade of 003_broken failed*relation "nobody" does not exist*'])
+    assert result.parseoutcomes()["passed"] == 2  # the empty database, and the one before 002
+
+
+# Configured
+
+
+def test_pyproject_says_where_migrations_and_models_are(example: Example) -> None:
+    (example.pytester.path / "migrations").rename(example.pytester.path / "history")
+    example.write(
+        "pyproject.toml",
+        '[tool.async_migrations]\ndirectory = "history"\nbase = "models:Base"\ntable = "ledger"\n'
+        '[tool.pytest.ini_options]\nasyncio_default_fixture_loop_scope = "function"\n',
+    )
+    example.write(
+        "test_it.py",
+        "def test_it(migration_recipe, migrated_template):\n"
+        "    assert migration_recipe.base.__name__ == 'Base'\n"
+        "    assert migration_recipe.options == {'table': 'ledger'}\n",
+    )
+    example.run().assert_outcomes(passed=1)
+
+
+async def test_one_fixture_says_it_all_in_python(example: Example, given_server: Server) -> None:
+    example.settings(asyncio_mode="auto", async_migrations_url="$NOWHERE")
+    example.tests()
+    example.write(
+        "conftest.py",
+        f"""
+import pytest
+from async_migrations.testing import GivenServer, Recipe
+from models import Base
+
+@pytest.fixture(scope="session")
+def migration_recipe():
+    return Recipe("migrations", Base)
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    return GivenServer({given_server.url()!r})
+""",
+    )
+    example.run().assert_outcomes(passed=PASSED + 1)
+    assert await databases_on(given_server) == OF_A_NEW_SERVER
+
+
+def test_the_url_may_stand_in_the_environment(
+    example: Example, given_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_DATABASE", given_server.url(driver=""))
+    example.settings(async_migrations_url="$TEST_DATABASE")
+    port = given_server.port
+    example.write("test_it.py", f"def test_it(migrated_database_url): assert ':{port}/' in migrated_database_url")
+    example.run().assert_outcomes(passed=1)
+
+
+def test_unused_it_starts_nothing_and_imports_nothing_heavy(example: Example) -> None:
+    example.settings()
+    example.write(
+        "test_it.py",
+        "import sys\n"
+        "def test_it():\n"
+        "    assert not {'sqlalchemy', 'asyncpg', 'anyio.from_thread'} & sys.modules.keys()\n"
+        "    assert 'async_migrations.integrations.pytest_plugin' in sys.modules\n",
+    )
+    example.run("-p", "no:anyio").assert_outcomes(passed=1)
+
+
+# Kept
+
+
+FAILING = """
+def test_it(migrated_database_url, empty_database_url):
+    assert "postgres" not in migrated_database_url
+def test_other(migrated_database_url): ...
+"""
+
+
+async def test_a_failed_test_keeps_its_databases_on_a_given_server(example: Example, given_server: Server) -> None:
+    example.settings(async_migrations_url=given_server.url(driver="").replace("postgres@", "postgres:secret@"))
+    example.write("test_it.py", FAILING)
+    result = example.run("--keep-databases")
+    kept = example.kept(result)
+    names = {url.rpartition("/")[2] for url in kept}
+    assert len(kept) == 2
+    assert all("postgres:***@" in url for url in kept)
+    assert await databases_on(given_server) == OF_A_NEW_SERVER | names
+    connection = await asyncpg.connect(given_server.url(driver=""))
+    for name in names:
+        await connection.execute(f"DROP DATABASE {name}")
+    await connection.close()
+
+
+async def test_a_failed_test_keeps_its_database_and_its_private_server(example: Example) -> None:
+    example.settings()
+    example.write("test_it.py", FAILING)
+    result = example.run("--keep-databases")
+    kept = example.kept(result)
+    pid = int(result.stdout.str().rpartition("until you end it: kill ")[2].split()[0])
+    connection = await asyncpg.connect(kept[0].replace("+asyncpg", ""))
+    assert await connection.fetchval("SELECT to_regclass('users') IS NOT NULL")
+    data = await connection.fetchval("SHOW data_directory")
+    await connection.close()
+    os.kill(pid, signal.SIGTERM)
+
+    async def all_is_gone() -> bool:
+        return not is_there(Path(data))
+
+    await eventually(all_is_gone, deadline=60)
+
+
+def test_without_the_option_a_failed_test_keeps_nothing(example: Example) -> None:
+    example.settings(asyncio_mode="auto")
+    example.tests()
+    example.write("tests/test_it.py", FAILING)
+    result = example.run()
+    assert example.kept(result) == []
+    assert_gone(example)
+
+
+async def test_a_kept_template_serves_the_next_run_on_a_private_server(example: Example) -> None:
+    example.settings(async_migrations_keep_template="true")
+    example.tests()
+    example.write("tests/test_it.py", TEMPLATE)
+    try:
+        example.run("tests/test_it.py", "tests/test_where.py").assert_outcomes(passed=2)
+        example.run("tests/test_it.py", "tests/test_where.py", "-n2").assert_outcomes(passed=2)
+        first, second = example.said("template")
+        assert first == second
+        example.write("migrations/003_more.sql", "CREATE TABLE more ()")
+        example.run("tests/test_it.py", "tests/test_where.py").assert_outcomes(passed=2)
+        (data,) = example.servers()
+        assert running_postmaster(data) is None
+        with Server(data) as server:
+            left = await databases_on(server) - OF_A_NEW_SERVER
+        # What the old migrations made is not wanted any more.
+        assert left == {example.said("template")[-1].split()[0]}
+        assert left != {first.split()[0]}
+    finally:
+        for data in example.servers():
+            shutil.rmtree(data.parent)
+
+
+async def test_a_kept_template_serves_the_next_run_on_a_given_server(example: Example, own_server: Server) -> None:
+    example.settings(async_migrations_url=own_server.url())
+    example.write("test_it.py", TEMPLATE)
+    example.run("--keep-template").assert_outcomes(passed=1)
+    example.run("--keep-template").assert_outcomes(passed=1)
+    # Who keeps none may use it, and leaves it to who does.
+    example.run().assert_outcomes(passed=1)
+    first, second, third = example.said("template")
+    assert first == second == third
+    assert await databases_on(own_server) == OF_A_NEW_SERVER | {first.split()[0]}
+
+
+TEMPLATE = """
+import asyncio, os
+import asyncpg
+
+def test_template(postgres_server, migrated_template):
+    async def oid():
+        connection = await asyncpg.connect(postgres_server.url("postgres", driver=""))
+        number = await connection.fetchval("SELECT oid FROM pg_database WHERE datname = $1", migrated_template)
+        await connection.close()
+        return number
+    with open(os.environ["WHERE"] + ".template", "a") as file:
+        print(migrated_template, asyncio.run(oid()), file=file)
+"""
+
+
+# Killed
+
+HANGING = """
+import os, time
+
+def test_hangs(migrated_database_url, postgres_server):
+    with open(os.environ["WHERE"] + ".part", "w") as file:
+        print(getattr(postgres_server, "data_directory", ""), file=file)
+    os.rename(os.environ["WHERE"] + ".part", os.environ["WHERE"])
+    time.sleep(1000)
+"""
+
+
+def in_the_background(example: Example, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest", *ALWAYS, *options]
+    return subprocess.Popen(command, cwd=example.pytester.path, start_new_session=True, stdout=subprocess.DEVNULL)
+
+
+async def killed_in_a_test(example: Example, *options: str) -> None:
+    """Run a test that hangs in a process group of its own, and kill that."""
+    example.write("test_hangs.py", HANGING)
+    process = in_the_background(example, *options)
+
+    async def hangs() -> bool:
+        return example.where.exists()
+
+    try:
+        await eventually(hangs, deadline=120)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+async def test_a_killed_run_leaves_no_private_server(example: Example, workers: str) -> None:
+    example.settings()
+    await killed_in_a_test(example, *WORKERS[workers])
+    (data,) = example.servers()
+
+    async def gone() -> bool:
+        return not is_there(data)
+
+    await eventually(gone, deadline=60)
+
+
+async def test_a_killed_run_stops_the_server_whose_template_it_keeps(example: Example) -> None:
+    example.settings()
+    await killed_in_a_test(example, "--keep-template")
+    (data,) = example.servers()
+
+    async def stopped() -> bool:
+        return running_postmaster(data) is None
+
+    await eventually(stopped, deadline=60)
+    try:
+        example.write("test_hangs.py", TEMPLATE)
+        example.run("--keep-template").assert_outcomes(passed=1)
+        with Server(data) as server:
+            assert await databases_on(server) == OF_A_NEW_SERVER | {example.said("template")[0].split()[0]}
+    finally:
+        shutil.rmtree(data.parent)
+
+
+async def test_what_a_killed_run_left_on_a_given_server_goes_with_the_next(
+    example: Example, own_server: Server
+) -> None:
+    example.settings(async_migrations_url=own_server.url())
+    await killed_in_a_test(example)
+    assert await databases_on(own_server) > OF_A_NEW_SERVER
+
+    async def nobody_is_connected() -> bool:
+        connection = await asyncpg.connect(own_server.url(driver=""))
+        others = (
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        count: int = await connection.fetchval(others)
+        await connection.close()
+        return count == 0
+
+    await eventually(nobody_is_connected, deadline=60)
+    example.write("test_hangs.py", "def test_it(empty_database_url, migrated_database_url): ...")
+    example.write("migrations/003_more.sql", "CREATE TABLE more ()")
+    example.run().assert_outcomes(passed=1)
+    assert await databases_on(own_server) == OF_A_NEW_SERVER

@@ -1,0 +1,170 @@
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from async_migrations.errors import MigrationFailedError
+from async_migrations.testing.binaries import ServerError
+from async_migrations.testing.databases import Databases, databases_of
+from async_migrations.testing.postmaster import running_postmaster
+from async_migrations.testing.recipe import Recipe
+from async_migrations.testing.server import Server, temporary_server
+from async_migrations.testing.shared import Home, home_of, shared_server
+from async_migrations.testing.template import Template, template_of
+from tests.support.waiting import eventually
+
+COPY = "SELECT count(*) FROM things"
+
+
+@pytest.fixture(scope="module")
+def quiet_server() -> Iterator[Server]:
+    """A server on which nobody else is."""
+    with temporary_server() as server:
+        yield server
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    (tmp_path / "001_things.sql").write_text("CREATE TABLE things (id int); INSERT INTO things VALUES (1), (2);")
+    # No two tests share a template.
+    (tmp_path / "_key.py").write_text(uuid4().hex)
+    return Recipe(tmp_path)
+
+
+@pytest.fixture
+def makers(quiet_server: Server) -> Iterator[tuple[Databases, Databases]]:
+    """Two processes of a test run, as it were."""
+    with databases_of(quiet_server, lasting=True) as first, databases_of(quiet_server, lasting=True) as second:
+        yield first, second
+
+
+async def names_on(server: Server) -> set[str]:
+    return {row[0] for row in await ask(server, "postgres", "SELECT datname FROM pg_database")}
+
+
+async def ask(server: Server, database: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(server.url(database, driver=""))
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()
+
+
+class TestTemplate:
+    async def test_two_at_once_make_it_once(
+        self, quiet_server: Server, makers: tuple[Databases, Databases], recipe: Recipe, tmp_path: Path
+    ) -> None:
+        slow = "SELECT pg_sleep(0.2); CREATE TABLE slow ();"
+        (tmp_path / "002_slow.sql").write_text(slow)
+        templates = [Template(each, recipe) for each in makers]
+        made = [each.databases.portal.start_task_soon(each.prepare) for each in templates]
+        first, second = [await asyncio.wrap_future(each) for each in made]
+        copies = [await asyncio.wrap_future(each.take(first)) for each in makers]
+
+        assert first == second
+        assert [(await ask(quiet_server, copy, COPY))[0][0] for copy in copies] == [2, 2]
+        templates[0].databases.portal.call(templates[0].leave)
+        assert first in await names_on(quiet_server)
+        templates[1].databases.portal.call(templates[1].leave)
+        assert first not in await names_on(quiet_server)
+
+    async def test_one_that_a_crash_left_unfinished_is_made_again(
+        self, quiet_server: Server, makers: tuple[Databases, Databases], recipe: Recipe
+    ) -> None:
+        maker, _ = makers
+        name = maker.portal.call(Template(maker, recipe).name)
+        await ask(quiet_server, "postgres", f"CREATE DATABASE {name}")
+        with template_of(maker, recipe) as template:
+            copy = await asyncio.wrap_future(maker.take(template))
+            assert template == name
+            assert (await ask(quiet_server, copy, COPY))[0][0] == 2
+
+    async def test_a_failure_leaves_nothing(
+        self, quiet_server: Server, makers: tuple[Databases, Databases], recipe: Recipe, tmp_path: Path
+    ) -> None:
+        (tmp_path / "002_broken.sql").write_text("SELECT 1/0")
+        before = await names_on(quiet_server)
+        with pytest.raises(MigrationFailedError, match="002_broken"), template_of(makers[0], recipe):
+            raise AssertionError("there is none")
+        assert await names_on(quiet_server) == before
+
+    async def test_nobody_can_connect_to_it(
+        self, quiet_server: Server, makers: tuple[Databases, Databases], recipe: Recipe
+    ) -> None:
+        with template_of(makers[0], recipe) as template, pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError):
+            await asyncpg.connect(quiet_server.url(template, driver=""))
+
+
+class TestDatabases:
+    async def test_what_the_living_have_is_left_alone(
+        self, quiet_server: Server, makers: tuple[Databases, Databases]
+    ) -> None:
+        theirs = await asyncio.wrap_future(makers[0].take())
+        makers[1].portal.call(makers[1].clean_up)
+        assert theirs in await names_on(quiet_server)
+
+    async def test_a_lost_session_is_replaced_with_its_locks(
+        self, quiet_server: Server, makers: tuple[Databases, Databases]
+    ) -> None:
+        maker, other = makers
+        first = await asyncio.wrap_future(maker.create())
+        backends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN "
+        holders = "(SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+        await ask(quiet_server, "postgres", backends + holders)
+
+        async def is_lost() -> bool:
+            return maker.maker._connection is not None and maker.maker._connection.is_closed()
+
+        await eventually(is_lost)
+        second = await asyncio.wrap_future(maker.create())
+        await asyncio.wrap_future(other.create())
+        other.portal.call(other.clean_up)
+        assert {first, second} <= await names_on(quiet_server)
+
+    async def test_all_that_is_left_goes_at_the_end(self, quiet_server: Server) -> None:
+        before = await names_on(quiet_server)
+        with databases_of(quiet_server, lasting=True) as databases:
+            kept, dropped, _ = [await asyncio.wrap_future(databases.take()) for _ in range(3)]
+            databases.keep(kept)
+            databases.drop(dropped)
+        assert await names_on(quiet_server) == before | {kept}
+
+
+class TestSharedServer:
+    def test_lives_as_long_as_any_user(self) -> None:
+        home = home_of(uuid4().hex)
+        with shared_server(home, 18) as first:
+            with shared_server(home_of(home.directory.name.removeprefix("async-migrations-")), 18) as second:
+                assert second.port == first.port
+            assert first.is_running()
+        assert not home.directory.exists()
+
+    def test_one_that_is_left_by_all_is_not_joined_but_made_anew(self) -> None:
+        home = home_of(uuid4().hex)
+        for _ in range(2):
+            with shared_server(home, 18) as server:
+                assert server.is_running()
+        assert not home.directory.exists()
+
+    def test_one_that_stays_keeps_its_data_and_is_stopped(self, reachable_path: Path) -> None:
+        home = Home(reachable_path / "home", stays=True)
+        for exists in (False, True):
+            assert (home.data / "PG_VERSION").exists() is exists
+            with shared_server(home, 18):
+                assert running_postmaster(home.data)
+            assert running_postmaster(home.data) is None
+
+    def test_a_place_that_nobody_leaves_is_an_error(
+        self, reachable_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home = Home(reachable_path / "home")
+        home.directory.mkdir()
+        monkeypatch.setattr("async_migrations.testing.shared.DEADLINE", 0.1)
+        started = time.monotonic()
+        with pytest.raises(ServerError, match="Remove it"):
+            home.join()
+        assert time.monotonic() > started

@@ -1,0 +1,152 @@
+"""A small project of a user, with tests that our plugin serves; `pytester` runs them in a process of their own."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+MIGRATIONS = {
+    "001_users.sql": "CREATE TABLE users (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text NOT NULL);",
+    "001_users.down.sql": "DROP TABLE users;",
+    "002_theme.sql": "ALTER TABLE users ADD COLUMN theme text NOT NULL DEFAULT 'light';",
+    "002_theme.down.sql": "ALTER TABLE users DROP COLUMN theme;",
+}
+MODELS = """
+from sqlalchemy import Identity
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    email: Mapped[str]
+    theme: Mapped[str] = mapped_column(server_default="light")
+"""
+TESTS = """
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+{mark}
+
+COUNT = text("SELECT count(*) FROM users")
+ADD = text("INSERT INTO users (email) VALUES ('ada@example.org')")
+TWICE = pytest.mark.parametrize("time", [1, 2])
+
+
+async def add(connection):
+    assert await connection.scalar(COUNT) == 0
+    await connection.execute(ADD)
+    await connection.commit()
+    assert await connection.scalar(COUNT) == 1
+
+
+class TestAll:
+    @TWICE
+    async def test_session(self, migrated_session, time):
+        await add(migrated_session)
+        await migrated_session.execute(ADD)
+        await migrated_session.rollback()
+        assert await migrated_session.scalar(COUNT) == 1
+
+    @TWICE
+    async def test_connection(self, migrated_connection, time):
+        await add(migrated_connection)
+
+    async def test_both_see_the_same(self, migrated_connection, migrated_session):
+        await add(migrated_session)
+        assert await migrated_connection.scalar(COUNT) == 1
+
+    @TWICE
+    async def test_engine(self, migrated_engine, time):
+        async with migrated_engine.connect() as connection:
+            await add(connection)
+        async with migrated_engine.connect() as connection:
+            assert await connection.scalar(COUNT) == 1
+
+    async def test_own_database_of_a_session(self, migrated_engine, migrated_session):
+        async with migrated_engine.begin() as connection:
+            await connection.execute(ADD)
+        assert await migrated_session.scalar(COUNT) == 1
+
+    async def test_empty(self, empty_database_url):
+        engine = create_async_engine(empty_database_url)
+        async with engine.connect() as connection:
+            assert await connection.scalar(text("SELECT to_regclass('users') IS NULL"))
+        await engine.dispose()
+
+    async def test_one_migration(self, before_migration):
+        async with before_migration("002") as migration:
+            await migration.execute("INSERT INTO users (email) VALUES (:email)", email="ada@example.org")
+            await migration.apply()
+            assert await migration.rows("SELECT email, theme FROM users") == [("ada@example.org", "light")]
+            await migration.revert()
+            assert await migration.rows("SELECT * FROM users") == [(1, "ada@example.org")]
+"""
+WHERE = """
+import os
+
+
+def test_where(postgres_server, migrated_database_url):
+    with open(os.environ["WHERE"], "a") as file:
+        print(getattr(postgres_server, "data_directory", ""), file=file)
+"""
+PASSED = 10
+ALWAYS = ["-p", "no:cacheprovider", "-W", "error"]
+
+
+class Example:
+    """The project, in the directory of a test.
+
+    Args:
+        pytester: whose directory it is.
+        monkeypatch: sets the environment of its processes.
+    """
+
+    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pytester = pytester
+        self.where = pytester.path / "where.txt"
+        monkeypatch.setenv("WHERE", str(self.where))
+        for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+            monkeypatch.delenv(name)
+        self.write("models.py", MODELS)
+        for name, script in MIGRATIONS.items():
+            self.write(f"migrations/{name}", script)
+
+    def write(self, path: str, text: str) -> Path:
+        """Write one of its files."""
+        target = self.pytester.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        return target
+
+    def settings(self, **ini: str) -> None:
+        """Write its pytest.ini."""
+        said = {"asyncio_default_fixture_loop_scope": "function", **ini}
+        self.write("pytest.ini", "[pytest]\n" + "".join(f"{name} = {value}\n" for name, value in said.items()))
+
+    def tests(self, *marks: str) -> None:
+        """Write the tests that use each fixture, in a file for each mark."""
+        self.write("tests/__init__.py", "")
+        for number, mark in enumerate(marks or ("",)):
+            self.write(f"tests/test_users_{number}.py", TESTS.format(mark=mark))
+        self.write("tests/test_where.py", WHERE)
+
+    def run(self, *options: str) -> pytest.RunResult:
+        """Run its tests in a process of their own."""
+        return self.pytester.runpytest_subprocess(*ALWAYS, *options)
+
+    def servers(self) -> set[Path]:
+        """Return the data directories that its tests have seen."""
+        return {Path(line) for line in self.where.read_text().split("\n") if line}
+
+    def said(self, word: str) -> list[str]:
+        """Return the lines that its tests have written about something."""
+        return self.where.with_suffix(f".txt.{word}").read_text().splitlines()
+
+    def kept(self, result: pytest.RunResult) -> list[str]:
+        """Return the URLs of databases that a run has kept."""
+        return re.findall(r"^(postgresql\S+)$", result.stdout.str(), re.MULTILINE)

@@ -1,0 +1,96 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Enum, Index, Integer, MetaData, String, Table
+
+from async_migrations.errors import ConfigurationError
+from async_migrations.testing.given import GivenServer, without_password
+from async_migrations.testing.recipe import Recipe, recipe_of
+
+
+def models(*more: Any, labels: tuple[str, ...] = ("a", "b"), comment: str | None = None) -> MetaData:
+    metadata = MetaData()
+    columns = [Column("id", Integer, primary_key=True), Column("kind", Enum(*labels, name="kind"), comment=comment)]
+    Table("things", metadata, *columns, *more)
+    return metadata
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "001_things.sql").write_text("CREATE TABLE things ()")
+    return tmp_path
+
+
+class TestDigest:
+    def test_the_same_makes_the_same(self, folder: Path) -> None:
+        (folder / "__pycache__").mkdir()
+        before = Recipe(folder, models()).digest()
+        (folder / "__pycache__" / "001.pyc").write_bytes(b"1")
+        assert Recipe(str(folder), models()).digest() == before
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda folder: (folder / "001_things.sql").write_text("CREATE TABLE things (id int)"),
+            lambda folder: (folder / "001_things.down.sql").write_text("DROP TABLE things"),
+            lambda folder: (folder / "_helper.py").write_text("x = 1"),
+            lambda folder: (folder / "001_things.sql").rename(folder / "001_thing.sql"),
+        ],
+        ids=["edited", "way back", "helper", "renamed"],
+    )
+    def test_every_file_counts(self, folder: Path, change: Callable[[Path], object]) -> None:
+        before = Recipe(folder).digest()
+        change(folder)
+        assert Recipe(folder).digest() != before
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            models(Column("name", String)),
+            models(labels=("a", "b", "c")),
+            models(comment="what it is"),
+            models(Index("ix_kind", "kind")),
+            None,
+        ],
+        ids=["column", "label", "comment", "index", "none"],
+    )
+    def test_all_of_the_models_counts(self, folder: Path, other: MetaData | None) -> None:
+        assert Recipe(folder, other).digest() != Recipe(folder, models()).digest()
+
+    def test_options_count(self, folder: Path) -> None:
+        assert Recipe(folder, options={"schema": "app"}).digest() != Recipe(folder).digest()
+
+
+class TestRecipeOf:
+    def test_without_a_word_it_is_the_folder_migrations(self, tmp_path: Path) -> None:
+        assert recipe_of(tmp_path) == Recipe(tmp_path / "migrations")
+
+    def test_what_is_said_elsewhere_goes_before(self, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text('[tool.async_migrations]\ndirectory = "a"\nschema = "app"\n')
+        assert recipe_of(tmp_path, "b") == Recipe(tmp_path / "b", options={"schema": "app"})
+
+    @pytest.mark.parametrize("place", ["nowhere_at_all:Base", "pathlib:Base", "a b"])
+    def test_models_that_are_not_there_are_an_error(self, tmp_path: Path, place: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"{place!r}, and it cannot be had"):
+            recipe_of(tmp_path, base=place)
+
+
+class TestGivenServer:
+    @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg"])
+    def test_names_each_of_its_databases(self, scheme: str) -> None:
+        server = GivenServer(f"{scheme}://me:p%40ss@db:5433/first?ssl=require")
+        assert server.url() == "postgresql+asyncpg://me:p%40ss@db:5433/first?ssl=require"
+        assert server.url("a/b", driver="") == "postgresql://me:p%40ss@db:5433/a%2Fb?ssl=require"
+
+    @pytest.mark.parametrize("given", ["mysql://me:secret@db/a", "me:secret@db", "postgresql"])
+    def test_refuses_others_without_repeating_them(self, given: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            GivenServer(given)
+        assert "secret" not in str(caught.value)
+
+    def test_does_not_show_its_password(self) -> None:
+        assert "secret" not in repr(GivenServer("postgresql://me:secret@db/a"))
+        assert without_password("postgresql://me:secret@db:1/a?ssl=on") == "postgresql://me:***@db:1/a?ssl=on"
+        assert without_password("postgresql://db/a") == "postgresql://db/a"
