@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import SkipTest
 
+from async_migrations.errors import MigrationsError
 from async_migrations.testing import checks, fleet
 from async_migrations.testing.checks import NothingToCheckError
 from async_migrations.testing.databases import Databases
@@ -30,21 +31,23 @@ REPLICAS = 4
 
 def test_numbers_are_in_order(migration_recipe: Recipe) -> None:
     """No number is there twice, and none is missing."""
-    checks.numbers_are_in_order(migration_recipe)
+    with _told():
+        checks.numbers_are_in_order(migration_recipe)
 
 
 def test_each_migration_applies_from_empty(
     migration_recipe: Recipe, migrated_databases: Databases, empty_database_url: str
 ) -> None:
     """Each migration applies by itself, in order, on an empty database."""
-    migrated_databases.portal.call(checks.each_applies_from_empty, migration_recipe, empty_database_url)
+    with _told():
+        migrated_databases.portal.call(checks.each_applies_from_empty, migration_recipe, empty_database_url)
 
 
 def test_models_equal_migrations(
     migration_recipe: Recipe, migrated_databases: Databases, migrated_database_url: str
 ) -> None:
     """The migrations lead to what the models say."""
-    with _or_skip():
+    with _told():
         migrated_databases.portal.call(checks.models_equal_migrations, migration_recipe, migrated_database_url)
 
 
@@ -52,13 +55,13 @@ def test_downgrade_and_upgrade_give_the_same_schema(
     migration_recipe: Recipe, migrated_databases: Databases, empty_database_url: str
 ) -> None:
     """What is reverted is as it was before, and applied again it is as it was after."""
-    with _or_skip():
+    with _told():
         migrated_databases.portal.call(checks.down_and_up_is_the_same, migration_recipe, empty_database_url)
 
 
 def test_data_survives(migration_recipe: Recipe, migrated_databases: Databases, migration_samples: Path) -> None:
     """Rows that were there once are there after all later migrations."""
-    with _or_skip():
+    with _told():
         for sample in checks.samples(migration_samples):
             name = migrated_databases.take().result()
             url = migrated_databases.server.url(name)
@@ -69,20 +72,25 @@ def test_data_survives(migration_recipe: Recipe, migrated_databases: Databases, 
 
 def test_replicas_apply_each_migration_once(migration_recipe: Recipe, empty_database_url: str) -> None:
     """Replicas that start together apply each migration once."""
-    fleet.replicas_apply_once(migration_recipe, empty_database_url, REPLICAS)
+    with _told():
+        fleet.replicas_apply_once(migration_recipe, empty_database_url, REPLICAS)
 
 
 def test_a_killed_leader_is_replaced(
     migration_recipe: Recipe, migrated_databases: Databases, empty_database_url: str
 ) -> None:
     """A replica that is killed inside a migration leaves nothing by half, and the next one goes on."""
-    with _or_skip():
+    with _told():
         fleet.killed_leader_is_replaced(migration_recipe, empty_database_url, migrated_databases.portal)
 
 
 @contextmanager
-def _or_skip() -> Iterator[None]:
+def _told() -> Iterator[None]:
+    """Let a failure be its sentence, without the way that it came."""
+    __tracebackhide__ = True
     try:
         yield
     except NothingToCheckError as reason:
         raise SkipTest(str(reason)) from None
+    except (AssertionError, MigrationsError) as error:
+        raise AssertionError(str(error)) from None

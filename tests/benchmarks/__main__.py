@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from async_migrations.testing.server import temporary_server
-from tests.benchmarks import applying, command, gate, nothing_to_do, round_trips, waiting
+from tests.benchmarks import applying, command, gate, nothing_to_do, round_trips, suite, waiting
 from tests.benchmarks.place import Place, Scale
 from tests.benchmarks.table import Row, markdown
 
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "waiting": waiting.rows,
     "wait": command.rows,
     "gate": gate.rows,
+    "suite": suite.rows,
 }
 SETTINGS = {"autovacuum": "off"}
 

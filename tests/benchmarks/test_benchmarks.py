@@ -12,6 +12,7 @@ from tests.benchmarks.table import Row, markdown
 TINY = Scale(migrations=4, few=2, waiters=2, repetitions=1)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", BENCHMARKS)
 async def test_a_benchmark_fills_its_rows(name: str, server: Server, tmp_path: Path) -> None:
     rows = await measure(Place(server, TINY, tmp_path), [name])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 MIGRATIONS = {
-    "001_users.sql": "CREATE TABLE users (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text NOT NULL);",
+    "001_users.sql": "CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email varchar NOT NULL);",
     "001_users.down.sql": "DROP TABLE users;",
-    "002_theme.sql": "ALTER TABLE users ADD COLUMN theme text NOT NULL DEFAULT 'light';",
+    "002_theme.sql": "ALTER TABLE users ADD COLUMN theme varchar NOT NULL DEFAULT 'light';",
     "002_theme.down.sql": "ALTER TABLE users DROP COLUMN theme;",
 }
 MODELS = """
