@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from async_migrations.testing.given import DatabaseServer
     from async_migrations.testing.recipe import Recipe
     from async_migrations.testing.shared import Home
-    from async_migrations.testing.single import SingleMigration
+    from async_migrations.testing.single import BeforeMigration
 
 HOME: pytest.StashKey[Home] = pytest.StashKey()
 """Where the private server lives, once there is one."""
@@ -163,9 +163,7 @@ def migrated_session(_async_migrations_rolled_back: tuple[AsyncConnection, Async
 
 
 @pytest.fixture
-def before_migration(
-    empty_database_url: str, migration_recipe: Recipe
-) -> Callable[[int | str], AbstractAsyncContextManager[SingleMigration]]:
+def before_migration(empty_database_url: str, migration_recipe: Recipe) -> BeforeMigration:
     """What brings a database of this test's own to where a migration begins: `async with` what it returns."""
     from async_migrations.testing.single import just_before
 

@@ -3,5 +3,6 @@
 from async_migrations.testing.given import GivenServer
 from async_migrations.testing.recipe import Recipe
 from async_migrations.testing.server import Server, ServerError, find_binaries, temporary_server
+from async_migrations.testing.single import BeforeMigration
 
-__all__ = ["GivenServer", "Recipe", "Server", "ServerError", "find_binaries", "temporary_server"]
+__all__ = ["BeforeMigration", "GivenServer", "Recipe", "Server", "ServerError", "find_binaries", "temporary_server"]

@@ -63,24 +63,47 @@ async def models_equal_migrations(recipe: Recipe, url: str) -> None:
 
 
 async def down_and_up_is_the_same(recipe: Recipe, url: str) -> None:
-    """Each migration, from the last down to the first that is irreversible, can be reverted and applied again.
+    """Each migration that can be reverted can be applied again, and all of them lead to the same schema then.
 
-    Before and after each step the schema is what it was at that point on the way up.
+    Args:
+        recipe: the history.
+        url: of an empty database.
+
+    Raises:
+        NothingToCheckError: the last migration is irreversible, so that none below it can be reached.
     """
-    names = recipe.names()
     async with engine_on(url) as engine:
-        runner = recipe.runner(engine)
-        on_the_way = [await _schema(engine, recipe)]
-        for name in names:
-            await runner.run_migrations(name)
-            on_the_way.append(await _schema(engine, recipe))
-        lowest = await _first_reversible(recipe)
+        runner, names = recipe.runner(engine), recipe.names()
+        lowest = _first_reversible(recipe)
+        await runner.run_migrations()
+        at_first = await _schema(engine, recipe)
+        for number in range(len(names) - 1, lowest - 1, -1):
+            await runner.downgrade(names[number - 1] if number else 0)
+            await runner.run_migrations(names[number])
+            await runner.downgrade(names[number - 1] if number else 0)
+        await runner.run_migrations()
+        step = f"reverting all down to {names[lowest]}, and applying them again,"
+        _same(at_first, await _schema(engine, recipe), step)
+
+
+async def down_leads_back(recipe: Recipe, url: str) -> None:
+    """Each migration that is reverted leaves the schema as it was before, on the way up.
+
+    Auto schema in a history follows today's models, so that this need not hold there.
+
+    Args:
+        recipe: the history.
+        url: of an empty database.
+
+    Raises:
+        NothingToCheckError: the last migration is irreversible, so that none below it can be reached.
+    """
+    async with engine_on(url) as engine:
+        runner, names = recipe.runner(engine), recipe.names()
+        on_the_way, lowest = await _climb(engine, recipe), _first_reversible(recipe)
         for number in range(len(names) - 1, lowest - 1, -1):
             await runner.downgrade(names[number - 1] if number else 0)
             _same(on_the_way[number], await _schema(engine, recipe), f"reverting {names[number]}")
-        for number in range(lowest, len(names)):
-            await runner.run_migrations(names[number])
-            _same(on_the_way[number + 1], await _schema(engine, recipe), f"applying {names[number]} again")
 
 
 async def sample_survives(recipe: Recipe, url: str, name: str, sample: str) -> None:
@@ -129,7 +152,16 @@ def samples(folder: Path) -> list[Path]:
     return found
 
 
-async def _first_reversible(recipe: Recipe) -> int:
+async def _climb(engine: AsyncEngine, recipe: Recipe) -> list[tuple[str, ...]]:
+    """Apply all migrations, one by one; return the schema before the first and after each."""
+    found = [await _schema(engine, recipe)]
+    for name in recipe.names():
+        await recipe.runner(engine).run_migrations(name)
+        found.append(await _schema(engine, recipe))
+    return found
+
+
+def _first_reversible(recipe: Recipe) -> int:
     from async_migrations.loading import load
 
     loaded = load(recipe.folder().files, Path(recipe.directory))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,10 @@ class SingleMigration:
         async with self.engine.begin() as connection:
             result = await connection.execute(text(statement), values)
             return result.all() if result.returns_rows else ()
+
+
+BeforeMigration = Callable[[int | str], AbstractAsyncContextManager[SingleMigration]]
+"""What the fixture `before_migration` is: called with a number or a name, it is `just_before` on a database of ours."""
 
 
 @asynccontextmanager
