@@ -144,10 +144,7 @@ def empty_database_url(request: pytest.FixtureRequest, migrated_databases: Datab
 @pytest.fixture
 def migrated_engine(migrated_database_url: str) -> AsyncEngine:
     """An engine on `migrated_database_url`; it keeps no connection, so that any event loop may use it."""
-    from sqlalchemy.ext.asyncio import create_async_engine
-    from sqlalchemy.pool import NullPool
-
-    return create_async_engine(migrated_database_url, poolclass=NullPool)
+    return _engine(migrated_database_url)
 
 
 @pytest.fixture
@@ -171,26 +168,26 @@ def before_migration(empty_database_url: str, migration_recipe: Recipe) -> Befor
 
 
 @pytest.fixture(scope="session")
-def _async_migrations_shared(migrated_databases: Databases, migrated_template: str) -> str:
-    """Return the URL of one migrated database for all tests of this process that roll back."""
+def _async_migrations_shared(migrated_databases: Databases, migrated_template: str) -> AsyncEngine:
+    """Return an engine on one migrated database for all tests of this process that roll back."""
     name = migrated_databases.take(migrated_template).result()
-    return migrated_databases.server.url(name)
+    return _engine(migrated_databases.server.url(name))
 
 
 @pytest.fixture
-def _async_migrations_place(request: pytest.FixtureRequest) -> str:
+def _async_migrations_engine(request: pytest.FixtureRequest) -> AsyncEngine:
     """Return where to roll back: in the test's own database, if it has one."""
     own = "migrated_database_url" in request.fixturenames
-    url: str = request.getfixturevalue("migrated_database_url" if own else "_async_migrations_shared")
-    return url
+    engine: AsyncEngine = request.getfixturevalue("migrated_engine" if own else "_async_migrations_shared")
+    return engine
 
 
 @pytest.fixture
-async def _async_migrations_anyio(_async_migrations_place: str) -> AsyncIterator[Any]:
+async def _async_migrations_anyio(_async_migrations_engine: AsyncEngine) -> AsyncIterator[Any]:
     """Be run by anyio's plugin, in its own loop."""
     from async_migrations.testing.rollback import rolled_back
 
-    async with rolled_back(_async_migrations_place) as pair:
+    async with rolled_back(_async_migrations_engine) as pair:
         yield pair
 
 
@@ -227,6 +224,13 @@ def _fixture_in_loop_of(request: pytest.FixtureRequest) -> str:
             pytrace=False,
         )
     return "_async_migrations_anyio"
+
+
+def _engine(url: str) -> AsyncEngine:
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    return create_async_engine(url, poolclass=NullPool)
 
 
 def _own_database(request: pytest.FixtureRequest, databases: Databases, *template: str) -> Iterator[str]:

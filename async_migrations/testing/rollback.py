@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from async_migrations.testing.template import engine_on
-
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 
 @asynccontextmanager
-async def rolled_back(url: str) -> AsyncIterator[tuple[AsyncConnection, AsyncSession]]:
+async def rolled_back(engine: AsyncEngine) -> AsyncIterator[tuple[AsyncConnection, AsyncSession]]:
     """Open a connection, and a session on it, whose commits end a savepoint only.
 
     The transaction around them is asyncpg's own: SQLAlchemy does not know of it, so that neither `commit()` nor
     `rollback()` nor AUTOCOMMIT of a test can end it.
 
     Args:
-        url: of which database.
+        engine: on which database; one that keeps no connection may be used in several event loops.
     """
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    async with engine_on(url) as engine, engine.connect() as connection:
+    async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         outer = driver.transaction()
         await outer.start()

@@ -126,7 +126,8 @@ class TestDownAndUp:
             await checks.down_leads_back(recipe, database_url)
 
     async def test_what_is_otherwise_the_second_time_is_found(self, write: Write, database_url: str) -> None:
-        up = "DO $$ BEGIN IF to_regclass('s') IS NULL THEN CREATE SEQUENCE s; ELSE CREATE SEQUENCE IF NOT EXISTS t; END IF; END $$"
+        other = "CREATE SEQUENCE IF NOT EXISTS t"
+        up = f"DO $$ BEGIN IF to_regclass('s') IS NULL THEN CREATE SEQUENCE s; ELSE {other}; END IF; END $$"
         recipe = write(m001_users=USERS, m002_a=up, m002_a__down__sql="ALTER SEQUENCE s OWNER TO postgres")
         with pytest.raises(AssertionError, match=r"(?s)all down to 002_a, and applying .*\n\+ sequence public.t"):
             await checks.down_and_up_is_the_same(recipe, database_url)

@@ -18,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_migrations import MigrationRunner
+from tests.support.example import MIGRATIONS, MODELS
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -145,3 +146,35 @@ async def test_the_guides_migrations_run_up_and_down(
     assert (await runner.downgrade(10)).applied
     assert (await runner.run_migrations()).applied
     assert await runner.verify() == []
+
+
+USERS_PROJECT = {
+    "models.py": MODELS,
+    **{f"migrations/{name}": text for name, text in MIGRATIONS.items()},
+}
+
+
+async def test_the_page_on_testing_works_from_top_to_bottom(tmp_path: Path) -> None:
+    for path, text in USERS_PROJECT.items():
+        write(tmp_path / path, text)
+    env = {name: value for name, value in environment("").items() if not name.startswith(("PYTEST", "DATABASE_URL"))}
+    commands = []
+    for language, text in blocks(ROOT / "docs" / "testing.md"):
+        if named := FILE.match(text.splitlines()[0]):
+            write(tmp_path / named["path"], text)
+        elif language == "sh" and not text.startswith("pip "):
+            commands.append(text.strip())
+    for options in ("", " --keep-databases", " -n2"):
+        (command,) = commands
+        assert "11 passed" in await run(command + options, tmp_path, env)
+
+
+async def test_the_bookshops_own_tests_pass() -> None:
+    env = {name: value for name, value in environment("").items() if not name.startswith(("PYTEST", "DATABASE_URL"))}
+    said = await run("pytest -p no:cacheprovider", ROOT / "docs" / "examples" / "bookshop", env)
+    assert re.search(r"\d+ passed in", said)
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

@@ -145,6 +145,19 @@ async def test_it(ada):
     example.run().assert_outcomes(passed=1)
 
 
+async def test_a_role_that_may_create_databases_is_enough(example: Example, own_server: Server) -> None:
+    connection = await asyncpg.connect(own_server.url(driver=""))
+    await connection.execute("CREATE ROLE tester LOGIN CREATEDB")
+    await connection.close()
+    url = own_server.url(driver="").replace("postgres@", "tester@")
+    example.tests()
+    example.write("tests/test_migrations.py", "from async_migrations.testing.ready_made import *")
+    example.settings(asyncio_mode="auto", async_migrations_url=url, async_migrations_base="models:Base")
+    # There are no samples, and only a superuser can stop a leader inside a migration.
+    example.run().assert_outcomes(passed=PASSED + 1 + 6, skipped=2)
+    assert await databases_on(own_server) == OF_A_NEW_SERVER
+
+
 # What is said when it cannot work
 
 

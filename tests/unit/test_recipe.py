@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Column, Enum, Index, Integer, MetaData, String, Table
 
 from async_migrations.errors import ConfigurationError
+from async_migrations.testing.admin import OWNER, Nature, lock_of
 from async_migrations.testing.given import GivenServer, without_password
 from async_migrations.testing.recipe import Recipe, recipe_of
 
@@ -94,3 +95,19 @@ class TestGivenServer:
         assert "secret" not in repr(GivenServer("postgresql://me:secret@db/a"))
         assert without_password("postgresql://me:secret@db:1/a?ssl=on") == "postgresql://me:***@db:1/a?ssl=on"
         assert without_password("postgresql://db/a") == "postgresql://db/a"
+
+
+class TestNature:
+    @pytest.mark.parametrize(
+        ("version", "fsync", "strategy"),
+        [
+            (180000, False, {"strategy": "file_copy"}),
+            (150000, True, {"strategy": "wal_log"}),
+            (140000, False, {}),
+        ],
+    )
+    def test_knows_the_fastest_way_to_copy(self, version: int, *, fsync: bool, strategy: dict[str, str]) -> None:
+        assert Nature(version, fsync, 1).strategy == strategy
+
+    def test_a_lock_fits_into_two_integers(self) -> None:
+        assert all(-(1 << 31) <= half < 1 << 31 for name in ("a", "b", "c") for half in lock_of(OWNER, name))
