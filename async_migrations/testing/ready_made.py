@@ -12,7 +12,7 @@ from typing import ParamSpec
 from unittest import SkipTest
 
 from async_migrations.errors import MigrationsError
-from async_migrations.testing import checks, fleet
+from async_migrations.testing import checks, process_checks
 from async_migrations.testing.checks import NothingToCheckError
 from async_migrations.testing.databases import Databases
 from async_migrations.testing.recipe import Recipe
@@ -99,7 +99,7 @@ def test_data_survives(migration_recipe: Recipe, migrated_databases: Databases, 
 @_told
 def test_replicas_apply_each_migration_once(migration_recipe: Recipe, empty_database_url: str) -> None:
     """Replicas that start together apply each migration once."""
-    fleet.replicas_apply_once(migration_recipe, empty_database_url, REPLICAS)
+    process_checks.replicas_apply_once(migration_recipe, empty_database_url, REPLICAS)
 
 
 @_told
@@ -107,4 +107,4 @@ def test_a_killed_leader_is_replaced(
     migration_recipe: Recipe, migrated_databases: Databases, empty_database_url: str
 ) -> None:
     """A replica that is killed inside a migration leaves nothing by half, and the next one goes on."""
-    fleet.killed_leader_is_replaced(migration_recipe, empty_database_url, migrated_databases.portal)
+    process_checks.killed_leader_is_replaced(migration_recipe, empty_database_url, migrated_databases.portal)

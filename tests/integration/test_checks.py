@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Column, Identity, Integer, MetaData, String, Table
 
 from async_migrations.errors import DiscoveryError, MigrationFailedError
-from async_migrations.testing import checks, fleet
+from async_migrations.testing import checks, process_checks
 from async_migrations.testing.checks import NothingToCheckError
 from async_migrations.testing.databases import Databases
 from async_migrations.testing.recipe import Recipe
@@ -198,18 +198,18 @@ class Migration(BaseMigration):
 """
 
 
-class TestFleet:
+class TestProcesses:
     async def test_replicas_apply_once(self, write: Write, database_url: str) -> None:
         recipe = write(models(), m001_users=USERS, m002_theme=THEME)
-        await asyncio.to_thread(fleet.replicas_apply_once, recipe, database_url, 3)
+        await asyncio.to_thread(process_checks.replicas_apply_once, recipe, database_url, 3)
 
     async def test_a_replica_that_fails_is_told(self, write: Write, database_url: str) -> None:
         with pytest.raises(ReplicaError, match="001_users failed"):
-            await asyncio.to_thread(fleet.replicas_apply_once, write(m001_users="SELECT 1/0"), database_url, 2)
+            await asyncio.to_thread(process_checks.replicas_apply_once, write(m001_users="SELECT 1/0"), database_url, 2)
 
     async def test_a_killed_leader_is_replaced(self, write: Write, database_url: str, databases: Databases) -> None:
         recipe = write(m001_users=USERS, m002_theme=THEME)
-        await asyncio.to_thread(fleet.killed_leader_is_replaced, recipe, database_url, databases.portal)
+        await asyncio.to_thread(process_checks.killed_leader_is_replaced, recipe, database_url, databases.portal)
         async with engine_on(database_url) as engine:
             assert [row.name for row in await recipe.runner(engine).applied()] == ["001_users", "002_theme"]
 
@@ -218,7 +218,7 @@ class TestFleet:
     ) -> None:
         with pytest.raises(ReplicaError, match="the second time"):
             await asyncio.to_thread(
-                fleet.killed_leader_is_replaced,
+                process_checks.killed_leader_is_replaced,
                 write(m001_users=USERS, m002_once__py=ONCE),
                 database_url,
                 databases.portal,
