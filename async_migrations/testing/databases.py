@@ -23,6 +23,8 @@ READY_AHEAD = 2
 class Databases:
     """The databases that one process uses on a server.
 
+    One session makes and drops them, one by one: two would take the processors from the test that runs meanwhile.
+
     Args:
         server: where.
         portal: the thread in which they are made.
@@ -37,7 +39,6 @@ class Databases:
         self.portal = portal
         self.lasting = lasting
         self.maker = Admin(server)
-        self._dropper = Admin(server)
         self._ahead = ahead
         self._owner = uuid4().hex[:12]
         self._numbers = itertools.count(1)
@@ -97,7 +98,7 @@ class Databases:
         """Drop what test runs that were killed have left."""
         owners: defaultdict[str, list[str]] = defaultdict(list)
         pattern = re.compile(rf"{await self.prefix()}([0-9a-f]{{12}})_\d+")
-        async with self._dropper.session() as connection:
+        async with self.maker.session() as connection:
             for (name,) in await connection.fetch("SELECT datname FROM pg_database"):
                 if (found := pattern.fullmatch(name)) and found[1] != self._owner:
                     owners[found[1]].append(name)
@@ -122,7 +123,7 @@ class Databases:
         return name
 
     async def _drop(self, name: str) -> None:
-        async with self._dropper.session() as connection:
+        async with self.maker.session() as connection:
             if not self._closing:
                 await connection.execute(drop_statement(name), timeout=DEADLINE)
                 self._ours.discard(name)
@@ -131,10 +132,9 @@ class Databases:
         try:
             await self.maker.settle()
             for name in list(self._ours) if self.lasting else ():
-                await self._dropper.execute(drop_statement(name))
+                await self.maker.execute(drop_statement(name))
         finally:
             with anyio.CancelScope(shield=True):
-                await self._dropper.close()
                 await self.maker.close()
 
 
