@@ -19,6 +19,10 @@ from async_migrations.testing.watchdog import SHARED_MEMORY, place_for_data
 
 DEADLINE = 60.0
 
+CLONES_SINCE = 18
+KERNEL_COPIES = {"file_copy_method": "clone"}
+"""Let the kernel copy the files of a template: a third less work, also where a file system shares no blocks."""
+
 # Its input ends when its process ends. The last one whose process has ended does the rest: a directory that is
 # empty can be removed by one of them only, and nobody can join any more.
 WATCHDOG = """
@@ -158,7 +162,8 @@ def shared_server(home: Home, version: int) -> Iterator[Server]:
         start_new_session=True,
     )
     try:
-        server = Server(home.data, version=version, durable=False)
+        settings = KERNEL_COPIES if version >= CLONES_SINCE and _kernel_copies(home.users / name) else {}
+        server = Server(home.data, version=version, durable=False, settings=settings)
         server.start()
         try:
             yield server
@@ -166,6 +171,20 @@ def shared_server(home: Home, version: int) -> Iterator[Server]:
             server.leave() if home.is_wanted else server.stop()
     finally:
         _dismiss(watchdog, wait=not home.is_wanted)
+
+
+def _kernel_copies(directory: Path) -> bool:
+    """Tell whether the kernel copies files here by itself."""
+    source, target = directory / "source", directory / "target"
+    source.write_bytes(b"1")
+    try:
+        with source.open("rb") as read, target.open("wb") as written:
+            return os.copy_file_range(read.fileno(), written.fileno(), 1) == 1
+    except (AttributeError, OSError):
+        return False
+    finally:
+        source.unlink()
+        target.unlink(missing_ok=True)
 
 
 def _dismiss(watchdog: subprocess.Popen[bytes], *, wait: bool) -> None:

@@ -106,9 +106,12 @@ class Times:
         return stop - start
 
     def each(self, file: str) -> float:
-        """Seconds for one test of a file, set-up and tear-down included, without the first one."""
-        ends = [stop for name, when, _, stop in self.reports if name == file and when == "teardown"]
-        return (ends[-1] - ends[0]) / (len(ends) - 1)
+        """Seconds for one test of a file, set-up and tear-down included, without the first one: the median."""
+        phases = {
+            phase: [stop - start for name, when, start, stop in self.reports if name == file and when == phase][1:]
+            for phase in ("setup", "call", "teardown")
+        }
+        return statistics.median(map(sum, zip(*phases.values(), strict=True)))
 
     @property
     def whole(self) -> float:
