@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from async_migrations.errors import MigrationsError
+from async_migrations.integrations.pytest_loops import fixture_in_loop_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -194,36 +194,7 @@ async def _async_migrations_anyio(_async_migrations_engine: AsyncEngine) -> Asyn
 @pytest.fixture
 def _async_migrations_rolled_back(request: pytest.FixtureRequest) -> Any:
     """Let the plugin that runs the test open the connection, in the test's event loop."""
-    return request.getfixturevalue(_fixture_in_loop_of(request))
-
-
-def _fixture_in_loop_of(request: pytest.FixtureRequest) -> str:
-    function = getattr(request.node, "obj", None)
-    function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
-    marker = request.node.get_closest_marker("asyncio")
-    anyio = "anyio_backend" in request.fixturenames
-    if marker and anyio:
-        pytest.fail(
-            f"{request.node.name} is claimed by pytest-asyncio and by anyio, whose fixtures live in two event loops. "
-            "Remove one of the marks; with marks of anyio, pytest-asyncio needs asyncio_mode = strict.",
-            pytrace=False,
-        )
-    if inspect.iscoroutinefunction(function) and marker and request.config.pluginmanager.hasplugin("asyncio"):
-        default = request.config.getini("asyncio_default_test_loop_scope")
-        return f"_async_migrations_asyncio_{marker.kwargs.get('loop_scope') or default or 'function'}"
-    if not anyio:
-        pytest.fail(
-            f"{request.node.name} asks for migrated_connection or migrated_session, and neither pytest-asyncio nor "
-            "anyio runs it. Make it `async def` and mark it with pytest.mark.asyncio or pytest.mark.anyio.",
-            pytrace=False,
-        )
-    backend = request.getfixturevalue("anyio_backend")
-    if (backend if isinstance(backend, str) else backend[0]) != "asyncio":
-        pytest.fail(
-            'SQLAlchemy and asyncpg run on asyncio only: let your fixture `anyio_backend` return "asyncio".',
-            pytrace=False,
-        )
-    return "_async_migrations_anyio"
+    return request.getfixturevalue(fixture_in_loop_of(request))
 
 
 def _engine(url: str) -> AsyncEngine:
