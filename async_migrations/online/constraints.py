@@ -1,0 +1,236 @@
+"""Constraints: created, dropped, renamed, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from async_migrations.online.bench import Bench, Expression
+
+Initially = Literal["DEFERRED", "IMMEDIATE"]
+Action = Literal["CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"]
+
+
+class ConstraintOperations(Bench):
+    """The constraints of a table.
+
+    A name of None lets PostgreSQL choose one, which a second try cannot look for.
+    """
+
+    async def create_check_constraint(
+        self,
+        name: str | None,
+        table: str,
+        condition: str | Expression,
+        *,
+        schema: str | None = None,
+        no_inherit: bool = False,
+        not_valid: bool = False,
+        comment: str | None = None,
+    ) -> None:
+        """Add a CHECK; outside a transaction the rows are looked at beside running writes.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            condition: SQL text, sent as it is, or an expression.
+            schema: the table's schema; None looks along `search_path`.
+            no_inherit: whether heirs need not obey.
+            not_valid: whether the rows that exist are not looked at; `validate_constraint` does it later.
+            comment: its comment.
+
+        Raises:
+            NameConflictError: outside a transaction: another constraint has this name; nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def create_foreign_key(  # noqa: PLR0913 - the options are those of FOREIGN KEY
+        self,
+        name: str | None,
+        source_table: str,
+        referent_table: str,
+        local_cols: Sequence[str],
+        remote_cols: Sequence[str],
+        *,
+        schema: str | None = None,
+        referent_schema: str | None = None,
+        ondelete: str | None = None,
+        onupdate: str | None = None,
+        deferrable: bool | None = None,
+        initially: Initially | None = None,
+        match: Literal["FULL", "SIMPLE"] | None = None,
+        not_valid: bool = False,
+        comment: str | None = None,
+    ) -> None:
+        """Add a foreign key; outside a transaction NOT VALID first, then validated beside running writes.
+
+        Args:
+            name: the constraint's name, exactly.
+            source_table: the table that refers, exactly.
+            referent_table: the table that is referred to, exactly.
+            local_cols: columns of the first.
+            remote_cols: columns of the second.
+            schema: the referring table's schema; None looks along `search_path`.
+            referent_schema: the other's; None looks along `search_path`.
+            ondelete: what happens when the row referred to goes: `"CASCADE"`, `"SET NULL"`, `"SET NULL (a)"`.
+            onupdate: what happens when its key changes.
+            deferrable: whether the check may wait for the end of a transaction.
+            initially: whether it does: `"DEFERRED"`.
+            match: what a key with some NULLs means.
+            not_valid: whether the rows that exist are not looked at; `validate_constraint` does it later.
+            comment: its comment.
+
+        Raises:
+            NameConflictError: outside a transaction: another constraint has this name; nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def create_unique_constraint(  # noqa: PLR0913 - the options are those of UNIQUE
+        self,
+        name: str | None,
+        table: str,
+        columns: Sequence[str] = (),
+        *,
+        schema: str | None = None,
+        deferrable: bool | None = None,
+        initially: Initially | None = None,
+        nulls_not_distinct: bool = False,
+        include: Sequence[str] = (),
+        using_index: str | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Add a UNIQUE constraint; outside a transaction its index is built concurrently first.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            columns: its columns; none with `using_index`.
+            schema: the table's schema; None looks along `search_path`.
+            deferrable: whether the check may wait for the end of a transaction.
+            initially: whether it does: `"DEFERRED"`.
+            nulls_not_distinct: whether NULLs count as equal (PostgreSQL 15).
+            include: columns that are only stored in the index.
+            using_index: a unique index that exists, and takes the constraint's name.
+            comment: its comment.
+
+        Raises:
+            NameConflictError: outside a transaction: something else has this name; nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def create_primary_key(  # noqa: PLR0913 - the options are those of PRIMARY KEY
+        self,
+        name: str | None,
+        table: str,
+        columns: Sequence[str] = (),
+        *,
+        schema: str | None = None,
+        deferrable: bool | None = None,
+        initially: Initially | None = None,
+        include: Sequence[str] = (),
+        using_index: str | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Add a primary key; outside a transaction NOT NULL is proved and its index built beside running writes.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            columns: its columns; none with `using_index`.
+            schema: the table's schema; None looks along `search_path`.
+            deferrable: whether the check may wait for the end of a transaction.
+            initially: whether it does: `"DEFERRED"`.
+            include: columns that are only stored in the index.
+            using_index: a unique index that exists, and takes the constraint's name.
+            comment: its comment.
+
+        Raises:
+            NameConflictError: outside a transaction: something else has this name; nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def create_exclude_constraint(
+        self,
+        name: str | None,
+        table: str,
+        *elements: tuple[str | Expression, str],
+        using: str = "gist",
+        where: str | Expression | None = None,
+        schema: str | None = None,
+        deferrable: bool | None = None,
+        initially: Initially | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Add an EXCLUDE constraint. PostgreSQL builds its index under a lock; there is no way beside writes.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            elements: (column or expression, operator): `("room", "="), (text("tstzrange(a, b)"), "&&")`. A text is
+                a column's name, exactly.
+            using: the index's access method.
+            where: the predicate, as SQL text or an expression.
+            schema: the table's schema; None looks along `search_path`.
+            deferrable: whether the check may wait for the end of a transaction.
+            initially: whether it does: `"DEFERRED"`.
+            comment: its comment.
+
+        Raises:
+            NameConflictError: outside a transaction: another constraint has this name; nothing was changed.
+        """
+        raise NotImplementedError
+
+    async def validate_constraint(self, name: str, table: str, *, schema: str | None = None) -> None:
+        """Look at the rows that a NOT VALID constraint has not looked at; writes go on meanwhile.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            schema: the table's schema; None looks along `search_path`.
+        """
+        raise NotImplementedError
+
+    async def alter_constraint(
+        self,
+        name: str,
+        table: str,
+        *,
+        deferrable: bool,
+        initially: Initially | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Alter when a foreign key is checked; for other kinds drop the constraint and create it.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            deferrable: whether the check may wait for the end of a transaction.
+            initially: whether it does: `"DEFERRED"`.
+            schema: the table's schema; None looks along `search_path`.
+        """
+        raise NotImplementedError
+
+    async def rename_constraint(self, table: str, old: str, new: str, *, schema: str | None = None) -> None:
+        """Rename a constraint, and its index with it.
+
+        Args:
+            table: the table's name, exactly.
+            old: the constraint's name now, exactly.
+            new: its name then.
+            schema: the table's schema; None looks along `search_path`.
+        """
+        raise NotImplementedError
+
+    async def drop_constraint(
+        self, name: str, table: str, *, schema: str | None = None, if_exists: bool = False, cascade: bool = False
+    ) -> None:
+        """Drop a constraint of any kind, and its index with it.
+
+        Args:
+            name: the constraint's name, exactly.
+            table: the table's name, exactly.
+            schema: the table's schema; None looks along `search_path`.
+            if_exists: whether a missing constraint is no error.
+            cascade: whether foreign keys that lean on it go too.
+        """
+        raise NotImplementedError
