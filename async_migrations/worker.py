@@ -71,6 +71,7 @@ class Worker:
                         step = steps.run if steps else _plainly
                         context = Context(self.session, engine, self.base, say, step, op, self._tell(migration))
                         returned = await self._body(migration, context, verb)
+                        returned = op.statistics if returned is None else returned
                 guard.check()
             except Exception as error:
                 let_go(error)

@@ -6,19 +6,15 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from sqlalchemy import ColumnElement, Dialect, TextClause
+from sqlalchemy import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from async_migrations.errors import TransactionControlError
 from async_migrations.events import Say
 from async_migrations.online.wire import Wire
-from async_migrations.retry import persist, sqlstate
-
-Expression: TypeAlias = ColumnElement[Any] | TextClause
-
-LOCK_NOT_AVAILABLE = "55P03"
+from async_migrations.retry import is_retryable, persist
 
 LOCK_TIMEOUT = "3s"
 """So long a statement outside a transaction waits for a table's lock, while later queries queue behind it."""
@@ -75,10 +71,12 @@ class Bench:
                 await self._wire.run(statement)
             return
         await self._refuse_transaction()
-        message = "; ".join([f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'", *statements])
+        if not statements:
+            return
+        message = ";\n".join([f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'", *statements])
         await persist(
             lambda: self._wire.run(message),
-            retry_on=lambda error: sqlstate(error) == LOCK_NOT_AVAILABLE,
+            retry_on=is_retryable,
             on_retry=lambda _, attempt: self._say(logging.INFO, f"A lock was not granted in time; attempt {attempt}"),
             deadline=PATIENCE,
             pause=PAUSE,

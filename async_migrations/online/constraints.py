@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
 
-from async_migrations.online.bench import Bench, Expression
+from async_migrations.online import looks
+from async_migrations.online.adding import AddingBench
+from async_migrations.online.constraint_definition import (
+    ConstraintDefinition,
+    check,
+    deferral,
+    exclude,
+    foreign_key,
+    primary_key,
+    unique,
+)
+from async_migrations.online.constraint_definition import using_index as using_index_clause
+from async_migrations.online.definition import IndexDefinition
+from async_migrations.online.texts import Expression
+from async_migrations.sql import qualified, quote_identifier
 
 Initially = Literal["DEFERRED", "IMMEDIATE"]
-Action = Literal["CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"]
 
 
-class ConstraintOperations(Bench):
+class When(TypedDict):
+    """When a constraint is checked."""
+
+    deferrable: bool | None
+    initially: Initially | None
+
+
+class ConstraintOperations(AddingBench):
     """The constraints of a table.
 
     A name of None lets PostgreSQL choose one, which a second try cannot look for.
@@ -42,7 +62,9 @@ class ConstraintOperations(Bench):
         Raises:
             NameConflictError: outside a transaction: another constraint has this name; nothing was changed.
         """
-        raise NotImplementedError
+        clause = check(condition, self._dialect, no_inherit=no_inherit)
+        wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
+        await self._add_in_two_steps(wanted, not_valid=not_valid)
 
     async def create_foreign_key(  # noqa: PLR0913 - the options are those of FOREIGN KEY
         self,
@@ -83,7 +105,27 @@ class ConstraintOperations(Bench):
         Raises:
             NameConflictError: outside a transaction: another constraint has this name; nothing was changed.
         """
-        raise NotImplementedError
+        referent = qualified(referent_schema, referent_table)
+        clause, facts = foreign_key(
+            local_cols,
+            remote_cols,
+            referent,
+            ondelete=ondelete,
+            onupdate=onupdate,
+            deferrable=deferrable,
+            initially=initially,
+            match=match,
+        )
+        wanted = ConstraintDefinition(
+            name=name,
+            table=source_table,
+            schema=schema,
+            clause=clause,
+            comment=comment,
+            facts=facts,
+            referent=referent,
+        )
+        await self._add_in_two_steps(wanted, not_valid=not_valid)
 
     async def create_unique_constraint(  # noqa: PLR0913 - the options are those of UNIQUE
         self,
@@ -116,7 +158,22 @@ class ConstraintOperations(Bench):
         Raises:
             NameConflictError: outside a transaction: something else has this name; nothing was changed.
         """
-        raise NotImplementedError
+        when: When = {"deferrable": deferrable, "initially": initially}
+        if using_index is not None:
+            await self._add_over_index("UNIQUE", name, table, schema, using_index, comment, **when)
+            return
+        clause = unique(columns, self._dialect, include=include, nulls_not_distinct=nulls_not_distinct, **when)
+        wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
+        index = IndexDefinition(
+            name=name or "",
+            table=table,
+            columns=columns,
+            schema=schema,
+            unique=True,
+            include=include,
+            nulls_not_distinct=nulls_not_distinct,
+        )
+        await self._add_by_index(wanted, index, using_index_clause("UNIQUE", name or "", **when))
 
     async def create_primary_key(  # noqa: PLR0913 - the options are those of PRIMARY KEY
         self,
@@ -147,15 +204,25 @@ class ConstraintOperations(Bench):
         Raises:
             NameConflictError: outside a transaction: something else has this name; nothing was changed.
         """
-        raise NotImplementedError
+        when: When = {"deferrable": deferrable, "initially": initially}
+        if using_index is not None:
+            await self._add_over_index("PRIMARY KEY", name, table, schema, using_index, comment, **when)
+            return
+        clause = primary_key(columns, self._dialect, include=include, **when)
+        wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
+        index = IndexDefinition(
+            name=name or "", table=table, columns=columns, schema=schema, unique=True, include=include
+        )
+        await self._add_by_index(wanted, index, using_index_clause("PRIMARY KEY", name or "", **when))
 
-    async def create_exclude_constraint(
+    async def create_exclude_constraint(  # noqa: PLR0913 - the options are those of EXCLUDE
         self,
         name: str | None,
         table: str,
         *elements: tuple[str | Expression, str],
         using: str = "gist",
         where: str | Expression | None = None,
+        opclasses: Mapping[str, str] | None = None,
         schema: str | None = None,
         deferrable: bool | None = None,
         initially: Initially | None = None,
@@ -170,6 +237,7 @@ class ConstraintOperations(Bench):
                 a column's name, exactly.
             using: the index's access method.
             where: the predicate, as SQL text or an expression.
+            opclasses: operator classes by column name.
             schema: the table's schema; None looks along `search_path`.
             deferrable: whether the check may wait for the end of a transaction.
             initially: whether it does: `"DEFERRED"`.
@@ -178,7 +246,10 @@ class ConstraintOperations(Bench):
         Raises:
             NameConflictError: outside a transaction: another constraint has this name; nothing was changed.
         """
-        raise NotImplementedError
+        when: When = {"deferrable": deferrable, "initially": initially}
+        clause = exclude(elements, self._dialect, where, using=using, ops=dict(opclasses or {}), **when)
+        wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
+        await self._add_at_once(wanted)
 
     async def validate_constraint(self, name: str, table: str, *, schema: str | None = None) -> None:
         """Look at the rows that a NOT VALID constraint has not looked at; writes go on meanwhile.
@@ -188,7 +259,8 @@ class ConstraintOperations(Bench):
             table: the table's name, exactly.
             schema: the table's schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        statement = f"ALTER TABLE {qualified(schema, table)} VALIDATE CONSTRAINT {quote_identifier(name)}"
+        await self._do(f"Validated constraint {name} of {table}", statement)
 
     async def alter_constraint(
         self,
@@ -208,7 +280,8 @@ class ConstraintOperations(Bench):
             initially: whether it does: `"DEFERRED"`.
             schema: the table's schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        clause = f"ALTER CONSTRAINT {quote_identifier(name)}{deferral(deferrable, initially)}"
+        await self._do(f"Altered constraint {name} of {table}", f"ALTER TABLE {qualified(schema, table)} {clause}")
 
     async def rename_constraint(self, table: str, old: str, new: str, *, schema: str | None = None) -> None:
         """Rename a constraint, and its index with it.
@@ -219,7 +292,14 @@ class ConstraintOperations(Bench):
             new: its name then.
             schema: the table's schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+
+        async def is_renamed() -> bool:
+            there = [await looks.constraint(self._wire, schema, table, name) is not None for name in (old, new)]
+            return there == [False, True]
+
+        clause = f"RENAME CONSTRAINT {quote_identifier(old)} TO {quote_identifier(new)}"
+        statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
+        await self._do(f"Renamed constraint {old} of {table} to {new}", statement, done=is_renamed)
 
     async def drop_constraint(
         self, name: str, table: str, *, schema: str | None = None, if_exists: bool = False, cascade: bool = False
@@ -233,4 +313,11 @@ class ConstraintOperations(Bench):
             if_exists: whether a missing constraint is no error.
             cascade: whether foreign keys that lean on it go too.
         """
-        raise NotImplementedError
+
+        async def is_gone() -> bool:
+            return await looks.constraint(self._wire, schema, table, name) is None
+
+        lenient = "IF EXISTS " if if_exists else ""
+        clause = f"DROP CONSTRAINT {lenient}{quote_identifier(name)}{' CASCADE' if cascade else ''}"
+        statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
+        await self._do(f"Dropped constraint {name} of {table}", statement, done=is_gone)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, TableClause
+from sqlalchemy import CursorResult, Executable, TableClause, insert, text
 
+from async_migrations.errors import AuthorError
 from async_migrations.online.bench import Bench
+from async_migrations.sql import is_mute, split
 
 
 class DataOperations(Bench):
@@ -32,7 +36,19 @@ class DataOperations(Bench):
         Raises:
             AuthorError: the text is empty, or only a comment.
         """
-        raise NotImplementedError
+        connection = self._wire.connection
+        if not isinstance(statement, str):
+            return await connection.execute(statement, params)
+        if params is not None:
+            return await connection.execute(text(statement), params)
+        if is_mute(statement):  # and therefore one; without the parser
+            return await connection.exec_driver_sql(statement.strip(" \t\n\r\f\v;"))
+        result: CursorResult[Any] | None = None
+        for each in split(statement):
+            result = await connection.exec_driver_sql(each.text)
+        if result is None:
+            raise AuthorError("execute() was given no statement: the text is empty, or only a comment.")
+        return result
 
     async def bulk_insert(self, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows.
@@ -44,4 +60,7 @@ class DataOperations(Bench):
         Returns:
             How many rows.
         """
-        raise NotImplementedError
+        for _, alike in groupby(rows, key=lambda row: [*row]):
+            await self._wire.connection.execute(insert(table), [dict(row) for row in alike])
+        self._say(logging.INFO, f"✓ Inserted {len(rows)} rows into {table.name}")
+        return len(rows)

@@ -8,13 +8,14 @@ from typing import Any
 
 from async_migrations.errors import IndexConflictError
 from async_migrations.online import build
-from async_migrations.online.bench import Bench
 from async_migrations.online.catalog import find_by_name
-from async_migrations.online.definition import Expression, IndexDefinition
+from async_migrations.online.definition import IndexDefinition
+from async_migrations.online.relations import RelationBench
+from async_migrations.online.texts import Expression
 from async_migrations.sql import qualified
 
 
-class IndexOperations(Bench):
+class IndexOperations(RelationBench):
     """Indexes."""
 
     async def create_index(  # noqa: PLR0913  the options are those of CREATE INDEX
@@ -84,6 +85,7 @@ class IndexOperations(Bench):
             self._say(logging.INFO, f"✓ Index {name} is there already, valid and with this definition")
             return 0
         self._say(logging.INFO, f"✓ Created index: {name}")
+        self._counted["indexes_created"] += 1
         return 1
 
     async def drop_index(
@@ -131,4 +133,4 @@ class IndexOperations(Bench):
             new: its name then.
             schema: its schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        await self._rename("INDEX", schema, old, new)

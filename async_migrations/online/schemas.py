@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from async_migrations.online import looks
 from async_migrations.online.bench import Bench
+from async_migrations.sql import quote_identifier, quote_literal
 
 
 class SchemaOperations(Bench):
@@ -15,7 +17,8 @@ class SchemaOperations(Bench):
             name: its name, exactly.
             if_not_exists: whether one that exists is no error.
         """
-        raise NotImplementedError
+        lenient = "" if self._transactional and not if_not_exists else "IF NOT EXISTS "
+        await self._do(f"Created schema {name}", f"CREATE SCHEMA {lenient}{quote_identifier(name)}")
 
     async def rename_schema(self, old: str, new: str) -> None:
         """Rename a schema with all that is in it. Defaults and views follow; the text inside functions does not.
@@ -24,7 +27,12 @@ class SchemaOperations(Bench):
             old: its name now, exactly.
             new: its name then.
         """
-        raise NotImplementedError
+
+        async def is_renamed() -> bool:
+            return not await looks.schema_exists(self._wire, old) and await looks.schema_exists(self._wire, new)
+
+        statement = f"ALTER SCHEMA {quote_identifier(old)} RENAME TO {quote_identifier(new)}"
+        await self._do(f"Renamed schema {old} to {new}", statement, done=is_renamed)
 
     async def drop_schema(self, name: str, *, if_exists: bool = False, cascade: bool = False) -> None:
         """Drop a schema.
@@ -34,7 +42,9 @@ class SchemaOperations(Bench):
             if_exists: whether a missing schema is no error.
             cascade: whether what is in it goes too, with its rows.
         """
-        raise NotImplementedError
+        lenient = "" if self._transactional and not if_exists else "IF EXISTS "
+        statement = f"DROP SCHEMA {lenient}{quote_identifier(name)}{' CASCADE' if cascade else ''}"
+        await self._do(f"Dropped schema {name}", statement)
 
     async def create_extension(
         self, name: str, *, schema: str | None = None, version: str | None = None, cascade: bool = False
@@ -47,7 +57,13 @@ class SchemaOperations(Bench):
             version: its version; None is the server's default.
             cascade: whether the extensions that it needs are created too.
         """
-        raise NotImplementedError
+        clauses = [
+            f"CREATE EXTENSION IF NOT EXISTS {quote_identifier(name)}",
+            *([] if schema is None else [f"SCHEMA {quote_identifier(schema)}"]),
+            *([] if version is None else [f"VERSION {quote_literal(version)}"]),
+            *(["CASCADE"] if cascade else []),
+        ]
+        await self._do(f"Created extension {name}", " ".join(clauses))
 
     async def drop_extension(self, name: str, *, if_exists: bool = False, cascade: bool = False) -> None:
         """Drop an extension.
@@ -57,4 +73,6 @@ class SchemaOperations(Bench):
             if_exists: whether a missing extension is no error.
             cascade: whether what depends on it goes too: columns of its types with their values.
         """
-        raise NotImplementedError
+        lenient = "" if self._transactional and not if_exists else "IF EXISTS "
+        statement = f"DROP EXTENSION {lenient}{quote_identifier(name)}{' CASCADE' if cascade else ''}"
+        await self._do(f"Dropped extension {name}", statement)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
-from async_migrations.online.bench import Bench
+from async_migrations.online import looks
+from async_migrations.online.relations import RelationBench
+from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 Movable = Literal["table", "view", "materialized view", "foreign table", "sequence", "type", "domain", "extension"]
 
 
-class StorageOperations(Bench):
+class StorageOperations(RelationBench):
     """How and where tables are kept."""
 
     async def set_table_options(self, table: str, options: Mapping[str, Any], *, schema: str | None = None) -> None:
@@ -21,7 +25,8 @@ class StorageOperations(Bench):
             options: by parameter: `{"fillfactor": 70, "toast.autovacuum_enabled": False}`.
             schema: its schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        settings = ", ".join(f"{_parameter(key)} = {_value(value)}" for key, value in options.items())
+        await self._do(f"Set options of {table}", f"ALTER TABLE {qualified(schema, table)} SET ({settings})")
 
     async def reset_table_options(self, table: str, names: Sequence[str], *, schema: str | None = None) -> None:
         """Take storage parameters of a table back to their defaults.
@@ -31,7 +36,8 @@ class StorageOperations(Bench):
             names: of the parameters.
             schema: its schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        listed = ", ".join(_parameter(name) for name in names)
+        await self._do(f"Reset options of {table}", f"ALTER TABLE {qualified(schema, table)} RESET ({listed})")
 
     async def set_logged(self, table: str, logged: bool, *, schema: str | None = None) -> None:  # noqa: FBT001 - SET LOGGED and SET UNLOGGED are the verb
         """Make a table logged, or unlogged: one that is not is quick to write and empty after a crash. Rewrites it.
@@ -41,7 +47,8 @@ class StorageOperations(Bench):
             logged: which of the two.
             schema: its schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        how = "LOGGED" if logged else "UNLOGGED"
+        await self._do(f"Made {table} {how}", f"ALTER TABLE {qualified(schema, table)} SET {how}")
 
     async def set_tablespace(self, table: str, tablespace: str, *, schema: str | None = None) -> None:
         """Move a table's file to another tablespace. Nobody reads or writes meanwhile.
@@ -51,7 +58,8 @@ class StorageOperations(Bench):
             tablespace: where to.
             schema: its schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        statement = f"ALTER TABLE {qualified(schema, table)} SET TABLESPACE {quote_identifier(tablespace)}"
+        await self._do(f"Moved {table} to tablespace {tablespace}", statement)
 
     async def set_schema(self, kind: Movable, name: str, new_schema: str, *, schema: str | None = None) -> None:
         """Move something into another schema; what belongs to a table goes with it.
@@ -62,7 +70,14 @@ class StorageOperations(Bench):
             new_schema: where to; it must exist.
             schema: where it is; None looks along `search_path`.
         """
-        raise NotImplementedError
+
+        async def is_moved() -> bool:
+            key = "TYPE" if kind in {"type", "domain"} else "TABLE"
+            here, there = [await self._is_taken(key, where, name) for where in (schema, new_schema)]
+            return there and (not here or schema in {None, new_schema})
+
+        statement = f"ALTER {kind.upper()} {qualified(schema, name)} SET SCHEMA {quote_identifier(new_schema)}"
+        await self._do(f"Moved {kind} {name} to schema {new_schema}", statement, done=is_moved)
 
     async def create_partition(
         self,
@@ -84,7 +99,14 @@ class StorageOperations(Bench):
             parent_schema: the parent's; None looks along `search_path`.
             partition_by: how it is partitioned itself: `"RANGE (day)"`.
         """
-        raise NotImplementedError
+        where, parents = qualified(schema, name), qualified(parent_schema, parent)
+        further = f" PARTITION BY {partition_by}" if partition_by else ""
+        await self._do(
+            f"Created partition {name} of {parent}",
+            f"CREATE TABLE {where} PARTITION OF {parents} {bound}{further}",
+            done=lambda: self._is_child(where, parents),
+            count="tables_created",
+        )
 
     async def attach_partition(
         self,
@@ -106,7 +128,12 @@ class StorageOperations(Bench):
             schema: the parent's schema; None looks along `search_path`.
             partition_schema: the partition's; None looks along `search_path`.
         """
-        raise NotImplementedError
+        where, child = qualified(schema, parent), qualified(partition_schema, partition)
+        await self._do(
+            f"Attached partition {partition} to {parent}",
+            f"ALTER TABLE {where} ATTACH PARTITION {child} {bound}",
+            done=lambda: self._is_child(child, where),
+        )
 
     async def detach_partition(
         self, parent: str, partition: str, *, schema: str | None = None, partition_schema: str | None = None
@@ -119,7 +146,17 @@ class StorageOperations(Bench):
             schema: the parent's schema; None looks along `search_path`.
             partition_schema: the partition's; None looks along `search_path`.
         """
-        raise NotImplementedError
+        where, child = qualified(schema, parent), qualified(partition_schema, partition)
+        statement = f"ALTER TABLE {where} DETACH PARTITION {child}"
+        if self._transactional or await looks.has_default_partition(self._wire, where):
+            done = partial(self._is_no_child, child, where)
+            await self._do(f"Detached {partition} from {parent}", statement, done=done)
+            return
+        await self._refuse_transaction()
+        attached, pending = await looks.parentage(self._wire, child, where)
+        if attached:
+            await self._wire.run(f"{statement} {'FINALIZE' if pending else 'CONCURRENTLY'}")
+        self._say(logging.INFO, f"✓ Detached {partition} from {parent}")
 
     async def inherit(
         self, table: str, parent: str, *, schema: str | None = None, parent_schema: str | None = None
@@ -132,7 +169,12 @@ class StorageOperations(Bench):
             schema: the heir's schema; None looks along `search_path`.
             parent_schema: the parent's; None looks along `search_path`.
         """
-        raise NotImplementedError
+        child, above = qualified(schema, table), qualified(parent_schema, parent)
+        await self._do(
+            f"Made {table} an heir of {parent}",
+            f"ALTER TABLE {child} INHERIT {above}",
+            done=lambda: self._is_child(child, above),
+        )
 
     async def no_inherit(
         self, table: str, parent: str, *, schema: str | None = None, parent_schema: str | None = None
@@ -145,4 +187,23 @@ class StorageOperations(Bench):
             schema: the heir's schema; None looks along `search_path`.
             parent_schema: the parent's; None looks along `search_path`.
         """
-        raise NotImplementedError
+        child, above = qualified(schema, table), qualified(parent_schema, parent)
+        await self._do(
+            f"Made {table} no heir of {parent}",
+            f"ALTER TABLE {child} NO INHERIT {above}",
+            done=lambda: self._is_no_child(child, above),
+        )
+
+    async def _is_child(self, child: str, parent: str) -> bool:
+        return (await looks.parentage(self._wire, child, parent))[0]
+
+    async def _is_no_child(self, child: str, parent: str) -> bool:
+        return not await self._is_child(child, parent)
+
+
+def _parameter(name: str) -> str:
+    return ".".join(quote_identifier(part) for part in name.split("."))
+
+
+def _value(value: Any) -> str:
+    return quote_literal(str(value).lower() if isinstance(value, bool) else str(value))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.schema import SchemaItem
 
-from async_migrations.online.bench import Bench
+from async_migrations.errors import NameConflictError
+from async_migrations.online import looks
+from async_migrations.online.relations import RelationBench
+from async_migrations.online.table_definition import table_of, table_statements, twin_statement
+from async_migrations.online.twins import is_same_table
+from async_migrations.sql import qualified
 
 
-class TableOperations(Bench):
+class TableOperations(RelationBench):
     """Tables as a whole."""
 
     async def create_table(
@@ -42,7 +48,19 @@ class TableOperations(Bench):
         Raises:
             NameConflictError: outside a transaction: something else has this name; nothing was changed.
         """
-        raise NotImplementedError
+        table = table_of(name, elements, schema, comment, options)
+        where = qualified(schema, name)
+        taken = await looks.relation_kind(self._wire, schema, name) if if_not_exists else None
+        if taken is not None:
+            self._say(logging.INFO, f"✓ Table {name} is there already, and was not looked at")
+            return table
+        await self._create_types(table)
+        statements = table_statements(table, self._dialect)
+        if await self._do(
+            f"Created table {name}", *statements, done=lambda: self._is_there(table, where), count="tables_created"
+        ):
+            self._counted["indexes_created"] += len(table.indexes)
+        return table
 
     async def drop_table(
         self, name: str, *, schema: str | None = None, if_exists: bool = False, cascade: bool = False
@@ -55,7 +73,7 @@ class TableOperations(Bench):
             if_exists: whether a missing table is no error.
             cascade: whether what depends on it (foreign keys, views) goes too.
         """
-        raise NotImplementedError
+        await self._drop("TABLE", schema, name, if_exists=if_exists, cascade=cascade)
 
     async def rename_table(self, old: str, new: str, *, schema: str | None = None) -> None:
         """Rename a table; its indexes, constraints and sequences keep their names.
@@ -65,4 +83,17 @@ class TableOperations(Bench):
             new: its name then, without a schema; see `set_schema` for a move.
             schema: its schema; None looks along `search_path`.
         """
-        raise NotImplementedError
+        await self._rename("TABLE", schema, old, new)
+
+    async def _is_there(self, table: Table, where: str) -> bool:
+        kind = await looks.relation_kind(self._wire, table.schema, table.name)
+        if kind is None:
+            return False
+        made = twin_statement(table, self._dialect) if kind in "rp" else None
+        if made is not None and await is_same_table(self._wire, where, table.name, made):
+            return True
+        raise NameConflictError(
+            f"The name {where} is taken by something else than the table to create, which was left as it is. If it is "
+            f"not needed, drop it first: await self.op.drop_table({table.name!r}). Otherwise give the new table "
+            "another name."
+        )
