@@ -95,11 +95,7 @@ class Conversion:
             *self._conversions(users),
             *(statement for each in readers for statement in self._generated(each)),
             *dependents.after,
-            *(
-                []
-                if self.enum.comment is None
-                else [f"COMMENT ON TYPE {self.name} IS {quote_literal(self.enum.comment)}"]
-            ),
+            *([comment] if self.enum.comment is not None else []),
             f"DROP TYPE {old}",
         ]
 

@@ -14,11 +14,13 @@ CONSTRAINTS = """SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::
  format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid)) AS again,
  format('COMMENT ON CONSTRAINT %I ON %s IS ', k.conname, k.conrelid::regclass) AS subject,
  obj_description(k.oid, 'pg_constraint') AS comment, k.contype = 'f' AS late
- FROM pg_constraint AS k WHERE k.coninhcount = 0 AND EXISTS (SELECT FROM (VALUES {columns}) AS c (relation, number, whole)
-  WHERE (k.contype IN ('c', 'x', 'f') OR c.whole AND k.contype IN ('u', 'p')) AND ((k.conrelid = c.relation AND c.number = ANY (k.conkey)) OR (k.confrelid = c.relation
-  AND c.number = ANY (k.confkey)) OR EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_constraint'::regclass
-  AND d.objid = k.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.relation
-  AND d.refobjsubid = c.number))) ORDER BY k.oid"""
+ FROM pg_constraint AS k WHERE k.coninhcount = 0 AND EXISTS (
+  SELECT FROM (VALUES {columns}) AS c (relation, number, whole)
+  WHERE (k.contype IN ('c', 'x', 'f') OR c.whole AND k.contype IN ('u', 'p')) AND (
+   (k.conrelid = c.relation AND c.number = ANY (k.conkey)) OR (k.confrelid = c.relation AND c.number = ANY (k.confkey))
+   OR EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.relation AND d.refobjsubid = c.number)
+  )) ORDER BY k.oid"""
 
 INDEXES = """SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS gone, pg_get_indexdef(i.indexrelid) AS again,
  format('COMMENT ON INDEX %s IS ', i.indexrelid::regclass) AS subject,
@@ -26,9 +28,12 @@ INDEXES = """SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS gone, pg_
  FROM pg_index AS i WHERE i.indisvalid
  AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
  AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
- AND EXISTS (SELECT FROM (VALUES {columns}) AS c (relation, number, whole) JOIN pg_depend AS d
-  ON (c.whole OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) AND d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass
-  AND d.refobjid = c.relation AND d.refobjsubid = c.number) ORDER BY i.indexrelid"""
+ AND EXISTS (
+  SELECT FROM (VALUES {columns}) AS c (relation, number, whole) JOIN pg_depend AS d
+  ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass
+  AND d.refobjid = c.relation AND d.refobjsubid = c.number
+  WHERE c.whole OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+ ) ORDER BY i.indexrelid"""
 
 
 class Place(NamedTuple):
