@@ -35,8 +35,11 @@ class AddingBench(NotNullBench):
 
         PostgreSQL before 18 has no foreign key NOT VALID on a partitioned table.
         """
-        if self._transactional or wanted.name is None or not await self._takes_not_valid(wanted):
+        if self._transactional or wanted.name is None:
             await self._add(wanted, not_valid=not_valid)
+            return
+        if wanted.facts is not None and await self._is_partitioned(wanted):
+            await self._add_at_once(wanted)
             return
         found = await self._find_same(wanted)
         if found is None:
@@ -44,12 +47,7 @@ class AddingBench(NotNullBench):
         if not not_valid and not (found and found["valid"]):
             await self._do(f"Validated constraint {wanted.name} of {wanted.table}", wanted.validation)
 
-    async def _takes_not_valid(self, wanted: ConstraintDefinition) -> bool:
-        if wanted.facts is None:
-            return not wanted.clause.endswith(" NO INHERIT")
-        return await looks.relation_kind(self._wire, wanted.schema, wanted.table) != "p"
-
-    async def _add_by_index(self, wanted: ConstraintDefinition, index: IndexDefinition, over_index: str) -> None:
+    async def _add_by_index(self, wanted: ConstraintDefinition, index: IndexDefinition, kind: str, **when: Any) -> None:
         """Build the index of a UNIQUE or PRIMARY KEY concurrently, then make a constraint of it."""
         if self._transactional or wanted.name is None:
             await self._add(wanted)
@@ -57,15 +55,18 @@ class AddingBench(NotNullBench):
         if await self._find_same(wanted) is not None:
             self._say(logging.INFO, f"✓ Constraint {wanted.name} of {wanted.table} is there already")
             return
-        if await looks.relation_kind(self._wire, wanted.schema, wanted.table) == "p":
+        if await self._is_partitioned(wanted):
             await self._add(wanted)
             return
-        if over_index.startswith("PRIMARY KEY"):
+        if kind == "PRIMARY KEY":
             for column in index.columns:
                 await self.set_not_null(wanted.table, str(column), schema=wanted.schema)
         await build.build(self._wire, index, self._say)
         what = f"Added constraint {wanted.name} to {wanted.table}"
-        await self._do(what, *wanted.statements(over_index))
+        await self._do(what, *wanted.statements(using_index(kind, wanted.name, **when)))
+
+    async def _is_partitioned(self, wanted: ConstraintDefinition) -> bool:
+        return await looks.relation_kind(self._wire, wanted.schema, wanted.table) == "p"
 
     async def _add_over_index(
         self,

@@ -18,7 +18,7 @@ from async_migrations.sql import quote_identifier, quote_literal
 SET_EXPRESSION = 170_000
 """The first server that gives a generated column another expression."""
 
-LITERAL = re.compile(r"(?P<literal>E?'(?:[^']|'')*'|-?[0-9.]+)(?:::[\w .,()\"\[\]]+)?")
+CONSTANT = re.compile(r"""(?:(?P<text>E?'(?:[^']|'')*')|(?P<number>-?[0-9.]+))(?:::[\w .,()"\[\]]+)?""")
 """A default that is a constant, with or without its cast."""
 
 SERIAL_TYPES = frozenset({"SMALLINT", "INTEGER", "BIGINT"})
@@ -96,7 +96,7 @@ class Alteration:
         match self.default:
             case Keep.KEEP:
                 if self.type is not None and facts.default is not None and not facts.generated and not facts.identity:
-                    yield f"SET DEFAULT {recast(facts.default, self.type)}"
+                    yield f"SET DEFAULT {recast(facts.default, self.type, explicitly=self.using is not None)}"
             case None:
                 return
             case Identity() as identity:
@@ -138,10 +138,20 @@ def alterable(facts: ColumnFacts | None, default: object, table: str, column: st
     return facts
 
 
-def recast(default: str, type_: str) -> str:
-    """Write a default that the server printed so that it suits another type."""
-    literal = LITERAL.fullmatch(default)
-    return literal["literal"] if literal else f"CAST({default} AS {type_.partition(' COLLATE ')[0]})"
+def recast(default: str, type_: str, *, explicitly: bool) -> str:
+    """Write a default that the server printed so that it suits another type.
+
+    Args:
+        default: as printed. A constant loses its cast; a sequence draws for any type of number.
+        type_: the other type, with COLLATE.
+        explicitly: whether there is no cast on assignment.
+    """
+    constant = CONSTANT.fullmatch(default)
+    if constant:
+        return constant["text"] or f"'{constant['number']}'"
+    if explicitly and not default.startswith("nextval("):
+        return f"CAST({default} AS {type_.partition(' COLLATE ')[0]})"
+    return default
 
 
 def identity_actions(identity: Identity, facts: ColumnFacts, dialect: Dialect) -> Iterator[str]:

@@ -15,7 +15,7 @@ from async_migrations.online import looks
 from async_migrations.online.adding import AddingBench
 from async_migrations.online.alteration import Alteration, alterable
 from async_migrations.online.bench import KEEP, Keep
-from async_migrations.online.constraint_definition import of_construct, using_index
+from async_migrations.online.constraint_definition import of_construct
 from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.dependents import Place, dependents_on
 from async_migrations.online.indexes import IndexOperations
@@ -246,4 +246,4 @@ class ColumnOperations(AddingBench, IndexOperations):
         kind = "PRIMARY KEY" if isinstance(constraint, PrimaryKeyConstraint) else "UNIQUE"
         name = wanted.name or ""
         index = IndexDefinition(name=name, table=table, columns=column_names(constraint), schema=schema, unique=True)
-        await self._add_by_index(wanted, index, using_index(kind, name, deferrable=None, initially=None))
+        await self._add_by_index(wanted, index, kind, deferrable=None, initially=None)

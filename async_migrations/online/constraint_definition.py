@@ -83,15 +83,15 @@ def check(condition: str | Expression, dialect: Dialect, *, no_inherit: bool = F
 
 def unique(columns: Sequence[str], dialect: Dialect, *, nulls_not_distinct: bool = False, **options: Any) -> str:
     """Write UNIQUE (...)."""
-    options["postgresql_include"] = list(options.pop("include"))
-    distinct = True if nulls_not_distinct else None
-    return _clause(UniqueConstraint(*columns, postgresql_nulls_not_distinct=distinct, **options), dialect, *columns)
+    include = options["postgresql_include"] = list(options.pop("include"))
+    constraint = UniqueConstraint(*columns, postgresql_nulls_not_distinct=nulls_not_distinct or None, **options)
+    return _clause(constraint, dialect, *columns, *include)
 
 
 def primary_key(columns: Sequence[str], dialect: Dialect, **options: Any) -> str:
     """Write PRIMARY KEY (...)."""
-    options["postgresql_include"] = list(options.pop("include"))
-    return _clause(PrimaryKeyConstraint(*columns, **options), dialect, *columns)
+    include = options["postgresql_include"] = list(options.pop("include"))
+    return _clause(PrimaryKeyConstraint(*columns, **options), dialect, *columns, *include)
 
 
 def using_index(kind: str, index: str, *, deferrable: bool | None, initially: str | None) -> str:

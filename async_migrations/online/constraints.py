@@ -16,7 +16,6 @@ from async_migrations.online.constraint_definition import (
     primary_key,
     unique,
 )
-from async_migrations.online.constraint_definition import using_index as using_index_clause
 from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.texts import Expression
 from async_migrations.sql import qualified, quote_identifier
@@ -173,7 +172,7 @@ class ConstraintOperations(AddingBench):
             include=include,
             nulls_not_distinct=nulls_not_distinct,
         )
-        await self._add_by_index(wanted, index, using_index_clause("UNIQUE", name or "", **when))
+        await self._add_by_index(wanted, index, "UNIQUE", **when)
 
     async def create_primary_key(  # noqa: PLR0913 - the options are those of PRIMARY KEY
         self,
@@ -213,7 +212,7 @@ class ConstraintOperations(AddingBench):
         index = IndexDefinition(
             name=name or "", table=table, columns=columns, schema=schema, unique=True, include=include
         )
-        await self._add_by_index(wanted, index, using_index_clause("PRIMARY KEY", name or "", **when))
+        await self._add_by_index(wanted, index, "PRIMARY KEY", **when)
 
     async def create_exclude_constraint(  # noqa: PLR0913 - the options are those of EXCLUDE
         self,

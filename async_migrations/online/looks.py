@@ -51,6 +51,9 @@ INHERITANCE = """SELECT h.inhparent = to_regclass({parent}) AS ours,
 PARTITIONED = "SELECT partdefid <> 0 AS has_default FROM pg_partitioned_table WHERE partrelid = to_regclass({name})"
 
 
+CHECKS = "SELECT conname AS name FROM pg_constraint WHERE contype = 'c' AND conrelid = to_regclass({table})"
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
     """What the catalog says of a column.
@@ -143,6 +146,11 @@ async def parentage(wire: Wire, table: str, parent: str) -> tuple[bool, bool]:
     """Tell of two quoted names whether the first is a partition or heir of the second, and half detached."""
     rows = [row for row in await _read(wire, INHERITANCE, table=table, parent=parent) if row["ours"]]
     return bool(rows), any(row["pending"] for row in rows)
+
+
+async def check_names(wire: Wire, table: str) -> frozenset[str]:
+    """Return the names of the CHECKs of a table, which is given by its quoted name."""
+    return frozenset(row["name"] for row in await _read(wire, CHECKS, table=table))
 
 
 async def has_default_partition(wire: Wire, parent: str) -> bool:

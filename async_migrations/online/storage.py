@@ -154,8 +154,12 @@ class StorageOperations(RelationBench):
             return
         await self._refuse_transaction()
         attached, pending = await looks.parentage(self._wire, child, where)
+        checks = await looks.check_names(self._wire, child)
         if attached:
             await self._wire.run(f"{statement} {'FINALIZE' if pending else 'CONCURRENTLY'}")
+            # PostgreSQL leaves a CHECK behind that says what the partition could hold.
+            for name in await looks.check_names(self._wire, child) - checks:
+                await self._run(f"ALTER TABLE {child} DROP CONSTRAINT {quote_identifier(name)}")
         self._say(logging.INFO, f"✓ Detached {partition} from {parent}")
 
     async def inherit(

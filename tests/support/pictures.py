@@ -7,14 +7,16 @@ OURS = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 RELATION = "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
 
 QUERIES = {
-    "schemas": f"SELECT n.nspname, obj_description(n.oid, 'pg_namespace') AS comment FROM pg_namespace AS n WHERE {OURS}",
+    "schemas": f"""SELECT n.nspname, obj_description(n.oid, 'pg_namespace') AS comment
+ FROM pg_namespace AS n WHERE {OURS}""",
     "relations": f"""SELECT c.oid::regclass::text AS name, c.relkind, c.relpersistence, c.reloptions,
  pg_get_expr(c.relpartbound, c.oid) AS bound, pg_get_partkeydef(c.oid) AS key, c.reltablespace,
  obj_description(c.oid, 'pg_class') AS comment {RELATION} WHERE {OURS}""",
     "columns": f"""SELECT c.oid::regclass::text AS relation, a.attname, format_type(a.atttypid, a.atttypmod) AS type,
  a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, d.adrelid) AS expression, l.collname,
  col_description(c.oid, a.attnum) AS comment {RELATION} JOIN pg_attribute AS a ON a.attrelid = c.oid
- LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
+ LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
  WHERE {OURS} AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f', 'v')""",
     "constraints": f"""SELECT k.conrelid::regclass::text AS relation, k.contypid::regtype::text AS domain, k.conname,
  pg_get_constraintdef(k.oid) AS definition, k.convalidated, obj_description(k.oid, 'pg_constraint') AS comment
