@@ -51,7 +51,9 @@ INHERITANCE = """SELECT h.inhparent = to_regclass({parent}) AS ours,
 PARTITIONED = "SELECT partdefid <> 0 AS has_default FROM pg_partitioned_table WHERE partrelid = to_regclass({name})"
 
 
-CHECKS = "SELECT conname AS name FROM pg_constraint WHERE contype = 'c' AND conrelid = to_regclass({table})"
+BOUND = """SELECT coalesce(pg_get_partition_constraintdef(c.oid), 'true') AS bound FROM pg_class AS c
+ WHERE c.oid = to_regclass({table}) AND NOT EXISTS (
+  SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND quote_ident(k.conname) = {name})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,16 @@ async def parentage(wire: Wire, table: str, parent: str) -> tuple[bool, bool]:
     return bool(rows), any(row["pending"] for row in rows)
 
 
-async def check_names(wire: Wire, table: str) -> frozenset[str]:
-    """Return the names of the CHECKs of a table, which is given by its quoted name."""
-    return frozenset(row["name"] for row in await _read(wire, CHECKS, table=table))
+async def missing_bound(wire: Wire, partition: str, name: str) -> str | None:
+    """Return what a partition may hold, as SQL; None if a constraint of that name says it already.
+
+    Args:
+        wire: the connection.
+        partition: its quoted name.
+        name: the constraint's, of plain letters.
+    """
+    rows = await _read(wire, BOUND, table=partition, name=name.strip('"'))
+    return str(rows[0]["bound"]) if rows else None
 
 
 async def has_default_partition(wire: Wire, parent: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -152,14 +153,7 @@ class StorageOperations(RelationBench):
             done = partial(self._is_no_child, child, where)
             await self._do(f"Detached {partition} from {parent}", statement, done=done)
             return
-        await self._refuse_transaction()
-        attached, pending = await looks.parentage(self._wire, child, where)
-        checks = await looks.check_names(self._wire, child)
-        if attached:
-            await self._wire.run(f"{statement} {'FINALIZE' if pending else 'CONCURRENTLY'}")
-            # PostgreSQL leaves a CHECK behind that says what the partition could hold.
-            for name in await looks.check_names(self._wire, child) - checks:
-                await self._run(f"ALTER TABLE {child} DROP CONSTRAINT {quote_identifier(name)}")
+        await self._detach_concurrently(statement, child, where)
         self._say(logging.INFO, f"✓ Detached {partition} from {parent}")
 
     async def inherit(
@@ -197,6 +191,24 @@ class StorageOperations(RelationBench):
             f"ALTER TABLE {child} NO INHERIT {above}",
             done=lambda: self._is_no_child(child, above),
         )
+
+    async def _detach_concurrently(self, statement: str, child: str, parent: str) -> None:
+        """Detach beside running queries, and leave no CHECK behind.
+
+        PostgreSQL leaves one that says what the partition could hold, unless there is one already: so it is given one
+        of a name that a second try finds.
+        """
+        await self._refuse_transaction()
+        name = quote_identifier(f"partition_{hashlib.sha256(f'{parent} {child}'.encode()).hexdigest()[:16]}")
+        attached, pending = await looks.parentage(self._wire, child, parent)
+        if attached and not pending:
+            if (bound := await looks.missing_bound(self._wire, child, name)) is not None:
+                await self._run(f"ALTER TABLE {child} ADD CONSTRAINT {name} CHECK ({bound}) NOT VALID")
+            await self._run(f"ALTER TABLE {child} VALIDATE CONSTRAINT {name}")
+        if attached:
+            await self._wire.run(f"{statement} {'FINALIZE' if pending else 'CONCURRENTLY'}")
+        if await looks.missing_bound(self._wire, child, name) is None:
+            await self._run(f"ALTER TABLE {child} DROP CONSTRAINT IF EXISTS {name}")
 
     async def _is_child(self, child: str, parent: str) -> bool:
         return (await looks.parentage(self._wire, child, parent))[0]
