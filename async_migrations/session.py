@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from async_migrations.errors import DatabaseUnavailableError
 from async_migrations.events import DatabaseAwaited, Emit
 from async_migrations.retry import REFUSED, describe, is_confused, is_unavailable, sqlstate
+from async_migrations.rows import read_rows
 from async_migrations.sql import quote_identifier, quote_literal
 
 RELEASE_DEADLINE = 5.0
@@ -103,22 +103,11 @@ class Session:
             raise self._judged(error) from error
 
     async def read(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of `query`, values as JSON has them, in one round trip.
-
-        COPY is the one way in which the simple protocol hands rows through the driver.
-        """
-        received = bytearray()
-
-        async def receive(data: bytes) -> None:
-            received.extend(data)
-
+        """Return the rows of `query`, values as JSON has them, in one round trip."""
         try:
-            await self.driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+            return await read_rows(self.driver, query)
         except Exception as error:
             raise self._judged(error) from error
-        # JSON has no raw control characters, so that doubled backslashes are COPY's only escape.
-        lines = received.decode().replace("\\\\", "\\").split("\n")
-        return [json.loads(line) for line in lines if line]
 
     def judge_closed(self, error: Exception) -> bool:
         """Tell whether `error` means that the connection is gone; one that lost count is cut."""

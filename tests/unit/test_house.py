@@ -10,7 +10,7 @@ import async_migrations
 
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
-    ("ddl", "sql"),
+    ("ddl", "rows", "sql"),
     ("errors", "events", "checksum", "schema"),
     ("cursor", "migration", "retry"),
     ("session", "options", "reporting", "standing", "online", "auto_schema"),
