@@ -144,7 +144,7 @@ class SequenceOperations(RelationBench):
         kind = await looks.relation_kind(self._wire, schema, name)
         if kind is None:
             return False
-        if kind == "S" and await is_same_sequence(self._wire, where, name, options):
+        if kind == "S" and await is_same_sequence(self._wire, where, options):
             return True
         raise NameConflictError(
             f"The name {where} is taken by something else than the sequence to create, which was left as it is. Drop "

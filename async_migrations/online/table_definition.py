@@ -11,6 +11,7 @@ from sqlalchemy.types import NullType
 
 from async_migrations import ddl
 from async_migrations.online.texts import exact, exact_or_none
+from async_migrations.online.twins import TWIN
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 
@@ -50,12 +51,12 @@ def table_statements(table: Table, dialect: Dialect) -> list[str]:
 
 
 def twin_statement(table: Table, dialect: Dialect) -> str:
-    """Write the same table without foreign keys among the temporary ones; it uses up the table object."""
+    """Write the table's twin, without foreign keys; it uses up the table object."""
     for key in table.foreign_key_constraints:
         table.constraints.discard(key)
     table._prefixes = []  # noqa: SLF001 - UNLOGGED, and SQLAlchemy has no public way to take it away
     name = dialect.identifier_preparer.format_table(table)
-    return written(CreateTable(table), dialect).replace(name, qualified("pg_temp", table.name), 1)
+    return written(CreateTable(table), dialect).replace(name, TWIN, 1)
 
 
 def column_statements(column: Column[Any], dialect: Dialect) -> list[str]:

@@ -14,6 +14,9 @@ from async_migrations.sql import qualified, quote_identifier, quote_literal
 REPARSED = 2
 """How often the server's own text is given back to it; later it stays the same."""
 
+TWIN = qualified("pg_temp", "async_migrations_twin")
+"""What each twin is called: temporary relations hide others of their name."""
+
 COLUMNS = """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
  a.attidentity AS identity, a.attgenerated AS generated, coll.collname AS "collation",
  CASE WHEN EXISTS (SELECT FROM pg_depend AS s WHERE s.classid = 'pg_class'::regclass AND s.deptype = 'a'
@@ -39,13 +42,12 @@ DOMAIN = """SELECT format_type(t.typbasetype, t.typtypmod) AS base, t.typdefault
  FROM pg_type AS t WHERE t.typtype = 'd' AND t.oid = to_regtype({name})"""
 
 
-async def is_same_table(wire: Wire, there: str, name: str, statement: str) -> bool:
-    """Tell whether a table has the columns and constraints, foreign keys aside, that `statement` makes."""
+async def is_same_table(wire: Wire, there: str, statement: str) -> bool:
+    """Tell whether a table has the columns and constraints, foreign keys aside, that `statement` gives its twin."""
     async with wire.scratch():
         await wire.run(statement)
-        twin = qualified("pg_temp", name)
         for query in (COLUMNS, CONSTRAINTS):
-            if await _rows(wire, query, table=there) != await _rows(wire, query, table=twin):
+            if await _rows(wire, query, table=there) != await _rows(wire, query, table=TWIN):
                 return False
     return True
 
@@ -84,12 +86,11 @@ async def is_same_domain_check(wire: Wire, domain: str, name: str, base: str, cl
         return await _comes_up(wire, TWIN, name, clause, found, "k.contypid = to_regtype", kind="DOMAIN")
 
 
-async def is_same_sequence(wire: Wire, there: str, name: str, options: str) -> bool:
-    """Tell whether a sequence has these options, wherever it stands."""
+async def is_same_sequence(wire: Wire, there: str, options: str) -> bool:
+    """Tell whether a sequence has these options."""
     async with wire.scratch():
-        await wire.run(f"CREATE SEQUENCE {qualified('pg_temp', name)} {options}")
-        twin = await _rows(wire, SEQUENCE, name=qualified("pg_temp", name))
-        return await _rows(wire, SEQUENCE, name=there) == twin
+        await wire.run(f"CREATE SEQUENCE {TWIN} {options}")
+        return await _rows(wire, SEQUENCE, name=there) == await _rows(wire, SEQUENCE, name=TWIN)
 
 
 async def is_same_domain(wire: Wire, there: str, statement: str) -> bool:
@@ -97,10 +98,6 @@ async def is_same_domain(wire: Wire, there: str, statement: str) -> bool:
     async with wire.scratch():
         await wire.run(statement)
         return await _rows(wire, DOMAIN, name=there) == await _rows(wire, DOMAIN, name=TWIN)
-
-
-TWIN = qualified("pg_temp", "async_migrations_twin")
-"""What a twin is called whose name does not matter."""
 
 
 async def _copy(wire: Wire, there: str) -> None:
