@@ -12,6 +12,7 @@ from async_migrations.online.data import DataOperations
 from async_migrations.online.domains import DomainOperations
 from async_migrations.online.enums import EnumOperations
 from async_migrations.online.indexes import IndexOperations
+from async_migrations.online.keys import KeyOperations
 from async_migrations.online.schemas import SchemaOperations
 from async_migrations.online.sequences import SequenceOperations
 from async_migrations.online.storage import StorageOperations
@@ -24,6 +25,7 @@ class Operations(
     StorageOperations,
     ColumnOperations,
     ConstraintOperations,
+    KeyOperations,
     IndexOperations,
     EnumOperations,
     DomainOperations,

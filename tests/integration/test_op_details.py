@@ -72,7 +72,9 @@ async def test_the_same_under_the_same_name_is_done(desk: Desk) -> None:
     before = await desk.picture()
     async with desk.op(transactional=False) as op:
         await op.create_table(
-            "authors", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text, nullable=False)
+            "authors",
+            sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("name", sa.Text, nullable=False),
         )
         await op.add_column("books", sa.Column("n", sa.Integer, server_default=text("1")))
         await op.create_check_constraint("rule", "books", "n > 0")
