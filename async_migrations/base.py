@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,8 +18,11 @@ from async_migrations.errors import AuthorError, ConfigurationError
 from async_migrations.events import Say
 from async_migrations.face import MigrationEngine
 from async_migrations.migration import Statistics
-from async_migrations.online import Operations
 from async_migrations.session import Session
+
+if TYPE_CHECKING:
+    # Loaded when a migration runs: most starts run none.
+    from async_migrations.online import Operations
 
 T = TypeVar("T")
 Returned = Statistics | Mapping[str, Any] | None
