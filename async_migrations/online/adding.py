@@ -38,7 +38,7 @@ class AddingBench(NotNullBench):
         if self._transactional or wanted.name is None:
             await self._add(wanted, not_valid=not_valid)
             return
-        if wanted.facts is not None and await self._is_partitioned(wanted):
+        if wanted.facts is not None and await self._is_partitioned(wanted.schema, wanted.table):
             await self._add_at_once(wanted)
             return
         found = await self._find_same(wanted)
@@ -55,7 +55,7 @@ class AddingBench(NotNullBench):
         if await self._find_same(wanted) is not None:
             self._say(logging.INFO, f"✓ Constraint {wanted.name} of {wanted.table} is there already")
             return
-        if await self._is_partitioned(wanted):
+        if await self._is_partitioned(wanted.schema, wanted.table):
             await self._add(wanted)
             return
         if kind == "PRIMARY KEY":
@@ -64,9 +64,6 @@ class AddingBench(NotNullBench):
         await build.build(self._wire, index, self._say)
         what = f"Added constraint {wanted.name} to {wanted.table}"
         await self._do(what, *wanted.statements(using_index(kind, wanted.name, **when)))
-
-    async def _is_partitioned(self, wanted: ConstraintDefinition) -> bool:
-        return await looks.relation_kind(self._wire, wanted.schema, wanted.table) == "p"
 
     async def _add_over_index(
         self,

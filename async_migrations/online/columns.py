@@ -18,6 +18,7 @@ from async_migrations.online.bench import KEEP, Keep
 from async_migrations.online.constraint_definition import of_construct
 from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.dependents import Place, dependents_on
+from async_migrations.online.generated import find_readers
 from async_migrations.online.indexes import IndexOperations
 from async_migrations.online.looks import ColumnFacts
 from async_migrations.online.table_definition import (
@@ -130,9 +131,9 @@ class ColumnOperations(AddingBench, IndexOperations):
         """Alter what is given of a column, and leave the rest.
 
         A change of the type takes the default away before and sets it after, and with a `serial` column's type its
-        sequence changes. A type without COLLATE takes its own collation: for a column with another one pass
-        `String(collation="...")`. Rows that have to be rewritten or looked at keep everybody waiting meanwhile;
-        longer texts and unlimited ones need neither.
+        sequence changes. Generated columns that read it are made again, at the table's end. A type without COLLATE
+        takes its own collation: for a column with another one pass `String(collation="...")`. Rows that have to be
+        rewritten or looked at keep everybody waiting meanwhile; longer texts and unlimited ones need neither.
 
         Args:
             table: the table's name, exactly.
@@ -214,7 +215,13 @@ class ColumnOperations(AddingBench, IndexOperations):
         wanted = None if self._transactional else alteration.type
         if wanted is not None and await is_same_type(self._wire, alteration.table, alteration.column, wanted):
             alteration = replace(alteration, type=None, using=None)
-        return alteration.statements(facts, self._dialect)
+        statements = alteration.statements(facts, self._dialect)
+        if alteration.type is None:
+            return statements
+        readers = await find_readers(self._wire, [(facts.relation, facts.number)])
+        dependents = await dependents_on(self._wire, [Place(each.relation, each.number) for each in readers])
+        again = [statement for each in readers for statement in each.again()]
+        return [*dependents.before, *(each.gone for each in readers), *statements, *again, *dependents.after]
 
     async def _is_column(self, column: Column[Any]) -> bool:
         """Tell whether an earlier try has added the column.

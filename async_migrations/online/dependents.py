@@ -22,17 +22,26 @@ CONSTRAINTS = """SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::
     AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.relation AND d.refobjsubid = c.number)
   )) ORDER BY k.oid"""
 
-INDEXES = """SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS gone, pg_get_indexdef(i.indexrelid) AS again,
+# The server prints ON ONLY for the index of a partitioned table, which would leave out its partitions.
+INDEXES = """SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS gone,
+ CASE c.relkind WHEN 'I' THEN h.head || ' ON ' || i.indrelid::regclass || substr(pg_get_indexdef(i.indexrelid),
+  1 + length(format('%s ON ONLY %I.%I', h.head, n.nspname, t.relname)))
+ ELSE pg_get_indexdef(i.indexrelid) END AS again,
  format('COMMENT ON INDEX %s IS ', i.indexrelid::regclass) AS subject,
  obj_description(i.indexrelid, 'pg_class') AS comment, false AS late
- FROM pg_index AS i WHERE i.indisvalid
+ FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_class AS t ON t.oid = i.indrelid
+ JOIN pg_namespace AS n ON n.oid = t.relnamespace
+ CROSS JOIN LATERAL (
+  SELECT format('CREATE %sINDEX %I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, c.relname)
+ ) AS h (head)
+ WHERE i.indisvalid
  AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
  AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
  AND EXISTS (
-  SELECT FROM (VALUES {columns}) AS c (relation, number, whole) JOIN pg_depend AS d
+  SELECT FROM (VALUES {columns}) AS v (relation, number, whole) JOIN pg_depend AS d
   ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass
-  AND d.refobjid = c.relation AND d.refobjsubid = c.number
-  WHERE c.whole OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+  AND d.refobjid = v.relation AND d.refobjsubid = v.number
+  WHERE v.whole OR i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
  ) ORDER BY i.indexrelid"""
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 from async_migrations.errors import IndexConflictError
 from async_migrations.online import build
-from async_migrations.online.catalog import find_by_name
+from async_migrations.online.catalog import find_by_name, find_on_table
 from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.relations import RelationBench
 from async_migrations.online.texts import Expression
 from async_migrations.sql import qualified
+
+PARTITIONED = "I"
+"""Of `pg_class.relkind`: the index of a partitioned table, which cannot be built or dropped concurrently."""
 
 
 class IndexOperations(RelationBench):
@@ -34,7 +37,7 @@ class IndexOperations(RelationBench):
         nulls_not_distinct: bool = False,
         tablespace: str | None = None,
     ) -> int:
-        """Create an index; concurrently where the migration is not transactional.
+        """Create an index; concurrently where the migration is not transactional and the table not partitioned.
 
         A concurrent build first looks for an index of this name. A valid one of the same definition counts as done.
         One that a dead build left INVALID is dropped and built anew. While another session builds an index on the
@@ -81,7 +84,7 @@ class IndexOperations(RelationBench):
         self._say(logging.INFO, f"Creating index {name} on {table}")
         if self._transactional:
             await self._wire.run(statement)
-        elif not await build.build(self._wire, wanted, self._say):
+        elif not await self._build(wanted, statement):
             self._say(logging.INFO, f"✓ Index {name} is there already, valid and with this definition")
             return 0
         self._say(logging.INFO, f"✓ Created index: {name}")
@@ -120,6 +123,8 @@ class IndexOperations(RelationBench):
             )
         if self._transactional:
             await self._wire.run(f"DROP INDEX {qualified(schema, name)}")
+        elif found is not None and found.kind == PARTITIONED:
+            await self._run(f"DROP INDEX {qualified(found.schema, name)}")
         else:
             await build.drop(self._wire, name, schema, self._say)
         self._say(logging.INFO, f"✓ Dropped index: {name}")
@@ -134,3 +139,14 @@ class IndexOperations(RelationBench):
             schema: its schema; None looks along `search_path`.
         """
         await self._rename("INDEX", schema, old, new)
+
+    async def _build(self, wanted: IndexDefinition, statement: str) -> bool:
+        """Build an index beside running writes; PostgreSQL cannot on a partitioned table, where it is built at once."""
+        if not await self._is_partitioned(wanted.schema, wanted.table):
+            return await build.build(self._wire, wanted, self._say)
+        found = await find_on_table(self._wire, wanted)
+        if found is not None and found.kind is not None:
+            await build.refuse_another(self._wire, wanted, found)
+            return False
+        await self._run(statement)
+        return True

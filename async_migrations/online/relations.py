@@ -39,6 +39,9 @@ class RelationBench(Bench):
             return await looks.type_facts(self._wire, schema, name) is not None
         return await looks.relation_kind(self._wire, schema, name) is not None
 
+    async def _is_partitioned(self, schema: str | None, table: str) -> bool:
+        return await looks.relation_kind(self._wire, schema, table) == "p"
+
     async def _create_types(self, table: Table) -> None:
         """Create the enums and domains of a table's columns that are missing."""
         for column in table.columns:

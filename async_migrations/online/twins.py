@@ -65,7 +65,7 @@ async def is_same_type(wire: Wire, there: str, column: str, type_: str) -> bool:
     name = quote_identifier(column)
     async with wire.scratch():
         await _copy(wire, there)
-        await wire.run(f"ALTER TABLE {TWIN} DROP COLUMN {name}; ALTER TABLE {TWIN} ADD COLUMN {name} {type_}")
+        await wire.run(f"ALTER TABLE {TWIN} DROP COLUMN {name} CASCADE; ALTER TABLE {TWIN} ADD COLUMN {name} {type_}")
         ours, twins = await _column(wire, there, column), await _column(wire, TWIN, column)
     return (ours["type"], ours["collation"]) == (twins["type"], twins["collation"])
 

@@ -304,6 +304,10 @@ CREATE TABLE other.pets (id integer, owner integer, mood public.mood DEFAULT 'ha
     FOREIGN KEY (owner, mood) REFERENCES people (id, mood));
 CREATE TABLE logs (at date NOT NULL, mood mood) PARTITION BY RANGE (at);
 CREATE TABLE logs_1 PARTITION OF logs DEFAULT;
+ALTER TABLE logs_1 ALTER mood SET DEFAULT 'sad';
+CREATE INDEX ix_logs_1 ON logs_1 (at) WHERE mood = 'sad';
+ALTER TABLE logs_1 ADD CHECK (mood <> 'sad');
+CREATE INDEX ix_logs ON logs (at) WHERE mood = 'happy';
 INSERT INTO people (id, mood, n) VALUES (1, 'happy', 1), (2, 'sad', 2);
 INSERT INTO other.pets VALUES (1, 1, 'happy');
 INSERT INTO logs VALUES ('2026-01-01', 'happy');
@@ -363,6 +367,30 @@ async def test_a_generated_column_keeps_what_leans_on_it(desk: Desk) -> None:
     assert len(after) == 2
     assert all('"twice"' in line and line[2:].startswith("columns") for line in after)
     assert await desk.value("SELECT sum(twice) FROM books") == 12
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_a_column_that_others_are_generated_from_changes_its_type(desk: Desk, *, transactional: bool) -> None:
+    await desk.driver.execute(
+        "ALTER TABLE books ADD COLUMN twice bigint GENERATED ALWAYS AS (n * 2) STORED NOT NULL;"
+        "CREATE INDEX ix_twice ON books (twice); COMMENT ON COLUMN books.twice IS 'two'"
+    )
+    before = await desk.picture()
+    await desk.do(lambda op: op.alter_column("books", "n", type_=sa.BigInteger()), transactional=transactional)
+    after = changes(before, await desk.picture()).splitlines()
+    assert all('"attname": "n"' in line or '"attname": "twice"' in line for line in after)
+    assert await desk.value("SELECT sum(twice) FROM books") == 6
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_an_index_of_a_partitioned_table_is_built_and_dropped(desk: Desk, *, transactional: bool) -> None:
+    await desk.driver.execute(FEELINGS)
+    before = await desk.picture()
+    for _ in range(1 if transactional else 2):
+        await desk.do(lambda op: op.create_index("ix", "logs", ["mood", "at"]), transactional=transactional)
+    assert await desk.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass") is True
+    await desk.do(lambda op: op.drop_index("ix", "logs"), transactional=transactional)
+    assert not changes(before, await desk.picture())
 
 
 async def test_an_enum_value_is_used_by_the_next_migration_only(desk: Desk) -> None:
