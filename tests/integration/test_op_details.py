@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.errors import AuthorError, NameConflictError, TransactionControlError
 from async_migrations.online import bench
+from async_migrations.online.not_null import Proof
 from tests.support.desk import Desk, Work, open_desk
 from tests.support.pictures import changes
 from tests.support.waiting import eventually
@@ -233,6 +234,27 @@ async def test_not_null_that_rows_contradict_leaves_nothing(desk: Desk) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await desk.do(lambda op: op.set_not_null("books", "title"), transactional=False)
     assert not changes(before, await desk.picture())
+
+
+async def test_a_cancellation_while_not_null_is_proved_leaves_what_the_next_try_takes_on(
+    desk: Desk, engine: AsyncEngine
+) -> None:
+    await desk.driver.execute("UPDATE books SET title = id::text")
+    before = await desk.picture()
+    await desk.driver.execute(Proof('"books"', '"title"').add)
+    waits = f"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {desk.driver.get_server_pid()}"
+    async with open_desk(engine) as other:
+        await other.driver.execute("BEGIN; LOCK TABLE books IN SHARE UPDATE EXCLUSIVE MODE")
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: desk.do(lambda op: op.set_not_null("books", "title"), transactional=False))
+            await eventually(lambda: other.value(waits))
+            group.cancel_scope.cancel()
+        await other.driver.execute("COMMIT")
+    assert any("A CHECK may be left" in said for said in desk.said)
+    async with open_desk(engine) as second:
+        await second.do(lambda op: op.set_not_null("books", "title"), transactional=False)
+        (line,) = [line for line in changes(before, await second.picture()).splitlines() if line.startswith("+")]
+    assert '"attnotnull": true' in line
 
 
 async def test_a_unique_constraint_that_rows_contradict_leaves_nothing(desk: Desk) -> None:
