@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from async_migrations.errors import NameConflictError
@@ -11,6 +11,7 @@ from async_migrations.online import build, looks
 from async_migrations.online.constraint_definition import ConstraintDefinition, using_index
 from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.not_null import NotNullBench
+from async_migrations.online.table_definition import name_for
 from async_migrations.online.twins import is_same_constraint
 
 KEYS = {"UNIQUE": "u", "PRIMARY KEY": "p"}
@@ -19,6 +20,12 @@ KEYS = {"UNIQUE": "u", "PRIMARY KEY": "p"}
 
 class AddingBench(NotNullBench):
     """Adds constraints: at once in a transaction, and outside of one in the steps that let writes go on."""
+
+    def _name(self, name: str | None, table: str, columns: Sequence[Any], kind: str) -> str | None:
+        """Return a constraint's name; outside a transaction PostgreSQL's own choice, so that a second try finds it."""
+        if name is not None or self._transactional:
+            return name
+        return name_for(table, [str(column) for column in columns], f"{kind}_constraint")
 
     async def _add(self, wanted: ConstraintDefinition, *, not_valid: bool = False, done: Any = None) -> None:
         statements = wanted.statements(not_valid=not_valid)

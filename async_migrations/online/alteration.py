@@ -18,6 +18,9 @@ from async_migrations.sql import quote_identifier, quote_literal
 SET_EXPRESSION = 170_000
 """The first server that gives a generated column another expression."""
 
+VIRTUAL = 180_000
+"""The first server on which a generated column is virtual unless it says `persisted=True`."""
+
 CONSTANT = re.compile(r"""(?:(?P<text>E?'(?:[^']|'')*')|(?P<number>-?[0-9.]+))(?:::[\w .,()"\[\]]+)?""")
 """A default that is a constant, with or without its cast."""
 
@@ -128,7 +131,8 @@ def alterable(facts: ColumnFacts | None, default: object, table: str, column: st
     if facts is None:
         raise AuthorError(f"{table}.{column} is not there: see the names of table, column and schema.")
     if isinstance(default, Computed):
-        wanted = "s" if default.persisted or default.persisted is None else "v"
+        virtual = facts.version >= VIRTUAL if default.persisted is None else not default.persisted
+        wanted = "v" if virtual else "s"
         if facts.generated != wanted:
             there = {"s": "a stored generated", "v": "a virtual generated"}.get(facts.generated, "a plain")
             raise AuthorError(

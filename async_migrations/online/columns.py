@@ -190,23 +190,6 @@ class ColumnOperations(AddingBench, IndexOperations):
         statement = f"ALTER TABLE {qualified(schema, table)} ALTER COLUMN {quote_identifier(column)} DROP NOT NULL"
         await self._do(f"Let {table}.{column} be NULL", statement)
 
-    async def restart_identity(
-        self, table: str, column: str, value: int | None = None, *, schema: str | None = None
-    ) -> None:
-        """Let the numbers of an identity or serial column go on from `value`.
-
-        Args:
-            table: the table's name, exactly.
-            column: the column's name, exactly.
-            value: the next number; None is one above the highest in the table.
-            schema: the table's schema; None looks along `search_path`.
-        """
-        where, name = qualified(schema, table), quote_identifier(column)
-        sequence = f"pg_get_serial_sequence({quote_literal(where)}, {quote_literal(column)})"
-        following = f"SELECT setval({sequence}, coalesce(max({name}) + 1, 1), false) FROM {where}"
-        statement = following if value is None else f"SELECT setval({sequence}, {value:d}, false)"
-        await self._do(f"Let the numbers of {table}.{column} go on", statement)
-
     async def _alter(self, alteration: Alteration, facts: ColumnFacts) -> list[str]:
         """Return the statements of an alteration; a conversion that an earlier try has made is not made twice."""
         if alteration.needs_rebuild(facts):

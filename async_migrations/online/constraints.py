@@ -22,7 +22,7 @@ Initially = Literal["DEFERRED", "IMMEDIATE"]
 class ConstraintOperations(AddingBench):
     """The constraints of a table.
 
-    A name of None lets PostgreSQL choose one, which a second try cannot look for.
+    A name of None lets PostgreSQL choose one; for a CHECK a second try cannot look for it.
     """
 
     async def create_check_constraint(
@@ -105,7 +105,7 @@ class ConstraintOperations(AddingBench):
             match=match,
         )
         wanted = ConstraintDefinition(
-            name=name,
+            name=self._name(name, source_table, local_cols, "foreign_key"),
             table=source_table,
             schema=schema,
             clause=clause,

@@ -23,7 +23,7 @@ class When(TypedDict):
 class KeyOperations(AddingBench):
     """The constraints of a table that have an index.
 
-    A name of None lets PostgreSQL choose one, which a second try cannot look for.
+    A name of None lets PostgreSQL choose one.
     """
 
     async def create_unique_constraint(  # noqa: PLR0913 - the options are those of UNIQUE
@@ -61,6 +61,7 @@ class KeyOperations(AddingBench):
         if using_index is not None:
             await self._add_over_index("UNIQUE", name, table, schema, using_index, comment, **when)
             return
+        name = self._name(name, table, columns, "unique")
         clause = unique(columns, self._dialect, include=include, nulls_not_distinct=nulls_not_distinct, **when)
         wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
         index = IndexDefinition(
@@ -107,6 +108,7 @@ class KeyOperations(AddingBench):
         if using_index is not None:
             await self._add_over_index("PRIMARY KEY", name, table, schema, using_index, comment, **when)
             return
+        name = self._name(name, table, columns, "primary_key")
         clause = primary_key(columns, self._dialect, include=include, **when)
         wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
         index = IndexDefinition(

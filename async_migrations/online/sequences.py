@@ -16,7 +16,7 @@ from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 
 class SequenceOperations(RelationBench):
-    """Sequences that are not made by a column."""
+    """Sequences, and the numbers of columns that have one of their own."""
 
     async def create_sequence(  # noqa: PLR0913 - the options are those of CREATE SEQUENCE
         self,
@@ -92,7 +92,7 @@ class SequenceOperations(RelationBench):
             schema: its schema; None looks along `search_path`.
             type_: SmallInteger, Integer or BigInteger.
             start: where a later RESTART begins.
-            restart: the next number.
+            restart: the next number; a second try after a failure sets it again.
             increment: the step from one number to the next.
             minvalue: its lowest number; None is the type's.
             maxvalue: its highest; None is the type's.
@@ -138,6 +138,24 @@ class SequenceOperations(RelationBench):
             cascade: whether defaults that draw from it go too.
         """
         await self._drop("SEQUENCE", schema, name, if_exists=if_exists, cascade=cascade)
+
+    async def restart_identity(
+        self, table: str, column: str, value: int | None = None, *, schema: str | None = None
+    ) -> None:
+        """Let the numbers of an identity or serial column go on from `value`.
+
+        Args:
+            table: the table's name, exactly.
+            column: the column's name, exactly.
+            value: the next number, which a second try after a failure sets again; None is one above the highest in
+                the table.
+            schema: the table's schema; None looks along `search_path`.
+        """
+        where, name = qualified(schema, table), quote_identifier(column)
+        sequence = f"pg_get_serial_sequence({quote_literal(where)}, {quote_literal(column)})"
+        following = f"SELECT setval({sequence}, coalesce(max({name}) + 1, 1), false) FROM {where}"
+        statement = following if value is None else f"SELECT setval({sequence}, {value:d}, false)"
+        await self._do(f"Let the numbers of {table}.{column} go on", statement)
 
     async def _is_sequence(self, schema: str | None, name: str, options: str) -> bool:
         where = qualified(schema, name)

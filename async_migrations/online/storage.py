@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from async_migrations.errors import NameConflictError
 from async_migrations.online import looks
 from async_migrations.online.relations import RelationBench
+from async_migrations.online.twins import is_same_bound
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 Movable = Literal["table", "view", "materialized view", "foreign table", "sequence", "type", "domain", "extension"]
@@ -77,7 +79,8 @@ class StorageOperations(RelationBench):
             here, there = [await self._is_taken(key, where, name) for where in (schema, new_schema)]
             return there and (not here or schema in {None, new_schema})
 
-        statement = f"ALTER {kind.upper()} {qualified(schema, name)} SET SCHEMA {quote_identifier(new_schema)}"
+        subject = quote_identifier(name) if kind == "extension" else qualified(schema, name)
+        statement = f"ALTER {kind.upper()} {subject} SET SCHEMA {quote_identifier(new_schema)}"
         await self._do(f"Moved {kind} {name} to schema {new_schema}", statement, done=is_moved)
 
     async def create_partition(
@@ -99,13 +102,16 @@ class StorageOperations(RelationBench):
             schema: the partition's schema; None takes the first of `search_path`.
             parent_schema: the parent's; None looks along `search_path`.
             partition_by: how it is partitioned itself: `"RANGE (day)"`.
+
+        Raises:
+            NameConflictError: outside a transaction: it has another bound; nothing was changed.
         """
         where, parents = qualified(schema, name), qualified(parent_schema, parent)
         further = f" PARTITION BY {partition_by}" if partition_by else ""
         await self._do(
             f"Created partition {name} of {parent}",
             f"CREATE TABLE {where} PARTITION OF {parents} {bound}{further}",
-            done=lambda: self._is_child(where, parents),
+            done=lambda: self._is_partition(where, parents, bound),
             count="tables_created",
         )
 
@@ -133,7 +139,7 @@ class StorageOperations(RelationBench):
         await self._do(
             f"Attached partition {partition} to {parent}",
             f"ALTER TABLE {where} ATTACH PARTITION {child} {bound}",
-            done=lambda: self._is_child(child, where),
+            done=lambda: self._is_partition(child, where, bound),
         )
 
     async def detach_partition(
@@ -212,6 +218,16 @@ class StorageOperations(RelationBench):
 
     async def _is_child(self, child: str, parent: str) -> bool:
         return (await looks.parentage(self._wire, child, parent))[0]
+
+    async def _is_partition(self, child: str, parent: str, bound: str) -> bool:
+        if not await self._is_child(child, parent):
+            return False
+        if await is_same_bound(self._wire, child, parent, bound):
+            return True
+        raise NameConflictError(
+            f"{child} is a partition of {parent} with another bound than {bound}, and was left as it is. Detach it "
+            "first (await self.op.detach_partition), or give the new partition another name."
+        )
 
     async def _is_no_child(self, child: str, parent: str) -> bool:
         return not await self._is_child(child, parent)

@@ -42,6 +42,12 @@ DOMAIN = """SELECT format_type(t.typbasetype, t.typtypmod) AS base, t.typdefault
  FROM pg_type AS t WHERE t.typtype = 'd' AND t.oid = to_regtype({name})"""
 
 
+PARTITION_KEY = "SELECT pg_get_partkeydef(to_regclass({name})) AS key"
+
+PARTITION_BOUND = """SELECT pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_class AS c
+ WHERE c.oid = to_regclass({name})"""
+
+
 async def is_same_table(wire: Wire, there: str, statement: str) -> bool:
     """Tell whether a table has the columns and constraints, foreign keys aside, that `statement` gives its twin."""
     async with wire.scratch():
@@ -91,6 +97,16 @@ async def is_same_sequence(wire: Wire, there: str, options: str) -> bool:
     async with wire.scratch():
         await wire.run(f"CREATE SEQUENCE {TWIN} {options}")
         return await _rows(wire, SEQUENCE, name=there) == await _rows(wire, SEQUENCE, name=TWIN)
+
+
+async def is_same_bound(wire: Wire, there: str, parent: str, bound: str) -> bool:
+    """Tell whether a partition has a bound, by making one of a twin of its parent."""
+    (key,) = await _rows(wire, PARTITION_KEY, name=parent)
+    part = qualified("pg_temp", "async_migrations_part")
+    async with wire.scratch():
+        await wire.run(f"CREATE TABLE {TWIN} (LIKE {parent}) PARTITION BY {key['key']}")
+        await wire.run(f"CREATE TABLE {part} PARTITION OF {TWIN} {bound}")
+        return await _rows(wire, PARTITION_BOUND, name=there) == await _rows(wire, PARTITION_BOUND, name=part)
 
 
 async def is_same_domain(wire: Wire, there: str, statement: str) -> bool:

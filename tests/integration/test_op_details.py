@@ -21,6 +21,7 @@ SHOP = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE SEQUENCE tickets;
+CREATE TABLE generated (id integer, twice integer GENERATED ALWAYS AS (id * 2) STORED);
 CREATE VIEW shown AS SELECT 1 AS one;
 CREATE TABLE authors (id integer PRIMARY KEY, name text NOT NULL);
 CREATE TABLE books (id integer PRIMARY KEY, author_id integer, title text, n integer DEFAULT 1);
@@ -95,10 +96,44 @@ async def test_in_a_transaction_a_name_that_is_taken_is_postgresqls_own_error(de
     assert "CREATE TABLE" in caught.value.statement  # type: ignore[attr-defined]  # what the engine's own error shows
 
 
+async def test_a_partition_of_another_bound_is_left_as_it_is(desk: Desk) -> None:
+    await desk.driver.execute(
+        "CREATE TABLE days (day date, n integer) PARTITION BY RANGE (day, (n + 1));"
+        "CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM ('2025-01-01', 0) TO ('2026-01-01', 0)"
+    )
+    async with desk.op(transactional=False) as op:
+        await op.create_partition("days_1", "days", "FOR VALUES FROM (date '2025-01-01', 0) TO ('2026-1-1', 0)")
+        await op.attach_partition("days", "days_1", "FOR VALUES FROM ('2025-01-01', 0) TO ('2026-01-01', 0)")
+        with pytest.raises(NameConflictError, match="another bound"):
+            await op.create_partition("days_1", "days", "FOR VALUES FROM ('2025-01-01', 0) TO ('2027-01-01', 0)")
+
+
+async def test_constraints_without_a_name_are_added_once(desk: Desk) -> None:
+    await desk.driver.execute("CREATE TABLE plain (a integer, b integer); UPDATE books SET title = id::text")
+    for _ in range(2):
+        async with desk.op(transactional=False) as op:
+            await op.create_unique_constraint(None, "books", ["n", "id"])
+            await op.create_foreign_key(None, "books", "authors", ["author_id"], ["id"])
+            await op.create_primary_key(None, "plain", ["a"])
+    names = "SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint WHERE contype IN ('f', 'u', 'p') AND connamespace = 2200"
+    assert await desk.value(names) == [
+        "authors_pkey",
+        "books_author_id_fkey",
+        "books_n_id_key",
+        "books_pkey",
+        "once",
+        "plain_pkey",
+    ]
+
+
 REFUSED: dict[str, tuple[Work, str]] = {
     "plain into generated": (
         lambda op: op.alter_column("books", "n", server_default=sa.Computed("id", persisted=True)),
         "Drop the column and add it",
+    ),
+    "stored into virtual": (
+        lambda op: op.alter_column("generated", "twice", server_default=sa.Computed("id * 3", persisted=False)),
+        "is a stored generated column",
     ),
     "a column that is not there": (lambda op: op.alter_column("books", "no", nullable=True), r"books\.no is not there"),
     "a column's comment without its table": (lambda op: op.set_comment("column", "n", "x"), "needs table="),
