@@ -252,9 +252,10 @@ class Run:
         return led
 
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
-        limit = self.options.limits.migration_deadline
+        limits, guard = self.options.limits, Guard(session.connection)
+        deadline, timeout = limits.migration_deadline, limits.lock_timeout
         return Executor(
-            Worker(session, self.options.engine, self.options.base, self.emit, limit, Guard(session.connection)),
+            Worker(session, self.options.engine, self.options.base, self.emit, deadline, guard, timeout),
             session,
             session.is_pooled(facts),
             partial(self.spare, pooled=session.is_pooled(facts)),

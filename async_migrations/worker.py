@@ -46,6 +46,7 @@ class Worker:
         emit: is told what migrations and server have to say.
         deadline_s: seconds for one migration; None for ever.
         guard: watches the session's connection.
+        lock_timeout_s: seconds that an operation outside a transaction waits for a table's lock; None for ever.
     """
 
     session: Session
@@ -54,6 +55,7 @@ class Worker:
     emit: Emit
     deadline_s: float | None
     guard: Guard
+    lock_timeout_s: float | None = None
 
     async def run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
         """Await the author's code, with everything around it that it needs, and count what it did."""
@@ -85,7 +87,12 @@ class Worker:
     def _operations(self, migration: Loaded, *, transactional: bool) -> Operations:
         from async_migrations.online import Operations
 
-        return Operations(self.session.connection, transactional=transactional, say=self._say(migration))
+        return Operations(
+            self.session.connection,
+            transactional=transactional,
+            say=self._say(migration),
+            lock_timeout=self.lock_timeout_s,
+        )
 
     async def _body(self, migration: Loaded, context: Context, verb: str) -> object:
         assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way

@@ -16,9 +16,6 @@ from async_migrations.events import Say
 from async_migrations.online.wire import Wire
 from async_migrations.retry import is_retryable, persist
 
-LOCK_TIMEOUT = "3s"
-"""So long a statement outside a transaction waits for a table's lock, while later queries queue behind it."""
-
 PATIENCE, PAUSE, LONGEST_PAUSE = 120.0, 0.2, 5.0
 """Seconds for all tries of such a statement, and between two of them: the first pause, and no more than."""
 
@@ -40,10 +37,15 @@ class Bench:
         connection: the migration's connection, in AUTOCOMMIT.
         transactional: whether the engine holds a transaction open on it.
         say: logs (level, message) with the migration's name.
+        lock_timeout: seconds that a statement outside a transaction waits for a table's lock, while later queries
+            queue behind it, before it steps back and tries again; None for ever.
     """
 
-    def __init__(self, connection: AsyncConnection, *, transactional: bool, say: Say) -> None:
+    def __init__(
+        self, connection: AsyncConnection, *, transactional: bool, say: Say, lock_timeout: float | None = 5.0
+    ) -> None:
         self._wire = Wire(connection)
+        self._lock_timeout = "0" if lock_timeout is None else f"{max(1, round(lock_timeout * 1000)):d}ms"
         self._transactional = transactional
         self._say = say
         self._counted: Counter[str] = Counter()
@@ -73,7 +75,7 @@ class Bench:
         await self._refuse_transaction()
         if not statements:
             return
-        message = ";\n".join([f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'", *statements])
+        message = self._together(*statements)
         await persist(
             lambda: self._wire.run(message),
             retry_on=is_retryable,
@@ -82,6 +84,10 @@ class Bench:
             pause=PAUSE,
             longest_pause=LONGEST_PAUSE,
         )
+
+    def _together(self, *statements: str) -> str:
+        """Write statements as one message, which the server runs in one transaction."""
+        return ";\n".join([f"SET LOCAL lock_timeout = '{self._lock_timeout}'", *statements])
 
     async def _do(
         self, what: str, *statements: str, done: Callable[[], Awaitable[bool]] | None = None, count: str | None = None

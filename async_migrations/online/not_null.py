@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import anyio
 
 from async_migrations.online import looks
-from async_migrations.online.bench import LOCK_TIMEOUT
 from async_migrations.online.relations import RelationBench
 from async_migrations.sql import qualified, quote_identifier
 
@@ -97,7 +96,7 @@ class NotNullBench(RelationBench):
         with anyio.move_on_after(deadline, shield=True) as scope:
             try:
                 if not await self._wire.is_closed():
-                    await self._wire.run(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{proof.drop}")
+                    await self._wire.run(self._together(proof.drop))
             except Exception as error:
                 self._say(logging.WARNING, f"{left} ({error})")
         if scope.cancelled_caught:

@@ -44,6 +44,8 @@ class Operations(
         connection: the migration's connection, in AUTOCOMMIT.
         transactional: whether the engine holds a transaction open on it.
         say: logs (level, message) with the migration's name.
+        lock_timeout: seconds that a statement outside a transaction waits for a table's lock before it steps back
+            and tries again; None for ever.
     """
 
     async def run(self, statement: str) -> None:

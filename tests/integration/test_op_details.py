@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.errors import AuthorError, NameConflictError, TransactionControlError
-from async_migrations.online import bench
 from async_migrations.online.not_null import Proof
 from tests.support.desk import Desk, Work, open_desk
 from tests.support.pictures import changes
@@ -115,7 +114,8 @@ async def test_constraints_without_a_name_are_added_once(desk: Desk) -> None:
             await op.create_unique_constraint(None, "books", ["n", "id"])
             await op.create_foreign_key(None, "books", "authors", ["author_id"], ["id"])
             await op.create_primary_key(None, "plain", ["a"])
-    names = "SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint WHERE contype IN ('f', 'u', 'p') AND connamespace = 2200"
+    names = "SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint"
+    names += " WHERE contype IN ('f', 'u', 'p') AND connamespace = 2200"
     assert await desk.value(names) == [
         "authors_pkey",
         "books_author_id_fkey",
@@ -322,10 +322,8 @@ async def test_writes_go_on_while_a_constraint_is_validated(desk: Desk, engine: 
     assert await desk.value("SELECT convalidated FROM pg_constraint WHERE conname = 'later'") is True
 
 
-async def test_a_lock_that_is_not_granted_is_asked_for_again(
-    desk: Desk, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench, "LOCK_TIMEOUT", "50ms")
+async def test_a_lock_that_is_not_granted_is_asked_for_again(desk: Desk, engine: AsyncEngine) -> None:
+    desk.lock_timeout = 0.05
 
     async def has_tried() -> bool:
         return any("not granted in time" in said for said in desk.said)

@@ -1,9 +1,12 @@
 """Operations inside real migrations: counted, taken back, tried again, blamed."""
 
+import anyio
 import pytest
 
 from async_migrations import MigrationFailedError
+from async_migrations.events import MigrationMessage
 from tests.support.history import History
+from tests.support.waiting import eventually
 
 SHOP = """
 CREATE TABLE authors (id integer PRIMARY KEY);
@@ -88,3 +91,18 @@ async def test_a_second_start_completes_what_rows_contradicted_at_the_first(hist
     await history.do("DELETE FROM books WHERE id = 2")
     await history.runner().run_migrations()
     assert await history.value("SELECT convalidated FROM pg_constraint WHERE conname = 'fk'") is True
+
+
+async def test_the_runners_lock_timeout_holds_outside_a_transaction_too(history: History) -> None:
+    await history.do(SHOP)
+    history.python("001_more", "await self.op.drop_column('books', 'title')", attributes="transactional = False")
+
+    async def steps_back() -> bool:
+        return any("not granted in time" in event.text for event in history.told(MigrationMessage))
+
+    async with history.engine.connect() as reader, anyio.create_task_group() as group:
+        await reader.exec_driver_sql("SELECT 1 FROM books")
+        group.start_soon(history.runner(lock_timeout=0.05).run_migrations)
+        await eventually(steps_back, deadline=30)
+        await reader.rollback()
+    assert await history.ledger() == ["001_more"]

@@ -20,6 +20,7 @@ class Desk:
     connection: AsyncConnection
     driver: Any
     said: list[str] = field(default_factory=list)
+    lock_timeout: float | None = 5.0
 
     def say(self, _: int, message: str) -> None:
         self.said.append(message)
@@ -27,7 +28,9 @@ class Desk:
     @asynccontextmanager
     async def op(self, *, transactional: bool) -> AsyncIterator[Operations]:
         """Yield what a migration of this kind has as `self.op`."""
-        operations = Operations(self.connection, transactional=transactional, say=self.say)
+        operations = Operations(
+            self.connection, transactional=transactional, say=self.say, lock_timeout=self.lock_timeout
+        )
         if not transactional:
             yield operations
             return
