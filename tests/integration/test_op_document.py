@@ -23,6 +23,14 @@ def operations() -> set[str]:
     return named - NOT_FOR_AUTHORS
 
 
+def write_examples(history: History, *, transactional: bool) -> None:
+    """Write each block of the page as a migration of its own."""
+    (history.directory / "001_shop.py").write_text(FIRST)
+    for number, example in enumerate(EXAMPLES, 2):
+        head = "import datetime\nimport sqlalchemy as sa\n"
+        history.python(f"{number:03}_example", example, top=head, attributes=f"transactional = {transactional}")
+
+
 def test_the_page_has_an_example_of_every_operation() -> None:
     shown = set(re.findall(r"await self\.op\.(\w+)\(", "".join(BLOCKS)))
     assert operations() - shown == set()
@@ -31,10 +39,7 @@ def test_the_page_has_an_example_of_every_operation() -> None:
 
 @pytest.mark.parametrize("transactional", [True, False], ids=["in a transaction", "without one"])
 async def test_the_examples_run_in_their_order(history: History, *, transactional: bool) -> None:
-    (history.directory / "001_shop.py").write_text(FIRST)
-    for number, example in enumerate(EXAMPLES, 2):
-        head = "import datetime\nimport sqlalchemy as sa\n"
-        history.python(f"{number:03}_example", example, top=head, attributes=f"transactional = {transactional}")
+    write_examples(history, transactional=transactional)
     report = await history.runner().run_migrations()
     assert len(report.applied) == len(BLOCKS)
     assert report.statistics["tables_created"] == 6

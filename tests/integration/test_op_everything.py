@@ -760,6 +760,9 @@ PREPARED = {"create_primary_key over an index": "CREATE UNIQUE INDEX ux_unused O
 """What some cases need besides."""
 
 
+HAS_VECTOR = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"
+
+
 @pytest.fixture
 async def desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
     async with open_desk(engine) as desk:
@@ -772,6 +775,8 @@ async def desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
 async def test_an_operation_does_what_it_says_and_can_be_undone(desk: Desk, name: str, *, transactional: bool) -> None:
     case = CASES[name]
     await desk.driver.execute(PREPARED.get(name, "SELECT"))
+    if name == "create_extension" and not await desk.value(HAS_VECTOR):
+        pytest.skip("this server carries no extension to create")
     before = await desk.picture()
     await desk.do(case.do, transactional=transactional)
     assert await desk.value(case.query) == case.value
