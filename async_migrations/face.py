@@ -9,7 +9,7 @@ from typing import Any, Self
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
-from async_migrations.cursor import hasten
+from async_migrations.cursor import changes_schema, forget_plans, hasten
 from async_migrations.errors import TransactionControlError
 from async_migrations.events import Say
 from async_migrations.session import BEGIN, Session
@@ -164,7 +164,7 @@ class Guard:
         if self.broken is not None:
             raise self.broken
 
-    def _before(self, _c: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
+    def _before(self, connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
         if not self._watching:
             return
         self.check()
@@ -176,6 +176,8 @@ class Guard:
                 "begins and commits. For a part that may fail use `async with self.connection.begin_nested()`; for "
                 "what cannot run in a transaction set transactional = False."
             )
+        if changes_schema(statement):
+            forget_plans(connection.dialect)
         if not many:
             hasten(cursor, statement, parameters)
 

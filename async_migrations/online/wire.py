@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from async_migrations.cursor import forget_plans
 from async_migrations.rows import read_rows
 
 ROLLBACK_DEADLINE = 5.0
@@ -33,6 +34,8 @@ class Wire:
         except Exception as error:
             error.statement = statement  # type: ignore[attr-defined]  # the driver's errors do not know it
             raise
+        finally:
+            forget_plans(self.connection.dialect)
 
     async def read(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of a query, with the values that JSON has."""

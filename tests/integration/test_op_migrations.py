@@ -106,3 +106,27 @@ async def test_the_runners_lock_timeout_holds_outside_a_transaction_too(history:
         await eventually(steps_back, deadline=30)
         await reader.rollback()
     assert await history.ledger() == ["001_more"]
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_a_query_asked_before_and_after_an_operation_has_both_answers(
+    history: History, *, transactional: bool
+) -> None:
+    await history.do(SHOP + "CREATE TYPE mood AS ENUM ('sad', 'ok'); ALTER TABLE books ADD mood mood DEFAULT 'ok'")
+    history.python(
+        "001_more",
+        """
+        query = text("SELECT * FROM books WHERE id = :id")
+        before = (await self.connection.execute(query, {"id": 1})).one()
+        await self.op.alter_column("books", "title", type_=String(9), new_column_name="name")
+        await self.op.remove_enum_value("mood", "sad")
+        after = (await self.connection.execute(query, {"id": 1})).one()
+        assert before._mapping["title"] == after._mapping["name"], after
+        assert after.mood == "ok"
+        await self.execute("ALTER TABLE books ADD COLUMN n integer")
+        assert (await self.connection.execute(query, {"id": 1})).one().n is None
+        """,
+        top="from sqlalchemy import String",
+        attributes=f"transactional = {transactional}",
+    )
+    assert (await history.runner().run_migrations()).applied == ("001_more",)
