@@ -39,8 +39,8 @@ class TableOperations(RelationBench):
             schema: the table's schema; None takes the first of `search_path`.
             comment: the table's comment.
             if_not_exists: whether a table of this name is left as it is, whatever it is.
-            options: what else `Table` takes: `prefixes=["UNLOGGED"]`, `postgresql_partition_by`, `postgresql_with`,
-                `postgresql_inherits`, `postgresql_tablespace`.
+            options: what else `Table` takes: `prefixes=["UNLOGGED"]`, `postgresql_partition_by`,
+                `postgresql_inherits`, `postgresql_tablespace`, with SQLAlchemy 2.1 `postgresql_with`.
 
         Returns:
             The table, for `bulk_insert` and `self.connection.execute(table.update())`.
