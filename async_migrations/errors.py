@@ -11,6 +11,7 @@
     ├── NotCurrentError             the ledger did not become current by the deadline
     ├── IrreversibleError           a downgrade was asked of a migration that has none
     ├── MigrationFailedError        one migration failed; says what stays and what to do
+    ├── NotStartedError             a service did not start, because of one of the others or of a signal
     └── AuthorError                 what a migration's own code did wrong
         ├── TransactionControlError     a commit or rollback that cannot be honoured
         ├── StatisticsError             `upgrade()` returned what cannot be counted
@@ -166,6 +167,10 @@ class MigrationFailedError(MigrationsError):
         )
         lines.append(f"  next: {advice}")
         super().__init__("\n".join(lines))
+
+
+class NotStartedError(MigrationsError):
+    """A service did not start; the message is the sentence of the error or of the signal that stopped it."""
 
 
 class AuthorError(MigrationsError):

@@ -19,7 +19,7 @@ from async_migrations.migration import Statistics
 from async_migrations.options import Limits
 from async_migrations.session import Session, SessionLostError
 from async_migrations.sql import quote_literal
-from async_migrations.steps import Steps
+from async_migrations.steps import Promise, Steps
 from async_migrations.worker import Done, Worker, milliseconds
 
 
@@ -73,16 +73,20 @@ class Executor:
             return await self._retried(migration, "upgrade", lambda: self._as_message(migration, message))
         return await self._retried(migration, "upgrade", lambda: self._in_transaction(migration, claim, last))
 
-    async def revert(self, migration: Loaded) -> Done | None:
+    async def revert(self, migration: Loaded, promise: Promise) -> Done | None:
         """Revert one migration and take its row away, in one transaction if it is transactional.
+
+        Args:
+            migration: which.
+            promise: is told by which transaction.
 
         Raises:
             MigrationFailedError: it failed.
             SessionLostError: the connection is gone; the ledger knows what happened.
         """
         if migration.is_transactional("downgrade"):
-            return await self._retried(migration, "downgrade", lambda: self._revert_in_transaction(migration))
-        return await self._once(migration, "downgrade", lambda: self._revert_in_steps(migration))
+            return await self._retried(migration, "downgrade", lambda: self._revert_in_transaction(migration, promise))
+        return await self._once(migration, "downgrade", lambda: self._revert_in_steps(migration, promise))
 
     async def _in_transaction(self, migration: Loaded, claim: Claim, last: bool) -> Done | None:  # noqa: FBT001
         if not await self._open(migration, self.ledger.claim(claim)):
@@ -141,22 +145,23 @@ class Executor:
             await steps.finish(done.duration_ms, done.statistics.as_dict(), [self.key.notify] if last else [])
         return done
 
-    async def _revert_in_transaction(self, migration: Loaded) -> Done | None:
+    async def _revert_in_transaction(self, migration: Loaded, promise: Promise) -> Done | None:
         if not await self._open(migration, self.ledger.release(migration.file.name)):
             return None
         async with self._rolled_back_on_error():
+            promise(await self.session.transaction_id())
             done = await self.worker.run(migration, "downgrade")
             await self._commit(self.session.restore)
         return done
 
-    async def _revert_in_steps(self, migration: Loaded) -> Done | None:
+    async def _revert_in_steps(self, migration: Loaded, promise: Promise) -> Done | None:
         claim = Claim(migration.file.name, migration.description, "", "", self.run_id)
         async with self.spare() as books:
             steps = Steps(books, self.session, self.ledger, claim, self.limits.wait_deadline, "downgrade")
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
-            await steps.forget()
+            await steps.forget(promise)
         return done
 
     async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:

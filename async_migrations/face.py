@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+from sqlalchemy.util import await_only
 
 from async_migrations.cursor import changes_schema, forget_plans, hasten
 from async_migrations.errors import TransactionControlError
 from async_migrations.events import Say
 from async_migrations.session import BEGIN, Session
 from async_migrations.sql import transaction_control
+
+WHISPER = 0.2
+"""Seconds between two words that go before an author's statements."""
 
 
 class MigrationEngine(AsyncEngine):
@@ -140,7 +145,11 @@ class Guard:
     next statement, or the end of the migration, says so.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, session: Session, *, pooled: bool) -> None:
+        connection = session.connection
+        self._session, self._pooled = session, pooled
+        self._whispered = -WHISPER
+        self._whisper: str | None = None
         self._watching = False
         self._transactional = True
         self.broken: TransactionControlError | None = None
@@ -153,7 +162,8 @@ class Guard:
     def watch(self, *, transactional: bool) -> Iterator[Self]:
         """Watch one migration."""
         self._watching, self._transactional = True, transactional
-        self.broken = self.statement = None
+        self.broken = self.statement = self._whisper = None
+        self._whispered = -WHISPER
         try:
             yield self
         finally:
@@ -163,6 +173,15 @@ class Guard:
         """Raise what the author was not told yet."""
         if self.broken is not None:
             raise self.broken
+
+    def whisper(self, setting: str) -> None:
+        """Have the server told a setting just before the author's next statement, but not again within WHISPER.
+
+        Args:
+            setting: as SET takes it, such as `application_name = 'x'`. It ends with the transaction, or outside of
+                one with the migration; through a pooler, where it would not, it is not told.
+        """
+        self._whisper = setting
 
     def _before(self, connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
         if not self._watching:
@@ -178,8 +197,18 @@ class Guard:
             )
         if changes_schema(statement):
             forget_plans(connection.dialect)
+        if self._whisper is not None and time.monotonic() - self._whispered >= WHISPER:
+            setting, self._whisper, self._whispered = self._whisper, None, time.monotonic()
+            await_only(self._tell(setting))
         if not many:
             hasten(cursor, statement, parameters)
+
+    async def _tell(self, setting: str) -> None:
+        if not self._session.in_transaction and self._pooled:
+            return
+        # In a transaction that failed already the author's own statement says so; this one has nothing to add.
+        with suppress(Exception):
+            await self._session.send(f"SET {'LOCAL ' if self._session.in_transaction else ''}{setting}")
 
     def _rolled_back(self, _c: Any) -> None:
         if not (self._watching and self._transactional):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,13 +32,33 @@ FIRST_WORD = 0.5
 REPEAT_WORD = 10.0
 """Seconds after which it says so again."""
 
+UNSAID: tuple[float, str | None] = (-REPEAT_WORD, None)
+"""What a waiter has said before its first word: when, and of which migration."""
+
 APPLICATION = "async_migrations"
 """What the holder's application_name begins with; the migration it is at follows."""
 
+LONGEST_APPLICATION = 63
+"""Bytes of an application_name that PostgreSQL keeps."""
 
-def application(migration: str) -> str:
-    """Return the application_name of a session that is at `migration`; PostgreSQL keeps 63 bytes."""
-    return f"{APPLICATION}: {migration}".encode()[:63].decode(errors="ignore")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?"
+AT_WORK = re.compile(rf"{APPLICATION}: (?P<migration>.*?)(?: \((?P<done>{_NUMBER})(?:/(?P<total>{_NUMBER}))?\))?")
+"""The application_name of a session that is at a migration."""
+
+Progress = tuple[float, float | None]
+
+
+def application(migration: str, progress: Progress | None = None) -> str:
+    """Return the application_name of a session that is at `migration`, and how far; a long name is cut."""
+    so_far = ""
+    if progress is not None:
+        done, total = progress
+        so_far = f" ({done:.9g})" if total is None else f" ({done:.9g}/{total:.9g})"
+    return _cut(f"{APPLICATION}: {migration}", LONGEST_APPLICATION - len(so_far)) + so_far
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +87,11 @@ class LockKey:
         return f"async_migrations_{self.number & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
     @property
+    def waiting(self) -> str:
+        """What a waiter's application_name begins with; the name of its host follows."""
+        return f"{APPLICATION} waiting {self.number & 0xFFFF_FFFF:08x}"
+
+    @property
     def notify(self) -> str:
         """The statement that wakes the waiters when its transaction commits."""
         return f"NOTIFY {quote_identifier(self.channel)}"
@@ -84,8 +111,16 @@ class Holder:
     @property
     def migration(self) -> str | None:
         """The migration it is at, read from its application_name."""
-        name = self.application_name or ""
-        return name.removeprefix(f"{APPLICATION}: ") if name.startswith(f"{APPLICATION}: ") else None
+        found = AT_WORK.fullmatch(self.application_name or "")
+        return found["migration"] if found else None
+
+    @property
+    def progress(self) -> Progress | None:
+        """How much of that migration is done and of how much, if it says so."""
+        found = AT_WORK.fullmatch(self.application_name or "")
+        if found is None or found["done"] is None:
+            return None
+        return float(found["done"]), float(found["total"]) if found["total"] else None
 
     def __str__(self) -> str:
         client = self.client or "a local socket"
@@ -108,12 +143,14 @@ class Lock:
         guard: behind a pooler, a second session that holds it in an open transaction, since a session lock
             would stay behind on a pooled backend.
         impatient: whether the server ends idle sessions of this role, which a waiter's session had to switch off.
+        application_name: the session's own, which it gets back when it has waited.
     """
 
     session: Session
     key: LockKey
     guard: Session | None = None
     impatient: bool = False
+    application_name: str = ""
 
     async def try_take(self) -> bool:
         """Take the lock if it is free; never wait."""
@@ -169,7 +206,7 @@ async def elect(
     """
     if await lock.try_take():
         return True
-    started, spoke, told = clock(), -REPEAT_WORD, None
+    started, word = clock(), UNSAID
     bell = await listen(lock.session, lock.key, deaf=lock.guard is not None)
     while True:
         rung = bell.arm()
@@ -182,8 +219,30 @@ async def elect(
         if waited >= deadline:
             raise await _give_up(lock, waited)
         if waited >= FIRST_WORD:
-            spoke, told = await _speak(lock, emit, waited, spoke, told)
+            word = await speak(lock, emit, waited, *word)
         await doze(rung, deadline - waited)
+
+
+async def speak(lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None) -> tuple[float, str | None]:
+    """Say who holds the lock, when that or its migration is news, and every ten seconds.
+
+    Args:
+        lock: the lock.
+        emit: is told.
+        waited: seconds so far.
+        spoke: when it was said last, by the same clock.
+        told: at which migration the holder was then.
+
+    Returns:
+        The last two, for the next time.
+    """
+    if waited - spoke < 1.0:
+        return spoke, told
+    holder = await holder_of(lock.session, lock.key)
+    if holder is None or (holder.migration == told and waited - spoke < REPEAT_WORD):
+        return spoke, told
+    emit(LockAwaited(str(holder), holder.migration, waited))
+    return waited, holder.migration
 
 
 async def doze(rung: anyio.Event, left: float) -> None:
@@ -225,6 +284,9 @@ class Bell:
 async def listen(session: Session, key: LockKey, *, deaf: bool) -> Bell:
     """Listen for the leader's last commit, for as long as the session lives or until `leave`.
 
+    Meanwhile the session's application_name says that it waits, for whoever looks at `pg_stat_activity`. Through a
+    pooler it would say so of whoever gets the server's session next, so there it does not.
+
     Args:
         session: an idle session.
         key: whose channel.
@@ -232,26 +294,18 @@ async def listen(session: Session, key: LockKey, *, deaf: bool) -> Bell:
     """
     bell = Bell()
     if not deaf:
-        await session.driver.add_listener(key.channel, bell.ring)
+        name = _cut(f"{key.waiting} {socket.gethostname()}", LONGEST_APPLICATION)
+        await session.hear(key.channel, bell.ring, f"SET application_name = {quote_literal(name)}")
     return bell
 
 
 async def leave(lock: Lock) -> None:
     """Leave the session as it was, so that it may go back to its pool: a service that starts has use for it."""
     if lock.guard is None:
-        await lock.session.hush(lock.key.channel)
+        own = f"SET application_name = {quote_literal(lock.application_name)}"
+        await lock.session.hush(lock.key.channel, own)
     if not lock.impatient:
         lock.session.unhold()
-
-
-async def _speak(lock: Lock, emit: Emit, waited: float, spoke: float, told: str | None) -> tuple[float, str | None]:
-    if waited - spoke < 1.0:
-        return spoke, told
-    holder = await holder_of(lock.session, lock.key)
-    if holder is None or (holder.migration == told and waited - spoke < REPEAT_WORD):
-        return spoke, told
-    emit(LockAwaited(str(holder), holder.migration, waited))
-    return waited, holder.migration
 
 
 async def _give_up(lock: Lock, waited: float) -> LockWaitError:

@@ -28,7 +28,7 @@ from async_migrations.plan import Plan, Target, make_plan
 from async_migrations.reporting import LOGGER
 from async_migrations.retry import describe, is_unavailable, sqlstate
 from async_migrations.session import Facts, Session, SessionLostError, TakenOverError, connect, spare, where
-from async_migrations.worker import Done, Worker
+from async_migrations.worker import Worker
 
 RECONNECTS = 5
 """Times that a run that lost its connection starts again; a migration that kills its server must not loop."""
@@ -65,7 +65,7 @@ class Run:
     applied: list[str] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
-    reverting: str | None = None
+    reverting: tuple[str, str] | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -146,13 +146,13 @@ class Run:
             guard = await stack.enter_async_context(self.spare(pooled=pooled)) if pooled else None
             if facts.impatient and not pooled:
                 await session.send("SET idle_session_timeout = 0")
-            lock = Lock(session, key, guard, facts.impatient)
+            lock = Lock(session, key, guard, facts.impatient, facts.application_name)
             if not await self._elect(lock, is_current or _never):
                 yield None
                 return
             stack.push_async_callback(lock.release)
             if guard is None:
-                await session.settle()
+                await session.settle(application_name=facts.application_name)
             await ledger.ensure(session, facts, self.emit)
             await session.remember(facts)
             session.listen()
@@ -164,9 +164,10 @@ class Run:
         """Read the ledger, and count what this run did without being told: a COMMIT whose answer was lost."""
         rows = await self.ledger.read(session)
         names = {row.name for row in rows}
-        if self.reverting and self.reverting not in names:
-            self._count_back(self.reverting, 0)
-            self.reverting = None
+        if self.reverting:
+            (name, transaction_id), self.reverting = self.reverting, None
+            if name not in names and await session.has_committed(transaction_id):
+                self._count_back(name, 0)
         for row in rows:
             if row.run_id == self.id and not row.dirty and row.name not in self.applied and self.verb == "upgrade":
                 self._count(row.name, row.execution_time_ms or 0, dict(row.statistics))
@@ -226,11 +227,13 @@ class Run:
         """Revert one by one, in the order given."""
         for migration in loaded:
             await leader.lock.prove(migration.file.name)
-            self.reverting = migration.file.name
-            done: Done | None = await leader.executor.revert(migration)
+            done = await leader.executor.revert(migration, partial(self._promise, migration.file.name))
             self.reverting = None
             if done:
                 self._count_back(migration.file.name, done.duration_ms)
+
+    def _promise(self, name: str, transaction_id: str) -> None:
+        self.reverting = (name, transaction_id)
 
     def _count(self, name: str, duration_ms: int, statistics: dict[str, Any]) -> None:
         self.applied.append(name)
@@ -252,10 +255,17 @@ class Run:
         return led
 
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
-        limits, guard = self.options.limits, Guard(session.connection)
-        deadline, timeout = limits.migration_deadline, limits.lock_timeout
+        limits = self.options.limits
         return Executor(
-            Worker(session, self.options.engine, self.options.base, self.emit, deadline, guard, timeout),
+            Worker(
+                session,
+                self.options.engine,
+                self.options.base,
+                self.emit,
+                limits.migration_deadline,
+                Guard(session, pooled=session.is_pooled(facts)),
+                limits.lock_timeout,
+            ),
             session,
             session.is_pooled(facts),
             partial(self.spare, pooled=session.is_pooled(facts)),

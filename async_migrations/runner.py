@@ -15,7 +15,7 @@ from async_migrations import corrections, discovery, loading
 from async_migrations.discovery import Folder
 from async_migrations.errors import ConfigurationError, IrreversibleError, NotCurrentError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
-from async_migrations.lock import Holder, LockKey, doze, holder_of, listen
+from async_migrations.lock import FIRST_WORD, UNSAID, Holder, Lock, LockKey, doze, holder_of, listen, speak
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
@@ -206,14 +206,19 @@ class MigrationRunner:
             key, pooled = await _key(run, session)
             session.hold()
             bell = await listen(session, key, deaf=pooled)
+            lock, word = Lock(session, key), UNSAID
             while True:
                 rung = bell.arm()
                 pending = make_plan(folder.files, await run.ledger.read(session)).pending
+                if pending and not run.waited:
+                    run.emit(MigrationsPending(tuple(file.name for file in pending)))
                 run.waited = anyio.current_time() - started
                 if not pending:
                     return
                 if run.waited >= deadline:
                     raise NotCurrentError(deadline, [f.name for f in pending])
+                if run.waited >= FIRST_WORD:
+                    word = await speak(lock, run.emit, run.waited, *word)
                 await doze(rung, deadline - run.waited)
 
         await run.tell(story)

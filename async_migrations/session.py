@@ -45,6 +45,7 @@ FACTS = """SELECT pg_backend_pid() AS pid, current_database() AS database, curre
  current_user AS role, current_setting('role') AS set_role, pg_is_in_recovery() AS standby,
  current_setting('default_transaction_read_only')::boolean AS read_only,
  current_setting('server_version_num')::integer AS version,
+ current_setting('application_name') AS application_name,
  coalesce(current_setting('idle_session_timeout', true), '0') <> '0' AS impatient"""
 
 
@@ -60,6 +61,7 @@ class Facts:
     standby: bool
     read_only: bool
     version: int
+    application_name: str
     impatient: bool
 
 
@@ -109,6 +111,16 @@ class Session:
         except Exception as error:
             raise self._judged(error) from error
 
+    async def transaction_id(self) -> str:
+        """Ask for the id of the open transaction; `has_committed` takes it, on any session."""
+        (row,) = await self.read("SELECT pg_current_xact_id()::text AS id")
+        return str(row["id"])
+
+    async def has_committed(self, transaction_id: str) -> bool:
+        """Tell whether a transaction was committed, also one whose COMMIT got no answer."""
+        (row,) = await self.read(f"SELECT pg_xact_status({quote_literal(transaction_id)}::xid8) AS status")
+        return bool(row["status"] == "committed")
+
     def judge_closed(self, error: Exception) -> bool:
         """Tell whether `error` means that the connection is gone; one that lost count is cut."""
         if not self.is_closed and is_confused(error):
@@ -142,14 +154,21 @@ class Session:
         """Pass what the server says meanwhile to `on_notice`, for the rest of the session."""
         self.driver.add_log_listener(lambda _, notice: self.on_notice(notice) if self.on_notice else None)
 
-    async def hush(self, channel: str) -> None:
-        """Stop listening in one round trip, where the driver's own way takes two; it is told all the same."""
-        await self.send(f"UNLISTEN {quote_identifier(channel)}")
+    async def hear(self, channel: str, ring: Callable[..., None], *also: str) -> None:
+        """Run `also` and listen, in one round trip, where the driver's own way takes two; it is told all the same."""
+        await self.send("; ".join([*also, f"LISTEN {quote_identifier(channel)}"]))
+        self.driver._listeners.setdefault(channel, set())  # noqa: SLF001 - or add_listener would send LISTEN itself
+        await self.driver.add_listener(channel, ring)
+
+    async def hush(self, channel: str, *also: str) -> None:
+        """Run `also` and stop listening, in one round trip as well."""
+        await self.send("; ".join([*also, f"UNLISTEN {quote_identifier(channel)}"]))
         self.driver._listeners.pop(channel, None)  # noqa: SLF001 - or a later add_listener would send no LISTEN
 
-    async def settle(self) -> None:
-        """Give a direct session the settings of a lock holder (never through a pooler: they would leak)."""
-        wanted = ", ".join(f"({quote_literal(k)}, {quote_literal(v)})" for k, v in HELD_SETTINGS.items())
+    async def settle(self, **also: str) -> None:
+        """Give a direct session the settings of a lock holder and `also` (never through a pooler: they would leak)."""
+        settings = {**HELD_SETTINGS, **also}
+        wanted = ", ".join(f"({quote_literal(k)}, {quote_literal(v)})" for k, v in settings.items())
         await self.send(
             f"SELECT set_config(s.name, w.value, false) FROM (VALUES {wanted}) AS w (name, value) "
             "JOIN pg_settings AS s USING (name)"
@@ -286,14 +305,17 @@ async def spare(engine: AsyncEngine, emit: Emit, *, deadline: float, pooled: boo
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
     """
-    # A pool of the same kind, with the same way to connect and the same listeners.
-    pool = engine.sync_engine.pool.recreate()
-    twin = AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
-    async with connect(twin, emit, deadline=deadline) as session:
+    async with connect(twin(engine), emit, deadline=deadline) as session:
         session.hold()
         if not pooled:
             await session.settle()
         yield session
+
+
+def twin(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine like `engine` with a pool of its own: the same kind, way to connect and listeners."""
+    pool = engine.sync_engine.pool.recreate()
+    return AsyncEngine(Engine(pool, engine.sync_engine.dialect, engine.url))
 
 
 async def _open(engine: AsyncEngine, emit: Emit, deadline: float) -> Session:

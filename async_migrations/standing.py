@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -62,8 +62,8 @@ def after(standing: Standing, event: events.Event, now: datetime) -> Standing:  
     """Return how a run stands after `event`; pure."""
     idle = replace(standing, since=now, migration=None, progress=None, holder=None, reason=None)
     match event:
-        case events.RunStarted():
-            return Standing(Phase.STARTING, now)
+        case events.RunStarted(verb=verb):
+            return Standing(Phase.WAITING if verb == "wait" else Phase.STARTING, now)
         case events.DatabaseAwaited(reason=reason):
             return _entered(replace(standing, reason=reason), Phase.CONNECTING, now)
         case events.ConnectionLost(reason=reason):
@@ -113,7 +113,7 @@ class Watch:
         """Note that the run ended by an error that no event tells of."""
         self._become(replace(_entered(self.now, Phase.FAILED, self._clock()), reason=reason))
 
-    async def changes(self) -> AsyncIterator[Standing]:
+    async def changes(self) -> AsyncGenerator[Standing, None]:
         """Yield how the run stands, at once and after each change; who is slow misses what lies between."""
         while True:
             changed = self._changed

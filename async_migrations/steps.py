@@ -17,6 +17,9 @@ from async_migrations.lock import POLL
 from async_migrations.session import BEGIN, Session, TakenOverError
 from async_migrations.sql import Statement, canonical
 
+Promise = Callable[[str], None]
+"""Is told which transaction takes a row away, before it commits: no row will be left to say whose it was."""
+
 KEEP_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
@@ -119,8 +122,9 @@ class Steps:
         complete = self.ledger.complete_steps(self.claim, duration_ms, statistics)
         await self.books.commit(complete, *also)
 
-    async def forget(self) -> None:
-        """Commit that the migration is taken back."""
+    async def forget(self, promise: Promise) -> None:
+        """Commit that the migration is taken back; `promise` is told by which transaction."""
+        promise(await self.books.transaction_id())
         await self.books.commit(self.ledger.release(self.claim.name))
 
     async def _lock(self) -> bool:

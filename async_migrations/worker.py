@@ -18,9 +18,11 @@ from async_migrations.events import Emit, MigrationMessage, MigrationProgress, S
 from async_migrations.face import Guard, MigrationEngine
 from async_migrations.failure import let_go
 from async_migrations.loading import Loaded, Script
+from async_migrations.lock import application
 from async_migrations.message import FailedStatementError
 from async_migrations.migration import Statistics
 from async_migrations.session import Session
+from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps
 
 if TYPE_CHECKING:
@@ -154,7 +156,14 @@ class Worker:
             self.session.on_notice = None
 
     def _tell(self, migration: Loaded) -> Callable[[float, float | None], None]:
-        return lambda done, total: self.emit(MigrationProgress(migration.file.name, done, total))
+        name = migration.file.name
+
+        def tell(done: float, total: float | None) -> None:
+            self.emit(MigrationProgress(name, done, total))
+            # The other replicas see it there: in a transaction of ours nothing else is visible before its end.
+            self.guard.whisper(f"application_name = {quote_literal(application(name, (done, total)))}")
+
+        return tell
 
     def _say(self, migration: Loaded) -> Say:
         return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from async_migrations.testing.server import temporary_server
-from tests.benchmarks import applying, nothing_to_do, round_trips, waiting
+from tests.benchmarks import applying, gate, nothing_to_do, round_trips, waiting
 from tests.benchmarks.place import Place, Scale
 from tests.benchmarks.table import Row, markdown
 
@@ -17,12 +17,14 @@ BENCHMARKS = {
     "round-trips": round_trips.rows,
     "nothing-to-do": nothing_to_do.rows,
     "bare": applying.against_bare,
+    "statements": applying.against_statements,
     "sqlalchemy": applying.against_sqlalchemy,
     "alembic": applying.against_alembic,
     "growth": applying.growth,
     "memory": applying.memory,
     "durable": applying.durable,
     "waiting": waiting.rows,
+    "gate": gate.rows,
 }
 SETTINGS = {"autovacuum": "off"}
 

@@ -31,6 +31,20 @@ async def send_messages(place: Place, database: str, count: int) -> None:
         await connection.close()
 
 
+async def send_statements(place: Place, database: str, count: int) -> None:
+    """Do the least that awaits each statement, as a Python migration does: its row, each statement, COMMIT."""
+    connection = await place.connect(database)
+    try:
+        await connection.execute(histories.CREATE_LEDGER)
+        for number in range(1, count + 1):
+            await connection.execute(f"BEGIN; {histories.record(number)}")
+            for statement in histories.statements(number):
+                await connection.execute(statement)
+            await connection.execute("COMMIT")
+    finally:
+        await connection.close()
+
+
 async def use_sqlalchemy(url: str, count: int) -> None:
     """Do the least that sends the same statements through SQLAlchemy: a transaction a migration, and its row."""
     async with engine_on(url) as engine, engine.connect() as connection:
@@ -82,6 +96,20 @@ async def against_bare(place: Place, note: str = "") -> list[Row]:
         what = f"{count:,} migrations of two statements as {kind}{note}: against one asyncpg message each"
         found.append(timed(what, medians, ratio, 1.5))
     return found
+
+
+async def against_statements(place: Place) -> list[Row]:
+    """Compare Python files with an asyncpg script that awaits each statement, and that one with single messages."""
+    say("statements")
+    count, repetitions = place.scale.migrations, place.scale.repetitions
+    bare = on_empty(place, lambda database: send_statements(place, database, count))
+    what = f"{count:,} migrations as Python files: against asyncpg, one message each for BEGIN, statements, COMMIT"
+    ours_row = timed(what, *await compare(repetitions, ours(place, histories.python_files, count), bare))
+    floor = timed(
+        "those asyncpg messages themselves: against one message each",
+        *await compare(repetitions, bare, messages(place, count)),
+    )
+    return [ours_row, floor]
 
 
 async def against_sqlalchemy(place: Place) -> list[Row]:

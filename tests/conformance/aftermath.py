@@ -80,7 +80,8 @@ async def look(witness: asyncpg.Connection) -> Aftermath:
 
 def names(directory: Path) -> list[str]:
     """Return the names of a folder's migrations, in order."""
-    return sorted({path.stem for path in directory.iterdir() if path.suffix in {".py", ".sql"}})
+    found = {path.stem for path in directory.iterdir() if path.suffix in {".py", ".sql"}}
+    return sorted(name for name in found if not name.endswith(".down"))
 
 
 async def check(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationRunner, Report
 from async_migrations.events import Event, LockTaken
-from tests.conformance.aftermath import check, empty, names, watching
+from tests.conformance.aftermath import check, empty, gone, look, names, watching
 from tests.support.proxy import Action, Callback, Fault, Streams, WireProxy
 from tests.support.replica_launcher import open_engine, warm
 from tests.support.replicas import Launcher
@@ -28,6 +28,7 @@ TAKE_OVER = 2.0
 LANES = 4
 """Cases at once in one test, so that none waits for another's waiting."""
 
+AUDIT_TABLE = "CREATE TABLE audit (migration text, written_at timestamptz DEFAULT clock_timestamp())"
 TERMINATE = "SELECT pg_terminate_backend($1)"
 
 
@@ -79,6 +80,14 @@ async def migrate(engine: AsyncEngine, directory: Path, log: Log) -> Report:
         await engine.dispose()
 
 
+async def revert(engine: AsyncEngine, directory: Path, log: Log) -> Report:
+    """Be one replica that takes everything back."""
+    try:
+        return await MigrationRunner(engine, directory=directory, observers=[log]).downgrade(0)
+    finally:
+        await engine.dispose()
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """A folder of migrations.
@@ -115,6 +124,42 @@ class Lane:
         await migrate(self.victim, self.history.directory, self.log)
         await self.check()
         return self.cable.messages[before:]
+
+    async def prepare(self) -> None:
+        """Apply everything, and make the table in which each way back leaves a line."""
+        await empty(self.witness)
+        await self.witness.execute(AUDIT_TABLE)
+        await migrate(self.heir, self.history.directory, Log())
+        self.log.events.clear()
+
+    async def record_revert(self) -> list[Message]:
+        """Return the messages of a downgrade to which nothing happens."""
+        await self.prepare()
+        before = len(self.cable.messages)
+        await revert(self.victim, self.history.directory, self.log)
+        await self.check_reverted()
+        return self.cable.messages[before:]
+
+    async def check_reverted(self) -> None:
+        """Assert that nothing is left, each way back was taken once, and nobody left anything behind."""
+        await gone(self.witness, pooled=self.pooled)
+        found = await look(self.witness)
+        assert (found.ledger, found.indexes, found.locks) == ([], [], 0)
+        perhaps_twice = {name: 1 for name in self.history.perhaps_twice if found.audit.get(name, 0) > 1}
+        assert found.audit | perhaps_twice == dict.fromkeys(names(self.history.directory), 1)
+
+    async def survive_revert(self, moment: int, action: Action | Callback) -> None:
+        """Let something happen to a replica that takes everything back; it and another both finish."""
+        await self.prepare()
+        self.arm(moment, action)
+        victim = asyncio.create_task(revert(self.victim, self.history.directory, self.log))
+        await self._struck(victim)
+        struck_at = time.monotonic()
+        reports = await asyncio.gather(victim, revert(self.heir, self.history.directory, self.log))
+        reverted = [name for report in reports for name in report.applied]
+        assert sorted(reverted) == names(self.history.directory)
+        self._took_over(struck_at)
+        await self.check_reverted()
 
     def arm(self, moment: int, action: Action | Callback, *, everywhere: bool = True) -> None:
         """Strike after the message number `moment` of the next run."""

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from async_migrations import MigrationRunner, State
-from tests.conformance.aftermath import check, look, names
+from async_migrations.testing.server import Server
+from tests.conformance.aftermath import check, look, names, watching
 from tests.conformance.conftest import FLEET_INDEXES
 from tests.support.replicas import Launcher
 
@@ -79,6 +81,16 @@ async def test_the_ledger_of_a_current_database_is_not_touched(
     assert [row["attname"] for row in await witness.fetch(COLUMNS)] == SEED_COLUMNS
     assert await witness.fetch(AS_THE_SEED_SEES_IT) == adopted
     assert [each.state for each in await runner.status()][:3] == [State.APPLIED, State.APPLIED, State.PENDING]
+
+
+async def test_a_start_on_an_adopted_ledger_leaves_no_error_in_the_servers_log(own_server: Server, fleet: Path) -> None:
+    async with watching(own_server.url()) as witness:
+        await witness.execute(SEED_LEDGER + SEED_ROWS)
+    engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    report = await MigrationRunner(engine, directory=fleet, observers=[]).run_migrations(2)
+    await engine.dispose()
+    assert report.applied == ()
+    assert "ERROR" not in own_server.log.read_text()
 
 
 @pytest.mark.usefixtures("adopted")

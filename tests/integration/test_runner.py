@@ -19,7 +19,7 @@ from async_migrations.errors import (
     LockWaitError,
     NotCurrentError,
 )
-from async_migrations.events import Event, HistoryWarning, LockAwaited
+from async_migrations.events import Event, HistoryWarning, LockAwaited, MigrationsPending
 from async_migrations.testing.server import Server
 from tests.support.history import History
 from tests.support.waiting import eventually
@@ -211,6 +211,24 @@ async def test_waiting_until_current_ends_with_the_leaders_commit(history: Histo
     report = await waiter
     assert report.applied == ()
     assert report.waited < 30
+
+
+async def test_waiting_until_current_tells_what_is_pending_and_who_migrates(history: History) -> None:
+    history.python("001_slow", "await self.execute('SELECT pg_advisory_xact_lock(42)')")
+    history.sql("002_b", "CREATE TABLE b (x int)")
+    async with history.engine.connect() as blocker, asyncio.TaskGroup() as tasks:
+        await blocker.exec_driver_sql("SELECT pg_advisory_lock(42)")
+        tasks.create_task(history.runner(lock_timeout=None, observers=()).run_migrations())
+        tasks.create_task(history.runner().wait_until_current(60))
+
+        async def word() -> list[LockAwaited]:
+            return history.told(LockAwaited)
+
+        awaited, *_ = await eventually(word, deadline=60)
+        await blocker.exec_driver_sql("SELECT pg_advisory_unlock(42)")
+    assert awaited.migration == "001_slow"
+    assert awaited.holder.startswith("The lock is held by pid ")
+    assert history.told(MigrationsPending) == [MigrationsPending(("001_slow", "002_b"))]
 
 
 async def test_waiting_until_current_ends_at_its_deadline(history: History) -> None:

@@ -40,24 +40,28 @@ class Child:
         return self._process.returncode
 
     async def line_matching(self, pattern: str, *, deadline: float = 20.0) -> str:
-        """Wait for a line of standard output in which a regular expression is found; return it.
+        """Wait for a line of either stream in which a regular expression is found; return it.
 
         Args:
             pattern: The regular expression.
             deadline: Seconds until the wait fails, with all that the child wrote in the message.
 
         """
+        return (await self.lines_matching(pattern, 1, deadline=deadline))[0]
+
+    async def lines_matching(self, pattern: str, count: int, *, deadline: float = 20.0) -> list[str]:
+        """Wait for so many lines of either stream in which a regular expression is found, as `line_matching`."""
         try:
             async with asyncio.timeout(deadline), self._news:
-                await self._news.wait_for(lambda: self._silent or self._found(pattern))
+                await self._news.wait_for(lambda: self._silent or len(self._found(pattern)) >= count)
         except TimeoutError:
             raise AssertionError(f"no line with {pattern!r} within {deadline} s\n{self.transcript()}") from None
         found = self._found(pattern)
-        assert found is not None, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
+        assert len(found) >= count, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
         return found
 
-    def _found(self, pattern: str) -> str | None:
-        return next((line for line in self.lines if re.search(pattern, line)), None)
+    def _found(self, pattern: str) -> list[str]:
+        return [line for line in (*self.lines, *self.errors) if re.search(pattern, line)]
 
     async def write_line(self, line: str = "") -> None:
         """Write a line to the child's standard input."""
@@ -117,16 +121,30 @@ async def child_process(
 
     """
     program = [str(script)] if isinstance(script, Path) else ["-c", script]
+    async with _running([*program, *arguments], environment or {}) as child:
+        yield child
+
+
+@asynccontextmanager
+async def module_process(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
+    """Run a module as `python -m` does, as `child_process` runs a script."""
+    async with _running(["-m", module, *arguments], environment or {}) as child:
+        yield child
+
+
+@asynccontextmanager
+async def _running(program: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Child]:
     process = await asyncio.create_subprocess_exec(
         *TIED_TO_US,
         sys.executable,
         "-u",
         *program,
-        *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **environment},
         limit=1 << 20,
     )
     child = Child(process)

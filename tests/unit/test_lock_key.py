@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_migrations.lock import Holder, LockKey
+from async_migrations.lock import Holder, LockKey, application
 
 AT_LEISURE = settings(deadline=None)
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
@@ -103,3 +103,36 @@ def test_a_long_statement_is_cut() -> None:
 )
 def test_the_migration_is_read_from_the_application_name(application_name: str | None, migration: str | None) -> None:
     assert Holder(1, application_name).migration == migration
+
+
+@pytest.mark.parametrize(
+    ("progress", "ending"),
+    [
+        (None, ""),
+        ((3, None), " (3)"),
+        ((45, 100), " (45/100)"),
+        ((0.5, 1), " (0.5/1)"),
+        ((123_456_789, 1e12), " (123456789/1e+12)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["004_index", "004_" + "long_" * 30])
+def test_what_a_session_is_at_and_how_far_survives_the_application_name(
+    name: str, progress: tuple[float, float | None] | None, ending: str
+) -> None:
+    written = application(name, progress)
+    assert len(written) <= 63
+    assert written.endswith(ending)
+    holder = Holder(1, written)
+    assert holder.progress == progress
+    assert name.startswith(holder.migration or "-")
+
+
+def test_an_application_name_of_anybodys_is_no_progress() -> None:
+    for name in ("async_migrations: 004_index (e)", "async_migrations: x (1e999)", "async_migrations: x (1/)", "shop"):
+        assert Holder(1, name).progress is None
+
+
+def test_a_waiter_of_one_ledger_is_none_of_another() -> None:
+    key = LockKey("shop", "public", "schema_migrations")
+    assert key.waiting != LockKey(key.database, key.schema, "other").waiting
+    assert Holder(1, f"{key.waiting} host").migration is None

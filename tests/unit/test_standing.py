@@ -58,6 +58,13 @@ def test_a_run_is_over_when_it_is_current_or_has_failed() -> None:
     assert (failed.is_over, failed.migration, failed.reason) == (True, "001_a", "boom")
 
 
+def test_who_only_waits_is_waiting_from_the_beginning() -> None:
+    begun = after(Standing(Phase.FAILED, START), events.RunStarted("wait"), START)
+    assert (begun.phase, begun.holder) == ("waiting", None)
+    told = after(after(begun, PENDING, START), events.LockAwaited("pid 1", "002_b", 1.0), START)
+    assert (told.position, len(told.pending), told.holder) == (2, 2, "pid 1")
+
+
 async def test_a_watch_wakes_who_waits_for_a_change() -> None:
     watch, seen = Watch(), []
 

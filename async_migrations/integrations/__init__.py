@@ -1,0 +1,1 @@
+"""The engine at home in frameworks and servers: a module each, so that none is needed for another."""

@@ -1,0 +1,3 @@
+-- description: No order without a total
+
+ALTER TABLE orders ALTER COLUMN total_cents SET NOT NULL;

@@ -1,0 +1,2 @@
+DROP TABLE orders;
+INSERT INTO audit VALUES ('001_orders');
