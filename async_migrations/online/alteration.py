@@ -38,6 +38,7 @@ class Alteration:
         using: SQL of the new value; None is the assignment's own cast.
         default: its default then.
         nullable: whether it may be NULL; None leaves it.
+        comment: its comment then.
     """
 
     table: str
@@ -46,6 +47,7 @@ class Alteration:
     using: str | None
     default: str | Expression | Computed | Identity | Keep | None
     nullable: bool | None
+    comment: str | Keep | None = KEEP
 
     def statements(self, facts: ColumnFacts, dialect: Dialect) -> list[str]:
         """Write what turns the column that there is into the one that shall be."""
@@ -56,6 +58,7 @@ class Alteration:
             *self._before(facts),
             *([altered] if actions else []),
             *self._after(facts),
+            *self._commented(self.comment),
         ]
 
     def needs_rebuild(self, facts: ColumnFacts) -> bool:
@@ -68,12 +71,15 @@ class Alteration:
         name = quote_identifier(self.column)
         not_null = facts.not_null if self.nullable is None else not self.nullable
         written = f"{self.type or facts.type} GENERATED ALWAYS AS ({computed_text(self.default, dialect)}) STORED"
-        comment = f"COMMENT ON COLUMN {self.table}.{name} IS {quote_literal(facts.comment)}"
         return [
             f"ALTER TABLE {self.table} DROP COLUMN {name}",
             f"ALTER TABLE {self.table} ADD COLUMN {name} {written}{' NOT NULL' if not_null else ''}",
-            *([comment] if facts.comment is not None else []),
+            *self._commented(facts.comment if self.comment is KEEP else self.comment),
         ]
+
+    def _commented(self, comment: str | Keep | None) -> Iterator[str]:
+        if comment is not KEEP:
+            yield f"COMMENT ON COLUMN {self.table}.{quote_identifier(self.column)} IS {quote_literal(comment)}"
 
     def _actions(self, facts: ColumnFacts, dialect: Dialect) -> Iterator[str]:
         yield from self._endings(facts)

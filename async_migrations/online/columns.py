@@ -31,7 +31,7 @@ from async_migrations.online.table_definition import (
 )
 from async_migrations.online.texts import AnyType, Expression, expression_text, type_text
 from async_migrations.online.twins import TWIN, is_same_column, is_same_type
-from async_migrations.sql import qualified, quote_identifier, quote_literal
+from async_migrations.sql import qualified, quote_identifier
 
 Default: TypeAlias = str | Expression | Computed | Identity | None
 """A text is a literal, as in `Column`; `text("now()")` and constructs are SQL; None is no default."""
@@ -146,13 +146,12 @@ class ColumnOperations(AddingBench, IndexOperations):
             comment: its comment; None takes it away.
             new_column_name: its name then.
             postgresql_using: SQL that makes the new value of the old one, where there is no cast on assignment:
-                `"price::integer"`.
+                `"price::integer"`. Outside a transaction it is used once: a column of that type counts as converted.
             schema: the table's schema; None looks along `search_path`.
 
         Raises:
             AuthorError: it cannot be altered so, such as a plain column into a generated one.
         """
-        where = qualified(schema, table)
         facts = await looks.column_facts(self._wire, schema, table, column)
         if facts is None and new_column_name is not None and not self._transactional:
             await self.rename_column(table, column, new_column_name, schema=schema)
@@ -162,18 +161,15 @@ class ColumnOperations(AddingBench, IndexOperations):
             await self._create_types_of(to_instance(type_))
         proved = nullable is False and not self._transactional
         alteration = Alteration(
-            table=where,
+            table=qualified(schema, table),
             column=column,
             type=None if type_ is None else type_text(type_, self._dialect),
             using=None if postgresql_using is None else expression_text(postgresql_using, self._dialect),
             default=server_default,
             nullable=None if proved else nullable,
+            comment=comment,
         )
-        statements = await self._alter(alteration, facts)
-        if comment is not KEEP:
-            subject = f"{where}.{quote_identifier(column)}"
-            statements.append(f"COMMENT ON COLUMN {subject} IS {quote_literal(comment)}")
-        await self._do(f"Altered column {table}.{column}", *statements)
+        await self._do(f"Altered column {table}.{column}", *await self._alter(alteration, facts))
         if proved:
             await self.set_not_null(table, column, schema=schema)
         if new_column_name is not None:

@@ -149,33 +149,35 @@ def deferral(deferrable: bool | None, initially: str | None) -> str:  # noqa: FB
 
 def of_construct(constraint: Constraint, table: str, schema: str | None, dialect: Dialect) -> ConstraintDefinition:
     """Read a constraint of SQLAlchemy's, one of a column to add."""
-    name = ddl.plain_name(dialect, constraint)
-    comment = constraint.comment
-    if not isinstance(constraint, ForeignKeyConstraint):
-        clause = _nameless(constraint, dialect)
-        return ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
-    referred = constraint.elements[0].column.table
-    referent = qualified(referred.schema, referred.name)
-    remote = [each.column.name for each in constraint.elements]
-    clause, facts = foreign_key(
-        column_names(constraint),
-        remote,
-        referent,
-        ondelete=constraint.ondelete,
-        onupdate=constraint.onupdate,
-        deferrable=constraint.deferrable,
-        initially=constraint.initially,
-        match=constraint.match,
-    )
+    referent, clause, facts = "", "", None
+    if isinstance(constraint, ForeignKeyConstraint):
+        referent, clause, facts = _of_key(constraint)
     return ConstraintDefinition(
-        name=name,
+        name=ddl.plain_name(dialect, constraint),
         table=table,
         schema=schema,
-        clause=clause,
-        comment=comment,
+        clause=clause or _nameless(constraint, dialect),
+        comment=constraint.comment,
         facts=facts,
         referent=referent,
     )
+
+
+def _of_key(key: ForeignKeyConstraint) -> tuple[str, str, Mapping[str, Any]]:
+    """Return the quoted name of the table that a foreign key refers to, its clause, and what the catalog holds."""
+    referred = key.elements[0].column.table
+    referent = qualified(referred.schema, referred.name)
+    clause, facts = foreign_key(
+        column_names(key),
+        [each.column.name for each in key.elements],
+        referent,
+        ondelete=key.ondelete,
+        onupdate=key.onupdate,
+        deferrable=key.deferrable,
+        initially=key.initially,
+        match=key.match,
+    )
+    return referent, clause, facts
 
 
 def _action(text: str | None) -> str:
