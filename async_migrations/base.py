@@ -9,18 +9,20 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable, MetaData, text
+from sqlalchemy import Connection, CursorResult, Executable, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from async_migrations.errors import AuthorError, ConfigurationError
 from async_migrations.events import Say
 from async_migrations.face import MigrationEngine
 from async_migrations.migration import Statistics
-from async_migrations.online import Operations
 from async_migrations.session import Session
-from async_migrations.sql import is_mute, split
+
+if TYPE_CHECKING:
+    # Loaded when a migration runs: most starts run none.
+    from async_migrations.online import Operations
 
 T = TypeVar("T")
 Returned = Statistics | Mapping[str, Any] | None
@@ -120,18 +122,7 @@ class BaseMigration:
         Returns:
             The result, of the last statement where there are several.
         """
-        if not isinstance(statement, str):
-            return await self.connection.execute(statement, params)
-        if params is not None:
-            return await self.connection.execute(text(statement), params)
-        if is_mute(statement):  # and therefore one; without the parser
-            return await self.connection.exec_driver_sql(statement.strip(" \t\n\r\f\v;"))
-        result: CursorResult[Any] | None = None
-        for each in split(statement):
-            result = await self.connection.exec_driver_sql(each.text)
-        if result is None:
-            raise AuthorError("execute() was given no statement: the text is empty, or only a comment.")
-        return result
+        return await self._bound.op.execute(statement, params)
 
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
         """Call `work` with the synchronous face of the connection: `metadata.create_all`, `inspect`."""

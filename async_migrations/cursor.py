@@ -13,6 +13,8 @@ from async_migrations.sql import is_mute
 
 _COUNT = re.compile(r"(?:SELECT|UPDATE|DELETE|MERGE|INSERT \d+) (\d+)")
 
+_CHANGES = re.compile(r"(?ai)\s*(?:ALTER|CREATE|DROP|DO|CALL|SET)\s|\s*(?:--|/\*)")
+
 _ROWCOUNT = "_rowcount" if hasattr(AsyncAdapt_asyncpg_cursor, "_rowcount") else "rowcount"
 """Where SQLAlchemy 2.1, or 2.0, keeps the number of rows that a statement touched."""
 
@@ -46,3 +48,19 @@ def hasten(cursor: Any, statement: str, parameters: Any) -> None:
     """
     if not parameters and type(cursor) is AsyncAdapt_asyncpg_cursor and is_mute(statement):
         cursor.__class__ = MuteCursor
+
+
+def forget_plans(dialect: Any) -> None:
+    """Have the connections of a dialect prepare their statements anew: the schema has changed under them.
+
+    SQLAlchemy does so for DDL constructs, and knows nothing of text, nor of what goes past it to the driver. A plan
+    that is kept fails once with "cached statement plan is invalid", and in a transaction that is the end of it.
+    """
+    forget = getattr(dialect, "_invalidate_schema_cache", None)
+    if forget is not None:
+        forget()
+
+
+def changes_schema(statement: str) -> bool:
+    """Tell whether a statement may change what a prepared one returns; a comment may stand before one that does."""
+    return _CHANGES.match(statement) is not None

@@ -17,7 +17,8 @@
         ├── TransactionControlError     a commit or rollback that cannot be honoured
         ├── StatisticsError             `upgrade()` returned what cannot be counted
         ├── AutoSchemaError             a change that auto schema must not guess
-        └── IndexConflictError          an index of this name is another index
+        └── NameConflictError           something else has the name that was wanted
+            └── IndexConflictError          an index of this name is another index
 
 Each message says what is true now and what to do next.
 """
@@ -205,7 +206,11 @@ class AutoSchemaError(AuthorError):
     """A change that auto schema sees and must not guess."""
 
 
-class IndexConflictError(AuthorError):
+class NameConflictError(AuthorError):
+    """Something else has the name that was wanted, and was left as it is."""
+
+
+class IndexConflictError(NameConflictError):
     """An index of this name exists and is another index."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.util import await_only
 
-from async_migrations.cursor import hasten
+from async_migrations.cursor import changes_schema, forget_plans, hasten
 from async_migrations.errors import TransactionControlError
 from async_migrations.events import Say
 from async_migrations.session import BEGIN, Session
@@ -183,7 +183,7 @@ class Guard:
         """
         self._whisper = setting
 
-    def _before(self, _c: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
+    def _before(self, connection: Any, cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
         if not self._watching:
             return
         self.check()
@@ -195,6 +195,8 @@ class Guard:
                 "begins and commits. For a part that may fail use `async with self.connection.begin_nested()`; for "
                 "what cannot run in a transaction set transactional = False."
             )
+        if changes_schema(statement):
+            forget_plans(connection.dialect)
         if self._whisper is not None and time.monotonic() - self._whispered >= WHISPER:
             setting, self._whisper, self._whispered = self._whisper, None, time.monotonic()
             await_only(self._tell(setting))

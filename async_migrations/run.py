@@ -289,15 +289,16 @@ class Run:
         from async_migrations.face import Guard
         from async_migrations.worker import Worker
 
-        limit = self.options.limits.migration_deadline
+        limits = self.options.limits
         return Executor(
             Worker(
                 session,
                 self._engine.engine,
                 self.options.base,
                 self.emit,
-                limit,
+                limits.migration_deadline,
                 Guard(session, pooled=session.is_pooled(facts)),
+                limits.lock_timeout,
             ),
             session,
             session.is_pooled(facts),

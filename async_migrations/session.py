@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from async_migrations.retry import describe, is_confused
+from async_migrations.rows import read_rows
 from async_migrations.sql import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
@@ -121,22 +121,11 @@ class Session:
             raise self._judged(error) from error
 
     async def read(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of `query`, values as JSON has them, in one round trip.
-
-        COPY is the one way in which the simple protocol hands rows through the driver.
-        """
-        received = bytearray()
-
-        async def receive(data: bytes) -> None:
-            received.extend(data)
-
+        """Return the rows of `query`, values as JSON has them, in one round trip."""
         try:
-            await self.driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+            return await read_rows(self.driver, query)
         except Exception as error:
             raise self._judged(error) from error
-        # JSON has no raw control characters, so that doubled backslashes are COPY's only escape.
-        lines = received.decode().replace("\\\\", "\\").split("\n")
-        return [json.loads(line) for line in lines if line]
 
     async def transaction_id(self) -> str:
         """Ask for the id of the open transaction; `has_committed` takes it, on any session."""

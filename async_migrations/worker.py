@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,10 +21,12 @@ from async_migrations.loading import Loaded, Script
 from async_migrations.lock import application
 from async_migrations.message import FailedStatementError
 from async_migrations.migration import Statistics
-from async_migrations.online import Operations
 from async_migrations.session import Session
 from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps
+
+if TYPE_CHECKING:
+    from async_migrations.online import Operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Worker:
         emit: is told what migrations and server have to say.
         deadline_s: seconds for one migration; None for ever.
         guard: watches the session's connection.
+        lock_timeout_s: seconds that an operation outside a transaction waits for a table's lock; None for ever.
     """
 
     session: Session
@@ -54,6 +57,7 @@ class Worker:
     emit: Emit
     deadline_s: float | None
     guard: Guard
+    lock_timeout_s: float | None = None
 
     async def run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
         """Await the author's code, with everything around it that it needs, and count what it did."""
@@ -69,10 +73,11 @@ class Worker:
                         returned = None
                     else:
                         engine = MigrationEngine(self.session, self.engine, say, transactional=transactional)
-                        op = Operations(self.session.connection, transactional=transactional, say=say)
+                        op = self._operations(migration, transactional=transactional)
                         step = steps.run if steps else _plainly
                         context = Context(self.session, engine, self.base, say, step, op, self._tell(migration))
                         returned = await self._body(migration, context, verb)
+                        returned = op.statistics if returned is None else returned
                 guard.check()
             except Exception as error:
                 let_go(error)
@@ -80,6 +85,16 @@ class Worker:
                     raise FailedStatementError(error, guard.statement) from error
                 raise
         return Done(milliseconds(started), Statistics.of(returned))
+
+    def _operations(self, migration: Loaded, *, transactional: bool) -> Operations:
+        from async_migrations.online import Operations
+
+        return Operations(
+            self.session.connection,
+            transactional=transactional,
+            say=self._say(migration),
+            lock_timeout=self.lock_timeout_s,
+        )
 
     async def _body(self, migration: Loaded, context: Context, verb: str) -> object:
         assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way
@@ -97,7 +112,7 @@ class Worker:
     async def run_statements(self, migration: Loaded, script: Script, steps: Steps) -> Done:
         """Run a SQL file's statements one by one outside a transaction, those left out that are done."""
         started = time.perf_counter()
-        op = Operations(self.session.connection, transactional=False, say=self._say(migration))
+        op = self._operations(migration, transactional=False)
         with self.listening(migration):
             async with self.deadline():
                 for number, statement in enumerate(script.statements):

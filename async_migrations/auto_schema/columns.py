@@ -13,7 +13,8 @@ from sqlalchemy.schema import SetColumnComment
 from sqlalchemy.sql.schema import ColumnElementColumnDefault, ScalarElementColumnDefault
 from sqlalchemy.types import String, TypeDecorator, TypeEngine
 
-from async_migrations.auto_schema import constraints, ddl
+from async_migrations import ddl
+from async_migrations.auto_schema import constraints
 from async_migrations.auto_schema.snapshot import LiveTable, Snapshot
 from async_migrations.auto_schema.target import Name, Target
 from async_migrations.errors import AutoSchemaError

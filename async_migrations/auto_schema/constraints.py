@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 from sqlalchemy.schema import ColumnCollectionConstraint, SetConstraintComment
 
-from async_migrations.auto_schema import ddl
+from async_migrations import ddl
 from async_migrations.auto_schema.snapshot import Snapshot
 from async_migrations.auto_schema.target import Target
 

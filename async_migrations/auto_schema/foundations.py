@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ARRAY, Dialect, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from async_migrations.auto_schema import ddl
+from async_migrations import ddl
 from async_migrations.auto_schema.snapshot import Snapshot
 from async_migrations.auto_schema.target import Name, Named, Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.sql import quote_identifier, quote_literal
 
-NamedType = ENUM | DOMAIN
 TypeKey = tuple[str | None, str]
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -99,31 +96,17 @@ def create_sequences(target: Target, snapshot: Snapshot) -> None:
             sequence.create(target.connection, checkfirst=False)
 
 
-def needed_types(target: Target) -> list[NamedType]:
+def needed_types(target: Target) -> list[ddl.NamedType]:
     """Return the enums and domains of the models, each once, what others are made of first."""
-    found: dict[Name, NamedType] = {}
+    found: dict[Name, ddl.NamedType] = {}
     for table in target.tables:
         for column in table.columns:
-            for type_ in named_types(column.type, target.dialect):
+            for type_ in ddl.named_types(column.type, target.dialect):
                 found.setdefault(target.name_of(type_), type_)
     return list(found.values())
 
 
-def named_types(type_: TypeEngine[Any], dialect: Dialect) -> Iterator[NamedType]:
-    """Return the enums and domains in a column's type, behind arrays, decorators and variants."""
-    implementation = type_.dialect_impl(dialect)
-    if isinstance(implementation, TypeDecorator):
-        yield from named_types(implementation.impl_instance, dialect)
-    elif isinstance(implementation, ARRAY):
-        yield from named_types(implementation.item_type, dialect)
-    elif isinstance(implementation, DOMAIN):
-        yield from named_types(implementation.data_type, dialect)
-        yield implementation
-    elif isinstance(implementation, ENUM):
-        yield implementation
-
-
-def _read_types(target: Target, needed: Iterable[NamedType]) -> dict[TypeKey, LiveType]:
+def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, LiveType]:
     names = sorted({str(type_.name) for type_ in needed})
     live: dict[TypeKey, LiveType] = {}
     for row in target.connection.execute(SELECT_TYPES, {"names": names}) if names else ():
@@ -133,7 +116,7 @@ def _read_types(target: Target, needed: Iterable[NamedType]) -> dict[TypeKey, Li
     return live
 
 
-def _complaints(type_: NamedType, live: LiveType, quoted: str) -> Iterator[str]:
+def _complaints(type_: ddl.NamedType, live: LiveType, quoted: str) -> Iterator[str]:
     wanted, name = ("d", "a domain") if isinstance(type_, DOMAIN) else ("e", "an enum")
     if live.kind != wanted:
         yield f"The type {type_.name} exists in the database and is not {name}, as the models say: left as it is."
@@ -147,5 +130,5 @@ def _complaints(type_: NamedType, live: LiveType, quoted: str) -> Iterator[str]:
                 )
 
 
-def _key(target: Target, type_: NamedType) -> TypeKey:
+def _key(target: Target, type_: ddl.NamedType) -> TypeKey:
     return target.declared_schema(type_), str(type_.name)

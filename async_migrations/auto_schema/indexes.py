@@ -10,7 +10,7 @@ from sqlalchemy import Column, Index, Table
 from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.sql.ddl import SchemaGenerator
 
-from async_migrations.auto_schema import ddl
+from async_migrations import ddl
 from async_migrations.auto_schema.snapshot import KINDS, Snapshot
 from async_migrations.auto_schema.target import Name, Target
 

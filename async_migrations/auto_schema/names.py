@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import Table
 from sqlalchemy.exc import IdentifierError
 
-from async_migrations.auto_schema import ddl
+from async_migrations import ddl
 from async_migrations.auto_schema.target import Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.sql import quote_identifier

@@ -21,7 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.exc import DBAPIError, NoReferenceError
 
-from async_migrations.auto_schema import constraints, ddl
+from async_migrations import ddl
+from async_migrations.auto_schema import constraints
 from async_migrations.auto_schema.columns import missing_in, shown
 from async_migrations.auto_schema.snapshot import LiveColumn, LiveTable, Snapshot
 from async_migrations.auto_schema.target import Target

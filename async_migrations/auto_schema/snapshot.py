@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint, ReflectedIndex
 from sqlalchemy.engine.reflection import ObjectKind
 
-from async_migrations.auto_schema import ddl
+from async_migrations import ddl
 from async_migrations.auto_schema.target import Name, Target
 
 TABLES = frozenset("rp")

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import ForeignKeyConstraint, Index, MetaData, Table
 from sqlalchemy.sql.ddl import SchemaGenerator
 
-from async_migrations.auto_schema import constraints, ddl, indexes
+from async_migrations import ddl
+from async_migrations.auto_schema import constraints, indexes
 from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_tables
 from async_migrations.auto_schema.target import Target
 from async_migrations.errors import AutoSchemaError

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import Column, ColumnClause, ColumnElement, Dialect, Index, MetaData, Table, TextClause
+from sqlalchemy import Column, ColumnClause, Dialect, Index, MetaData, Table
 from sqlalchemy import literal_column as verbatim
-from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.schema import CreateIndex
-from sqlalchemy.sql import coercions, quoted_name, roles
+from sqlalchemy.sql import coercions, roles
 
 from async_migrations.errors import AuthorError
-from async_migrations.sql import qualified, quote_identifier
-
-Expression: TypeAlias = ColumnElement[Any] | TextClause | InstrumentedAttribute[Any]
+from async_migrations.online.texts import Expression, exact, expression_text
+from async_migrations.sql import qualified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +61,21 @@ class IndexDefinition:
         expressions = self._expressions(dialect)
         names = dict.fromkeys([*(each for each in expressions if isinstance(each, str)), *self.include])
         index = Index(
-            _exact(self.name),
+            exact(self.name),
             *expressions,
             unique=self.unique,
             postgresql_concurrently=concurrently,
-            postgresql_where=None if self.where is None else verbatim(_text(self.where, dialect)),
+            postgresql_where=None if self.where is None else verbatim(expression_text(self.where, dialect)),
             postgresql_using=self.using or "",
             postgresql_include=list(self.include),
             postgresql_with=dict(self.with_),
             postgresql_ops=dict(self.opclasses),
             postgresql_nulls_not_distinct=True if self.nulls_not_distinct else None,
-            postgresql_tablespace=None if self.tablespace is None else _exact(self.tablespace),
+            postgresql_tablespace=None if self.tablespace is None else exact(self.tablespace),
         )
-        columns = [Column[Any](_exact(name)) for name in names]
-        schema = None if self.schema is None else _exact(self.schema)
-        Table(_exact(self.table), MetaData(), *columns, index, schema=schema)
+        columns = [Column[Any](exact(name)) for name in names]
+        schema = None if self.schema is None else exact(self.schema)
+        Table(exact(self.table), MetaData(), *columns, index, schema=schema)
         return str(CreateIndex(index).compile(dialect=dialect))
 
     def _expressions(self, dialect: Dialect) -> list[Any]:
@@ -110,18 +108,8 @@ def _key(column: str | Expression, dialect: Dialect) -> str:
     """Return a column's name, or an expression's SQL, by which `opclasses` names it too."""
     if isinstance(column, str):
         return column
-    return str(coercions.expect(roles.DDLExpressionRole, column).name) if _is_column(column) else _text(column, dialect)
-
-
-def _text(expression: str | Expression, dialect: Dialect) -> str:
-    """Write an expression as SQL that depends on no table object."""
-    if isinstance(expression, str):
-        return expression
-    element = coercions.expect(roles.DDLExpressionRole, expression)
-    compiler = dialect.statement_compiler(dialect, None)
-    return str(compiler.process(element.self_group(), include_table=False, literal_binds=True))
-
-
-def _exact(name: str) -> quoted_name:
-    quote_identifier(name)
-    return quoted_name(name, quote=True)
+    return (
+        str(coercions.expect(roles.DDLExpressionRole, column).name)
+        if _is_column(column)
+        else expression_text(column, dialect)
+    )

@@ -3,143 +3,50 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from async_migrations.errors import IndexConflictError
-from async_migrations.events import Say
 from async_migrations.online import build
-from async_migrations.online.catalog import find_by_name
-from async_migrations.online.definition import Expression, IndexDefinition
-from async_migrations.online.wire import Wire
+from async_migrations.online.columns import ColumnOperations
+from async_migrations.online.comments import CommentOperations
+from async_migrations.online.constraints import ConstraintOperations
+from async_migrations.online.data import DataOperations
+from async_migrations.online.domains import DomainOperations
+from async_migrations.online.enums import EnumOperations
+from async_migrations.online.indexes import IndexOperations
+from async_migrations.online.keys import KeyOperations
+from async_migrations.online.schemas import SchemaOperations
+from async_migrations.online.sequences import SequenceOperations
+from async_migrations.online.storage import StorageOperations
+from async_migrations.online.tables import TableOperations
 from async_migrations.online.written import WrittenDrop, WrittenIndex, read_concurrent
-from async_migrations.sql import qualified
 
 
-class Operations:
+class Operations(
+    TableOperations,
+    StorageOperations,
+    ColumnOperations,
+    ConstraintOperations,
+    KeyOperations,
+    IndexOperations,
+    EnumOperations,
+    DomainOperations,
+    SequenceOperations,
+    SchemaOperations,
+    CommentOperations,
+    DataOperations,
+):
     """What `self.op` offers a migration; made by the engine.
 
     In a transactional migration each operation is part of its transaction. In one with `transactional = False` it
-    leaves the table open to writes, and may be called again after a failure: what is done already counts as done.
+    keeps the table open as far as PostgreSQL can, and may be called again after a failure: what is done already counts
+    as done, and something else of the same name is an error.
 
     Args:
         connection: the migration's connection, in AUTOCOMMIT.
         transactional: whether the engine holds a transaction open on it.
         say: logs (level, message) with the migration's name.
+        lock_timeout: seconds that a statement outside a transaction waits for a table's lock before it steps back
+            and tries again; None for ever.
     """
-
-    def __init__(self, connection: AsyncConnection, *, transactional: bool, say: Say) -> None:
-        self._wire = Wire(connection)
-        self._transactional = transactional
-        self._say = say
-
-    async def create_index(  # noqa: PLR0913  the options are those of CREATE INDEX
-        self,
-        name: str,
-        table: str,
-        columns: Sequence[str | Expression],
-        *,
-        unique: bool = False,
-        where: str | Expression | None = None,
-        schema: str | None = None,
-        using: str | None = None,
-        include: Sequence[str] = (),
-        with_: Mapping[str, Any] | None = None,
-        opclasses: Mapping[str, str] | None = None,
-        nulls_not_distinct: bool = False,
-        tablespace: str | None = None,
-    ) -> int:
-        """Create an index; concurrently where the migration is not transactional.
-
-        A concurrent build first looks for an index of this name. A valid one of the same definition counts as done.
-        One that a dead build left INVALID is dropped and built anew. While another session builds an index on the
-        table it waits, as long as the migration may take. A build that fails leaves nothing behind.
-
-        Args:
-            name: the index's name, exactly as the catalog is to hold it.
-            table: the table's name, exactly, without its schema.
-            columns: column names, exactly, or expressions: `text("lower(email)")`, `text("added DESC")`,
-                `func.lower(User.email)`. As in SQL, an operator needs parentheses: `text("(a || b)")`.
-            unique: whether two rows may not have the same values.
-            where: the predicate of a partial index, as SQL text or an expression.
-            schema: the table's schema; None looks along `search_path`.
-            using: the access method, such as `"gin"`; None is a B-tree.
-            include: names of columns that are only stored in the index.
-            with_: storage parameters, such as `{"fillfactor": 70}`.
-            opclasses: operator classes by column name, or by the expression's text.
-            nulls_not_distinct: whether NULLs count as equal in a unique index (PostgreSQL 15).
-            tablespace: where the index is stored; None is the default place.
-
-        Returns:
-            How many indexes were created: 1, or 0 if it was there.
-
-        Raises:
-            AuthorError: the arguments cannot be right.
-            IndexConflictError: something else has this name; nothing was changed.
-            TransactionControlError: the author has a transaction open where the build must be outside of one.
-        """
-        wanted = IndexDefinition(
-            name=name,
-            table=table,
-            columns=columns,
-            schema=schema,
-            unique=unique,
-            where=where,
-            using=using,
-            include=include,
-            with_=with_ or {},
-            opclasses=opclasses or {},
-            nulls_not_distinct=nulls_not_distinct,
-            tablespace=tablespace,
-        )
-        statement = wanted.statement(self._wire.connection.dialect)
-        self._say(logging.INFO, f"Creating index {name} on {table}")
-        if self._transactional:
-            await self._wire.run(statement)
-        elif not await build.build(self._wire, wanted, self._say):
-            self._say(logging.INFO, f"✓ Index {name} is there already, valid and with this definition")
-            return 0
-        self._say(logging.INFO, f"✓ Created index: {name}")
-        return 1
-
-    async def drop_index(
-        self, name: str, table: str | None = None, *, schema: str | None = None, if_exists: bool = False
-    ) -> int:
-        """Drop an index; concurrently where the migration is not transactional.
-
-        Args:
-            name: the index's name, exactly.
-            table: the table that it must belong to; None does not look.
-            schema: the schema of both; None looks along `search_path`.
-            if_exists: whether a missing index is no error. In a migration that is not transactional it never is one:
-                an earlier try may have dropped it.
-
-        Returns:
-            How many indexes were dropped: 1, or 0 if it was gone.
-
-        Raises:
-            IndexConflictError: what has this name is no index, or an index of another table.
-            TransactionControlError: the author has a transaction open where the drop must be outside of one.
-        """
-        self._say(logging.INFO, f"Dropping index {name}")
-        found = await find_by_name(self._wire, name, schema)
-        if found is None and (if_exists or not self._transactional):
-            self._say(logging.INFO, f"✓ Index {name} is gone already")
-            return 0
-        if found is not None and (not found.is_index or table not in {None, found.table}):
-            there = found.definition or f"a relation of kind {found.kind!r} (see pg_class.relkind)"
-            raise IndexConflictError(
-                f"{name} is not the index to drop, and was left as it is. There is: {there}. Correct the name or the "
-                "table in the migration."
-            )
-        if self._transactional:
-            await self._wire.run(f"DROP INDEX {qualified(schema, name)}")
-        else:
-            await build.drop(self._wire, name, schema, self._say)
-        self._say(logging.INFO, f"✓ Dropped index: {name}")
-        return 1
 
     async def run(self, statement: str) -> None:
         """Run one statement of a SQL file that is not transactional.

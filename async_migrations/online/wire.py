@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +9,9 @@ from typing import Any
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from async_migrations.cursor import forget_plans
+from async_migrations.rows import read_rows
 
 ROLLBACK_DEADLINE = 5.0
 """Seconds that the end of a scratch transaction may take before the connection is cut."""
@@ -32,20 +34,12 @@ class Wire:
         except Exception as error:
             error.statement = statement  # type: ignore[attr-defined]  # the driver's errors do not know it
             raise
+        finally:
+            forget_plans(self.connection.dialect)
 
     async def read(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a query, with the values that JSON has.
-
-        COPY is the one way in which the simple protocol hands rows through the driver.
-        """
-        received = bytearray()
-
-        async def receive(data: bytes) -> None:
-            received.extend(data)
-
-        await (await self._driver()).copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
-        # JSON has no raw control characters, so a doubled backslash is the only escape that COPY adds.
-        return [json.loads(line) for line in received.decode().replace("\\\\", "\\").split("\n") if line]
+        """Return the rows of a query, with the values that JSON has."""
+        return await read_rows(await self._driver(), query)
 
     async def in_transaction(self) -> bool:
         """Tell whether the server is inside a transaction."""

@@ -10,7 +10,7 @@ import async_migrations
 
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
-    ("sql",),
+    ("ddl", "rows", "sql"),
     ("errors", "events", "checksum", "schema"),
     ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online", "auto_schema"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    ARRAY,
     CheckConstraint,
     Column,
     Connection,
@@ -17,13 +18,15 @@ from sqlalchemy import (
     Sequence,
     Table,
 )
-from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlalchemy.dialects.postgresql import DOMAIN, ENUM, ExcludeConstraint
 from sqlalchemy.exc import CompileError, InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, ExecutableDDLElement
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import DDLCompiler
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+NamedType: TypeAlias = ENUM | DOMAIN
 
 
 class AddColumn(ExecutableDDLElement):
@@ -143,6 +146,20 @@ def type_name(dialect: Dialect, type_: TypeEngine[Any]) -> str:
     """Return the quoted name of an enum or domain, its schema before it where it names one."""
     preparer: Any = dialect.identifier_preparer  # PostgreSQL's own, which knows types
     return str(preparer.format_type(type_))
+
+
+def named_types(type_: TypeEngine[Any], dialect: Dialect) -> Iterator[NamedType]:
+    """Return the enums and domains in a column's type, behind arrays, decorators and variants."""
+    implementation = type_.dialect_impl(dialect)
+    if isinstance(implementation, TypeDecorator):
+        yield from named_types(implementation.impl_instance, dialect)
+    elif isinstance(implementation, ARRAY):
+        yield from named_types(implementation.item_type, dialect)
+    elif isinstance(implementation, DOMAIN):
+        yield from named_types(implementation.data_type, dialect)
+        yield implementation
+    elif isinstance(implementation, ENUM):
+        yield implementation
 
 
 def column_type(dialect: Dialect, column: Column[Any]) -> str | None:

@@ -1,0 +1,195 @@
+"""Sequences: created, altered, renamed, dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Dialect
+
+from async_migrations.errors import NameConflictError
+from async_migrations.online import looks
+from async_migrations.online.bench import KEEP, Keep
+from async_migrations.online.relations import RelationBench
+from async_migrations.online.texts import AnyType, type_text
+from async_migrations.online.twins import is_same_sequence
+from async_migrations.sql import qualified, quote_identifier, quote_literal
+
+
+class SequenceOperations(RelationBench):
+    """Sequences, and the numbers of columns that have one of their own."""
+
+    async def create_sequence(  # noqa: PLR0913 - the options are those of CREATE SEQUENCE
+        self,
+        name: str,
+        *,
+        schema: str | None = None,
+        type_: AnyType | None = None,
+        start: int | None = None,
+        increment: int | None = None,
+        minvalue: int | None = None,
+        maxvalue: int | None = None,
+        cache: int | None = None,
+        cycle: bool = False,
+        owned_by: tuple[str, str] | None = None,
+        comment: str | None = None,
+    ) -> None:
+        """Create a sequence.
+
+        Args:
+            name: its name, exactly.
+            schema: its schema; None takes the first of `search_path`.
+            type_: SmallInteger, Integer or BigInteger, which is the default.
+            start: its first number.
+            increment: the step from one number to the next; below zero it goes down.
+            minvalue: its lowest number.
+            maxvalue: its highest.
+            cache: how many numbers a session takes at once.
+            cycle: whether it begins again at the end.
+            owned_by: (table, column) of the same schema, with which it goes.
+            comment: its comment.
+
+        Raises:
+            NameConflictError: outside a transaction: something else has this name; nothing was changed.
+        """
+        where = qualified(schema, name)
+        options = _options(
+            self._dialect,
+            type_=type_,
+            start=start,
+            increment=increment,
+            minvalue=KEEP if minvalue is None else minvalue,
+            maxvalue=KEEP if maxvalue is None else maxvalue,
+            cache=cache,
+            cycle=cycle or None,
+        )
+        await self._do(
+            f"Created sequence {name}",
+            f"CREATE SEQUENCE {where} {options}",
+            *([] if owned_by is None else [f"ALTER SEQUENCE {where} {_owner(schema, owned_by)}"]),
+            *([] if comment is None else [f"COMMENT ON SEQUENCE {where} IS {quote_literal(comment)}"]),
+            done=lambda: self._is_sequence(schema, name, options),
+        )
+
+    async def alter_sequence(  # noqa: PLR0913 - the options are those of ALTER SEQUENCE
+        self,
+        name: str,
+        *,
+        schema: str | None = None,
+        type_: AnyType | None = None,
+        start: int | None = None,
+        restart: int | None = None,
+        increment: int | None = None,
+        minvalue: int | Keep | None = KEEP,
+        maxvalue: int | Keep | None = KEEP,
+        cache: int | None = None,
+        cycle: bool | None = None,
+        owned_by: tuple[str, str] | Keep | None = KEEP,
+    ) -> None:
+        """Alter what is given of a sequence, and leave the rest.
+
+        Args:
+            name: its name, exactly.
+            schema: its schema; None looks along `search_path`.
+            type_: SmallInteger, Integer or BigInteger.
+            start: where a later RESTART begins.
+            restart: the next number; a second try after a failure sets it again.
+            increment: the step from one number to the next.
+            minvalue: its lowest number; None is the type's.
+            maxvalue: its highest; None is the type's.
+            cache: how many numbers a session takes at once.
+            cycle: whether it begins again at the end.
+            owned_by: (table, column) of the same schema, with which it goes; None sets it free.
+        """
+        options = _options(
+            self._dialect,
+            type_=type_,
+            start=start,
+            increment=increment,
+            minvalue=minvalue,
+            maxvalue=maxvalue,
+            cache=cache,
+            cycle=cycle,
+            restart=restart,
+        )
+        ownership = "" if owned_by is KEEP else _owner(schema, owned_by)
+        if options or ownership:
+            statement = f"ALTER SEQUENCE {qualified(schema, name)} {options} {ownership}".rstrip()
+            await self._do(f"Altered sequence {name}", statement)
+
+    async def rename_sequence(self, old: str, new: str, *, schema: str | None = None) -> None:
+        """Rename a sequence; defaults that draw from it follow.
+
+        Args:
+            old: its name now, exactly.
+            new: its name then.
+            schema: its schema; None looks along `search_path`.
+        """
+        await self._rename("SEQUENCE", schema, old, new)
+
+    async def drop_sequence(
+        self, name: str, *, schema: str | None = None, if_exists: bool = False, cascade: bool = False
+    ) -> None:
+        """Drop a sequence.
+
+        Args:
+            name: its name, exactly.
+            schema: its schema; None looks along `search_path`.
+            if_exists: whether a missing sequence is no error.
+            cascade: whether defaults that draw from it go too.
+        """
+        await self._drop("SEQUENCE", schema, name, if_exists=if_exists, cascade=cascade)
+
+    async def restart_identity(
+        self, table: str, column: str, value: int | None = None, *, schema: str | None = None
+    ) -> None:
+        """Let the numbers of an identity or serial column go on from `value`.
+
+        Args:
+            table: the table's name, exactly.
+            column: the column's name, exactly.
+            value: the next number, which a second try after a failure sets again; None is one above the highest in
+                the table.
+            schema: the table's schema; None looks along `search_path`.
+        """
+        where, name = qualified(schema, table), quote_identifier(column)
+        sequence = f"pg_get_serial_sequence({quote_literal(where)}, {quote_literal(column)})"
+        following = f"SELECT setval({sequence}, coalesce(max({name}) + 1, 1), false) FROM {where}"
+        statement = following if value is None else f"SELECT setval({sequence}, {value:d}, false)"
+        await self._do(f"Let the numbers of {table}.{column} go on", statement)
+
+    async def _is_sequence(self, schema: str | None, name: str, options: str) -> bool:
+        where = qualified(schema, name)
+        kind = await looks.relation_kind(self._wire, schema, name)
+        if kind is None:
+            return False
+        if kind == "S" and await is_same_sequence(self._wire, where, options):
+            return True
+        raise NameConflictError(
+            f"The name {where} is taken by something else than the sequence to create, which was left as it is. Drop "
+            f"it first (await self.op.drop_sequence({name!r})), or give the new sequence another name."
+        )
+
+
+def _owner(schema: str | None, owned_by: tuple[str, str] | None) -> str:
+    if owned_by is None:
+        return "OWNED BY NONE"
+    table, column = owned_by
+    return f"OWNED BY {qualified(schema, table)}.{quote_identifier(column)}"
+
+
+def _options(dialect: Dialect, **options: Any) -> str:
+    """Write the options of a sequence; those that are None or KEEP are left out, but a limit of None is the type's."""
+    type_ = options.pop("type_")
+    clauses = [] if type_ is None else [f"AS {type_text(type_, dialect)}"]
+    for limit in ("minvalue", "maxvalue"):
+        value = options.pop(limit)
+        if value is not KEEP:
+            clauses.append(f"NO {limit.upper()}" if value is None else f"{limit.upper()} {value:d}")
+    if (cycle := options.pop("cycle")) is not None:
+        clauses.append("CYCLE" if cycle else "NO CYCLE")
+    clauses += [f"{WORDS[key]} {value:d}" for key, value in options.items() if value is not None]
+    return " ".join(clauses)
+
+
+WORDS = {"start": "START", "increment": "INCREMENT", "cache": "CACHE", "restart": "RESTART"}
+"""Of the options that are one number."""
