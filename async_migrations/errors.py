@@ -13,6 +13,9 @@
     ├── MigrationFailedError        one migration failed; says what stays and what to do
     ├── RunStoppedError             the run was told to stop; says what is applied
     ├── NotStartedError             a service did not start, because of one of the others or of a signal
+    ├── SchemaError                 a schema cannot be read or compared
+    │   ├── MetadataRefusedError        PostgreSQL refuses something of the metadata
+    │   └── RenameError                 a hint about a rename that cannot be true
     └── AuthorError                 what a migration's own code did wrong
         ├── TransactionControlError     a commit or rollback that cannot be honoured
         ├── StatisticsError             `upgrade()` returned what cannot be counted
@@ -188,6 +191,43 @@ class RunStoppedError(MigrationsError):
         cancelled = f" {migration} was cancelled." if migration else ""
         done = f"Done before: {', '.join(self.applied)} (stays so)." if applied else "Nothing was done before."
         super().__init__(f"The run was told to stop.{cancelled} {done} The next start goes on from there.")
+class SchemaError(MigrationsError):
+    """A schema cannot be read, or cannot be compared with the metadata; nothing was changed."""
+
+
+class MetadataRefusedError(SchemaError):
+    """PostgreSQL refuses something of the metadata.
+
+    Attributes:
+        thing: what it refuses, such as "table public.users".
+        reason: PostgreSQL's own words.
+        statement: the SQL that it refused.
+        sqlstate: the five characters of its error code, where there is one.
+    """
+
+    def __init__(self, thing: str, reason: str, statement: str, sqlstate: str | None, advice: str) -> None:
+        self.thing = thing
+        self.reason = reason
+        self.statement = statement
+        self.sqlstate = sqlstate
+        code = f" (SQLSTATE {sqlstate})" if sqlstate else ""
+        super().__init__(
+            f"PostgreSQL refuses {thing} of the metadata: {reason.rstrip('.')}{code}. Nothing was compared.\n"
+            f"  statement: {shorten(statement)}\n  next: {advice}"
+        )
+
+
+class RenameError(SchemaError):
+    """A hint about a rename cannot be true; nothing was compared.
+
+    Attributes:
+        problems: one sentence each, with the hint and what is there instead.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"Nothing was compared: these hints about renames cannot be true.\n{lines}")
 
 
 class AuthorError(MigrationsError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+_PART = re.compile(r'("(?:[^"]|"")*")|([^."]+)')
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,6 +19,12 @@ class Name:
 
     def __str__(self) -> str:
         return f"{shown(self.schema)}.{shown(self.name)}"
+
+
+def parse_name(text: str) -> tuple[str, ...]:
+    """Cut `a.b."c.d"` into its names; one without quotes is taken as it is written."""
+    parts = _PART.findall(text)
+    return tuple(plain or quoted[1:-1].replace('""', '"') for quoted, plain in parts)
 
 
 def shown(name: str) -> str:
@@ -134,7 +141,6 @@ class Constraint:
         validated: False when it is NOT VALID.
         comment: its comment.
         implicit: PostgreSQL chose the name, because the metadata gives none; always False in a live snapshot.
-        index: `USING …` of the index behind a key or an exclusion constraint, as `pg_get_indexdef` prints it.
     """
 
     name: str
@@ -148,7 +154,6 @@ class Constraint:
     validated: bool = True
     comment: str | None = None
     implicit: bool = field(default=False, compare=False)
-    index: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,7 @@ class IndexKey:
         text: a column's name as SQL, or an expression, as `pg_get_indexdef` prints it.
         column: the column's name, when it is one.
         opclass: the operator class as SQL, where it is not the type's default.
-        collation: the collation as SQL, where it is not the column's.
+        collation: the collation as SQL; None for that of the database.
         descending: DESC.
         nulls_first: NULLS FIRST.
     """

@@ -41,10 +41,9 @@ class ConstraintChanged(OfTable):
     after: Constraint
 
     def __str__(self) -> str:
-        after = self.after
-        before = self.before.definition if self.before.definition != after.definition else self.before.index
-        wanted = after.definition if self.before.definition != after.definition else after.index
-        return f"{after.kind.value} {shown(after.name)} of {self.table} is {before} instead of {wanted}"
+        before, after = self.before, self.after
+        name = f"{after.kind.value} {shown(after.name)} of {self.table}"
+        return f"{name} is {before.definition} instead of {after.definition}"
 
 
 @dataclass(frozen=True, slots=True)
