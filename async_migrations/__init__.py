@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from async_migrations.plan import Finding, Plan
     from async_migrations.reporting import StartupLog
     from async_migrations.runner import MigrationRunner
+    from async_migrations.schema.answer import SchemaDifference
+    from async_migrations.schema.comparison import compare_schema
 
 _HOMES = {
     "AutoSchemaMigration": "auto_schema",
@@ -27,9 +29,11 @@ _HOMES = {
     "Observer": "events",
     "Plan": "plan",
     "Report": "migration",
+    "SchemaDifference": "schema.answer",
     "StartupLog": "reporting",
     "State": "migration",
     "Statistics": "migration",
+    "compare_schema": "schema.comparison",
 }
 
 __all__ = [
@@ -44,9 +48,11 @@ __all__ = [
     "Observer",
     "Plan",
     "Report",
+    "SchemaDifference",
     "StartupLog",
     "State",
     "Statistics",
+    "compare_schema",
 ]
 
 

@@ -191,6 +191,8 @@ class RunStoppedError(MigrationsError):
         cancelled = f" {migration} was cancelled." if migration else ""
         done = f"Done before: {', '.join(self.applied)} (stays so)." if applied else "Nothing was done before."
         super().__init__(f"The run was told to stop.{cancelled} {done} The next start goes on from there.")
+
+
 class SchemaError(MigrationsError):
     """A schema cannot be read, or cannot be compared with the metadata; nothing was changed."""
 

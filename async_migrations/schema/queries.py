@@ -56,7 +56,8 @@ UNION ALL SELECT 'extension', n.nspname, x.extname, x.extversion, NULL FROM pg_e
 UNION ALL SELECT CASE p.prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END,
  n.nspname, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', '', NULL
  FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
- WHERE {_OURS} AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+ WHERE {_OURS} AND NOT EXISTS (SELECT FROM pg_depend AS d
+ WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 UNION ALL SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'composite type' END,
  n.nspname, c.relname, '', x.extname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  {_extension("pg_class", "c.oid")} WHERE c.relkind IN ('v', 'm', 'c') AND {_OURS}
@@ -65,7 +66,8 @@ UNION ALL SELECT 'collation', n.nspname, l.collname, '', NULL FROM pg_collation 
 UNION ALL SELECT 'operator class', '', quote_ident(y.opcname), y.oid::text, y.opcdefault::text FROM pg_opclass AS y
  WHERE NOT y.opcdefault
 UNION ALL SELECT 'order', quote_ident(n.nspname), quote_ident(l.collname), l.oid::text, NULL FROM pg_collation AS l
- JOIN pg_namespace AS n ON n.oid = l.collnamespace WHERE l.oid <> 100 AND l.oid IN (SELECT unnest(indcollation) FROM pg_index)
+ JOIN pg_namespace AS n ON n.oid = l.collnamespace
+ WHERE l.oid <> 100 AND l.oid IN (SELECT unnest(indcollation) FROM pg_index)
 ORDER BY 1, 2, 3"""
 
 SELECT_RELATIONS = f"""SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition, c.relpersistence = 'u',

@@ -1,0 +1,252 @@
+"""A scratch place: where the metadata is created, looked at and rolled back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from async_migrations.errors import DatabaseUnavailableError, SchemaError
+from async_migrations.events import Event
+from async_migrations.retry import sqlstate
+from async_migrations.schema.answers import ask, rows
+from async_migrations.schema.catalog import Place, read_place
+from async_migrations.session import Session, connect, spare, where
+from async_migrations.sql import quote_identifier, quote_literal
+
+PREFIX = "async_migrations_scratch_"
+LOCK = 0x61736D5F73637261
+"""The advisory lock of a scratch database: two comparisons would wait for each other's names, or deadlock."""
+
+SELECT_DATABASE = "SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname = {name}"
+SELECT_LEFTOVERS = """SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n
+ ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
+ AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1"""
+_PROVIDER_SINCE = 150000
+_HALF_MADE = "-2"  # datconnlimit of a database whose CREATE or DROP was killed
+_ALREADY = frozenset({"42P04", "23505"})
+_MAY_NOT = "42501"
+_DATABASE: ContextVar[str | None] = ContextVar("scratch_database", default=None)
+
+
+class Kind(StrEnum):
+    """Which scratch place it is."""
+
+    GIVEN = "given"
+    DATABASE = "database"
+    SCHEMAS = "schemas"
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """An open scratch place: a session in a transaction that will be rolled back.
+
+    Attributes:
+        session: the session.
+        place: where it is.
+        kind: which of the places it is.
+        note: a sentence on it, where people have to know.
+    """
+
+    session: Session
+    place: Place
+    kind: Kind
+    note: str | None = None
+
+    @property
+    def driver(self) -> Any:
+        """Asyncpg's connection."""
+        return self.session.driver
+
+
+@asynccontextmanager
+async def open_scratch(
+    engine: AsyncEngine, live: Session, place: Place, *, scratch_url: str | None, deadline: float
+) -> AsyncIterator[Scratch]:
+    """Open the best scratch place there is.
+
+    That is the database at `scratch_url`, or else a database kept for it beside the live one, or else, for a role
+    that may not create databases, schemas in the live database itself.
+
+    Args:
+        engine: of the live database.
+        live: a session of it, in no transaction.
+        place: what it said of itself.
+        scratch_url: a database to use instead; when it is not empty, one beside it.
+        deadline: seconds to wait for a connection, and for another comparison to end.
+
+    Raises:
+        SchemaError: there is no scratch place, and why.
+        DatabaseUnavailableError: `scratch_url` cannot be reached.
+    """
+    if scratch_url is not None:
+        async with _given(scratch_url, place, deadline) as scratch:
+            yield scratch
+        return
+    async with AsyncExitStack() as stack:
+        yield await _opened(stack, engine, live, place, deadline)
+
+
+async def _opened(stack: AsyncExitStack, engine: AsyncEngine, live: Session, place: Place, deadline: float) -> Scratch:
+    reason = await _ensure(live, name := _name(place), place)
+    if reason is None:
+        try:
+            return await stack.enter_async_context(_begun(engine, name, deadline))
+        except DatabaseUnavailableError as error:
+            reason = f"the scratch database {name} cannot be reached ({error.reason})"
+    return await stack.enter_async_context(_begun(engine, None, deadline, kind=Kind.SCHEMAS, note=_less_exact(reason)))
+
+
+@asynccontextmanager
+async def _given(url: str, place: Place, deadline: float) -> AsyncIterator[Scratch]:
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with connect(engine, _nobody, deadline=deadline) as session:
+            there = await read_place(session.driver)
+            occupied = await ask(session.driver, SELECT_LEFTOVERS)
+            name = None
+            if occupied:
+                name = _name(there)
+                if reason := await _ensure(session, name, there):
+                    raise SchemaError(f"scratch_url names {where(engine)}, which is not empty, and {reason}.")
+        async with _begun(engine, name, deadline, kind=Kind.GIVEN, note=_differs(place, there)) as scratch:
+            yield scratch
+    finally:
+        await engine.dispose()
+
+
+def _differs(live: Place, scratch: Place) -> str | None:
+    if live.version // 10000 == scratch.version // 10000:
+        return None
+    return (
+        f"The scratch server is PostgreSQL {scratch.version // 10000} and the live one {live.version // 10000}: where "
+        "they print a definition differently, it is shown as a difference."
+    )
+
+
+def _less_exact(reason: str) -> str:
+    return (
+        f"Compared through scratch schemas in the live database, because {reason}: names without a schema may have "
+        "been found among live things. A scratch_url, or the right CREATEDB, makes it exact."
+    )
+
+
+def _name(place: Place) -> str:
+    """Name the scratch database of a role for databases of one locale: many databases share it."""
+    facts = json.dumps([place.role, sorted(place.locale.items())], default=str)
+    return PREFIX + hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+async def _ensure(live: Session, name: str, place: Place) -> str | None:
+    """Have the scratch database; return why there is none."""
+    limits = rows(await ask(live.driver, SELECT_DATABASE.format(name=quote_literal(name))))
+    if limits and limits[0][0] != _HALF_MADE:
+        return None
+    try:
+        if limits:
+            await live.send(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
+        await live.send(_creation(name, place))
+    except Exception as error:
+        if sqlstate(error) in _ALREADY:
+            return None
+        if sqlstate(error) == _MAY_NOT:
+            return f"the role {place.role} may not create a database"
+        raise
+    return None
+
+
+def _creation(name: str, place: Place) -> str:
+    locale = place.locale
+    options = [
+        "TEMPLATE template0",
+        f"ENCODING {quote_literal(locale['encoding'])}",
+        f"LC_COLLATE {quote_literal(locale['collate'])}",
+        f"LC_CTYPE {quote_literal(locale['ctype'])}",
+    ]
+    if place.version >= _PROVIDER_SINCE:
+        provider = {"i": "icu", "b": "builtin"}.get(locale.get("provider") or "c", "libc")
+        options.append(f"LOCALE_PROVIDER {provider}")
+        if locale.get("locale"):
+            options.append(f"{provider.upper()}_LOCALE {quote_literal(locale['locale'])}")
+        if locale.get("rules"):
+            options.append(f"ICU_RULES {quote_literal(locale['rules'])}")
+    return f"CREATE DATABASE {quote_identifier(name)} {' '.join(options)}"
+
+
+@asynccontextmanager
+async def _begun(
+    engine: AsyncEngine, database: str | None, deadline: float, *, kind: Kind = Kind.DATABASE, note: str | None = None
+) -> AsyncIterator[Scratch]:
+    async with AsyncExitStack() as stack:
+        with _connecting_to(engine, database):
+            session = await stack.enter_async_context(spare(engine, _nobody, deadline=deadline, pooled=False))
+        place = await read_place(session.driver)
+        if database is not None and place.database != database:
+            raise DatabaseUnavailableError(
+                where(engine), "the engine's own way to connect leads to one database only", "Give a scratch_url."
+            )
+        stack.push_async_callback(session.rollback)
+        await _lock(session, place, deadline)
+        await _check_empty(session, place, kind)
+        yield Scratch(session, place, kind, note)
+
+
+async def _lock(session: Session, place: Place, deadline: float) -> None:
+    # A client that hangs must not keep the others out for ever.
+    patience = (
+        f"SET LOCAL lock_timeout = {int(deadline * 1000)}; SET LOCAL idle_in_transaction_session_timeout = '10min'"
+    )
+    try:
+        await session.begin(patience, f"SELECT pg_advisory_xact_lock({LOCK})", "SET LOCAL lock_timeout = 0")
+    except Exception as error:
+        if sqlstate(error) != "55P03":
+            raise
+        raise SchemaError(
+            f"Another comparison has been at work in {place.database} for {deadline:g} s. Nothing was compared. "
+            "Wait for it, or end its session."
+        ) from error
+
+
+async def _check_empty(session: Session, place: Place, kind: Kind) -> None:
+    if kind is Kind.SCHEMAS:
+        return
+    for schema, name in rows(await ask(session.driver, SELECT_LEFTOVERS)):
+        raise SchemaError(
+            f"The scratch database {place.database} is not empty: it has {schema}.{name}. Nothing was compared. It is "
+            "kept for comparisons alone: drop it, and the next one makes it anew."
+        )
+
+
+@contextmanager
+def _connecting_to(engine: AsyncEngine, database: str | None) -> Iterator[None]:
+    """Have this task's new connections of `engine` go to another database, with everything else as it is."""
+    if database is None:
+        yield
+        return
+    token = _DATABASE.set(database)
+
+    def redirect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        # Other tasks may connect meanwhile.
+        if _DATABASE.get() is not None:
+            parameters["database"] = database
+
+    event.listen(engine.sync_engine, "do_connect", redirect)
+    try:
+        yield
+    finally:
+        event.remove(engine.sync_engine, "do_connect", redirect)
+        _DATABASE.reset(token)
+
+
+def _nobody(_event: Event) -> None:
+    """Nobody is told of tries to connect."""

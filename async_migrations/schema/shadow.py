@@ -1,0 +1,193 @@
+"""The snapshot that a MetaData gives, as PostgreSQL itself reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from anyio import to_thread
+from sqlalchemy import Connection, Dialect, MetaData, event
+from sqlalchemy import Table as DeclaredTable
+
+from async_migrations.errors import MetadataRefusedError
+from async_migrations.retry import describe, sqlstate
+from async_migrations.schema.catalog import Place, read_within
+from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
+from async_migrations.schema.scratch import Scratch
+from async_migrations.schema.snapshot import Domain, Extension, Snapshot
+from async_migrations.schema.table import Name, Table
+from async_migrations.sql import quote_identifier, quote_literal
+
+_ADVICE = "correct it in the metadata, or see that what it leans on exists in the live database."
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A metadata, and the place that it is meant for.
+
+    Attributes:
+        metadata: what is wanted.
+        place: where the live schema is.
+        dialect: SQLAlchemy's, connected.
+        extensions: those of the live database.
+    """
+
+    metadata: MetaData
+    place: Place
+    dialect: Dialect
+    extensions: tuple[Extension, ...] = ()
+
+    @property
+    def schemas(self) -> frozenset[str]:
+        """The schemas that the metadata uses, the default one included."""
+        default = self.place.default_schema
+        return schemas_of(self.metadata) | ({default} if default else frozenset())
+
+
+async def steps_of(wish: Wish) -> tuple[Step, ...] | None:
+    """Return the statements of `create_all`; None if only a real connection can tell them."""
+    try:
+        return await to_thread.run_sync(compiled, wish.metadata, wish.dialect, wish.place.default_schema)
+    except NotPlainError:
+        return None
+
+
+async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, extra: Iterable[str] = ()) -> None:
+    """Create a metadata in a scratch database, with the schemas and extensions of the live one around it.
+
+    Args:
+        scratch: an open scratch database.
+        wish: what to create.
+        steps: its statements, or None to have SQLAlchemy send them.
+        extra: schemas that have to be there besides.
+
+    Raises:
+        MetadataRefusedError: PostgreSQL refuses one of them.
+    """
+    await _furnish(scratch, wish, extra)
+    if steps is None:
+        await scratch.session.connection.run_sync(_create_all, wish.metadata)
+        return
+    if not steps:
+        return
+    await scratch.driver.execute("SAVEPOINT whole")
+    try:
+        await scratch.driver.execute(";\n".join(step.sql for step in steps))
+    except Exception:
+        await scratch.driver.execute("ROLLBACK TO SAVEPOINT whole")
+        await _one_by_one(scratch, steps)
+
+
+async def snapshot(scratch: Scratch, wish: Wish) -> Snapshot:
+    """Read what was created, with what only the metadata knows of it.
+
+    Args:
+        scratch: a scratch database in which `create` has worked.
+        wish: what was created.
+    """
+    place = replace(scratch.place, default_schema=wish.place.default_schema)
+    read = await read_within(scratch.driver, place)
+    await _as_application(scratch, wish)
+    return await to_thread.run_sync(_marked, read, wish)
+
+
+async def _furnish(scratch: Scratch, wish: Wish, extra: Iterable[str]) -> None:
+    needed = dict.fromkeys([*wish.place.search_path, *sorted(wish.schemas), *sorted(extra)])
+    needed |= dict.fromkeys(extension.schema for extension in wish.extensions)
+    made = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(each)}" for each in needed if not each.startswith("pg_")]
+    if made:
+        await scratch.driver.execute("; ".join(made))
+    for extension in wish.extensions:
+        await _install(scratch, extension)
+    await _as_application(scratch, wish)
+
+
+async def _install(scratch: Scratch, extension: Extension) -> None:
+    name, schema = quote_identifier(extension.name), quote_identifier(extension.schema)
+    version = quote_literal(extension.version)
+    sql = f"CREATE EXTENSION IF NOT EXISTS {name} SCHEMA {schema} VERSION {version} CASCADE"
+    await scratch.driver.execute("SAVEPOINT extension")
+    try:
+        await scratch.driver.execute(sql)
+    except Exception:
+        # Perhaps nothing leans on it; what does says what it lacks.
+        await scratch.driver.execute("ROLLBACK TO SAVEPOINT extension")
+
+
+async def _as_application(scratch: Scratch, wish: Wish) -> None:
+    """Resolve names and read constants as the application's own session does."""
+    path = ", ".join(quote_identifier(each) for each in wish.place.search_path) or "''"
+    known = {name: value for name, value in wish.place.settings.items() if not name.startswith("lc_")}
+    settings = [f"SET LOCAL {name} = {quote_literal(value)}" for name, value in known.items()]
+    rest = "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = error"
+    await scratch.driver.execute("; ".join([f"SET LOCAL search_path = {path}", *settings, rest]))
+
+
+async def _one_by_one(scratch: Scratch, steps: Sequence[Step]) -> None:
+    for step in steps:
+        try:
+            await scratch.driver.execute(step.sql)
+        except Exception as error:
+            raise MetadataRefusedError(step.thing, describe(error), step.sql, sqlstate(error), _ADVICE) from error
+
+
+def _create_all(connection: Connection, metadata: MetaData) -> None:
+    said: list[str] = []
+
+    def before(_c: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, _many: Any) -> tuple[str, Any]:
+        said[:] = [alone(sql)]
+        return said[0], parameters
+
+    event.listen(connection, "before_cursor_execute", before, retval=True)
+    try:
+        metadata.create_all(connection, checkfirst=False)
+    except Exception as error:
+        code = sqlstate(error)
+        if code is None:
+            raise
+        sql = said[0] if said else ""
+        raise MetadataRefusedError("something", describe(error), sql, code, _ADVICE) from error
+    finally:
+        event.remove(connection, "before_cursor_execute", before)
+
+
+def _marked(read: Snapshot, wish: Wish) -> Snapshot:
+    declared = {_name(table, wish): table for table in wish.metadata.tables.values()}
+    tables = tuple(_marked_table(each, declared.get(each.name), wish) for each in read.tables)
+    return replace(read, tables=tables, domains=tuple(_marked_domain(each) for each in read.domains))
+
+
+def _name(table: DeclaredTable, wish: Wish) -> Name:
+    return Name(table.schema or wish.place.default_schema or "", table.name)
+
+
+def _marked_table(table: Table, declared: DeclaredTable | None, wish: Wish) -> Table:
+    if declared is None:
+        return table
+    named: Mapping[str, Any] = {
+        str(name): constraint
+        for constraint in declared.constraints
+        if constraint.name is not None
+        and (name := wish.dialect.identifier_preparer.format_constraint(constraint, _alembic_quote=False))
+    }
+    unvalidated = {name for name, each in named.items() if _is_not_valid(each)}
+    constraints = tuple(
+        replace(
+            each,
+            implicit=each.name not in named,
+            validated=each.validated and each.name not in unvalidated,
+        )
+        for each in table.constraints
+    )
+    return replace(table, constraints=constraints)
+
+
+def _is_not_valid(constraint: Any) -> bool:
+    return bool(constraint.dialect_options["postgresql"].get("not_valid"))
+
+
+def _marked_domain(domain: Domain) -> Domain:
+    # PostgreSQL's own choice; who writes it out means the same.
+    implicit = f"{domain.name.name}_check"
+    return replace(domain, checks=tuple(replace(each, implicit=each.name == implicit) for each in domain.checks))
