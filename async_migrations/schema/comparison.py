@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from anyio import to_thread
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,12 +13,14 @@ from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
 from async_migrations.events import Event
 from async_migrations.schema import hints as h
 from async_migrations.schema.answer import SchemaDifference
+from async_migrations.schema.bench import Bench
 from async_migrations.schema.catalog import read
 from async_migrations.schema.compare import compare
 from async_migrations.schema.resolution import resolve
 from async_migrations.schema.scope import Include, Scope
-from async_migrations.schema.scratch import open_scratch
-from async_migrations.schema.shadow import Wish, create, snapshot, steps_of
+from async_migrations.schema.settle import doubts
+from async_migrations.schema.shadow import Wish
+from async_migrations.schema.snapshot import Snapshot
 from async_migrations.session import SessionLostError, connect, where
 
 
@@ -66,17 +69,34 @@ async def compare_schema(
         async with connect(engine, _nobody, deadline=deadline) as session:
             place, live = await read(session.driver)
             wish = Wish(found, place, engine.dialect, live.extensions)
-            steps = await steps_of(wish)
             hints = h.parse(renames, place.default_schema)
-            async with open_scratch(engine, session, place, scratch_url=scratch_url, deadline=deadline) as scratch:
-                await create(scratch, wish, steps)
-                wanted = await snapshot(scratch, wish)
-            scope = Scope(frozenset(schemas) if schemas is not None else wish.schemas, ledger_table, include)
-            renaming = resolve(hints, live, wanted)
-            compared = compare(live, wanted, scope, renaming)
-            return SchemaDifference(compared.differences, found, live, wanted, compared.notes)
+            chosen = frozenset(schemas) if schemas is not None else wish.schemas | _mentioned(hints)
+            scope = Scope(chosen, ledger_table, include)
+            async with Bench(engine, session, wish, scratch_url=scratch_url, deadline=deadline) as bench:
+                return await _compared(bench, wish, live, scope, hints)
     except SessionLostError as error:
         raise DatabaseUnavailableError(where(engine), str(error), "Nothing was compared; try again.") from error
+
+
+async def _compared(
+    bench: Bench, wish: Wish, live: Snapshot, scope: Scope, hints: Sequence[h.Hint]
+) -> SchemaDifference:
+    shadow = await bench.shadow()
+    renaming = resolve(hints, live, shadow.snapshot)
+    if renaming.hints:
+        shadow = await bench.renamed(shadow, renaming)
+    wanted = shadow.snapshot
+    result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
+    if await bench.settle(shadow, list(doubts(result.differences)), renaming):
+        result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
+    said = [f"{hint} is followed already." for hint in renaming.done]
+    notes = (*([shadow.note] if shadow.note else []), *said, *result.notes)
+    return SchemaDifference(result.differences, wish.metadata, live, wanted, notes)
+
+
+def _mentioned(hints: Sequence[h.Hint]) -> frozenset[str]:
+    """Return the schemas that things come from, or go to."""
+    return frozenset({hint.owner.schema for hint in hints} | {hint.schema for hint in hints if hint.schema})
 
 
 def _nobody(_event: Event) -> None:

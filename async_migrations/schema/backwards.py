@@ -1,0 +1,111 @@
+"""Renames undone in the scratch place, so that PostgreSQL itself prints the metadata in the live schema's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from async_migrations.errors import RenameError
+from async_migrations.retry import describe, sqlstate
+from async_migrations.schema.forms import Address, Forms, addressed
+from async_migrations.schema.hints import Hint
+from async_migrations.schema.renaming import Renaming, renamed
+from async_migrations.schema.snapshot import Snapshot
+from async_migrations.schema.table import Name
+from async_migrations.sql import qualified, quote_identifier, quote_literal
+
+_TAKEN = frozenset({"42P07", "42701", "42710", "42P06"})
+"""Duplicate table, column, object and schema."""
+
+
+async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name]) -> None:
+    """Give what was created in a scratch place the names that it has in the live schema.
+
+    Args:
+        driver: asyncpg's connection, in the transaction of the scratch place.
+        renaming: what to undo.
+        domains: which of the types are domains, by their new names.
+
+    Raises:
+        RenameError: PostgreSQL refuses a rename, such as that of a column that a table inherits.
+    """
+    for number, hint in enumerate(reversed(renaming.hints)):
+        for sql, away in _statements(hint, renaming, domains, f"async_migrations_away_{number}"):
+            await _follow(driver, hint, sql, away)
+
+
+def forms_of(backwards: Snapshot, renaming: Renaming) -> tuple[Forms, Mapping[Address, tuple[Address, str]]]:
+    """Return the texts under old names as forms of those under new ones, and where each stands under its old name.
+
+    Args:
+        backwards: the scratch place after `undo`.
+        renaming: what was undone.
+    """
+    places: dict[Address, tuple[Address, str]] = {}
+    for (address, _), (old, text) in zip(addressed(renamed(backwards, renaming)), addressed(backwards), strict=True):
+        places[address] = old, text
+    return Forms({address: frozenset({text}) for address, (_, text) in places.items()}), places
+
+
+async def _follow(driver: Any, hint: Hint, sql: str, away: str) -> None:
+    await driver.execute("SAVEPOINT rename")
+    try:
+        await driver.execute(sql)
+    except Exception as error:
+        code = sqlstate(error)
+        await driver.execute("ROLLBACK TO SAVEPOINT rename")
+        if code not in _TAKEN:
+            raise RenameError([f"{hint}: PostgreSQL refuses it: {describe(error)}."]) from error
+        # The metadata has something new under the old name.
+        await driver.execute(f"{away}; {sql}")
+
+
+def _statements(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: str) -> list[tuple[str, str]]:
+    """Write each rename backwards, and what gets another thing out of its way."""
+    old, new, spare = quote_identifier(hint.old), quote_identifier(hint.new), quote_identifier(away)
+    owner = renaming.type(hint.owner) if hint.kind == "enum_value" else renaming.table(hint.owner)
+    where = qualified(owner.schema, owner.name)
+    match hint.kind:
+        case "schema":
+            return [(f"ALTER SCHEMA {new} RENAME TO {old}", f"ALTER SCHEMA {old} RENAME TO {spare}")]
+        case "column" | "constraint":
+            what = f"ALTER TABLE {where} RENAME {hint.kind.upper()}"
+            return [(f"{what} {new} TO {old}", f"{what} {old} TO {spare}")]
+        case "enum_value":
+            label, past, gone = (quote_literal(each) for each in (hint.new, hint.old, away))
+            what = f"ALTER TYPE {where} RENAME VALUE"
+            return [(f"{what} {label} TO {past}", f"{what} {past} TO {gone}")]
+        case "index":
+            schema = owner.schema
+            return [
+                (
+                    f"ALTER INDEX {qualified(schema, hint.new)} RENAME TO {old}",
+                    f"ALTER INDEX {qualified(schema, hint.old)} RENAME TO {spare}",
+                )
+            ]
+    return _of_its_own(hint, renaming, domains, away)
+
+
+def _of_its_own(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: str) -> list[tuple[str, str]]:
+    """Write the way back of a table, type or sequence: into its schema, then to its name."""
+    now: Name = getattr(renaming, hint.kind)(hint.owner)
+    word = {"table": "TABLE", "sequence": "SEQUENCE"}.get(hint.kind, "DOMAIN" if now in domains else "TYPE")
+    # Schemas are renamed last of all on the way back.
+    home = renaming.schemas.get(hint.owner.schema, hint.owner.schema)
+    statements = []
+    if now.name != hint.old:
+        name, spare = qualified(now.schema, now.name), quote_identifier(away)
+        statements.append(
+            (
+                f"ALTER {word} {name} RENAME TO {quote_identifier(hint.old)}",
+                f"ALTER {word} {qualified(now.schema, hint.old)} RENAME TO {spare}",
+            )
+        )
+    if now.schema != home:
+        statements.append(
+            (
+                f"ALTER {word} {qualified(now.schema, hint.old)} SET SCHEMA {quote_identifier(home)}",
+                f"ALTER {word} {qualified(home, hint.old)} RENAME TO {quote_identifier(away)}",
+            )
+        )
+    return statements
