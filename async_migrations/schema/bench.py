@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from async_migrations.schema import fingerprint
 from async_migrations.schema.backwards import forms_of, undo
 from async_migrations.schema.catalog import read_within
-from async_migrations.schema.ddl import Step
+from async_migrations.schema.copies import read_copies
+from async_migrations.schema.ddl import Step, types_of
 from async_migrations.schema.forms import Address, Forms
 from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.scratch import Kind, Scratch, open_scratch
@@ -62,15 +63,23 @@ class Bench:
     Args:
         engine: of the live database.
         live: a session of it.
+        before: its schema.
         wish: the metadata, and where it is meant to be.
         scratch_url: a database to use as the scratch place.
         deadline: seconds to wait for it.
     """
 
     def __init__(
-        self, engine: AsyncEngine, live: Session, wish: Wish, *, scratch_url: str | None, deadline: float
+        self,
+        engine: AsyncEngine,
+        live: Session,
+        before: Snapshot,
+        wish: Wish,
+        *,
+        scratch_url: str | None,
+        deadline: float,
     ) -> None:
-        self._engine, self._live, self._wish = engine, live, wish
+        self._engine, self._live, self._before, self._wish = engine, live, before, wish
         self._scratch_url, self._deadline = scratch_url, deadline
         self._stack = AsyncExitStack()
         self._scratch: Scratch | None = None
@@ -78,6 +87,7 @@ class Bench:
         self._compiled = False
         self._key: str | None = None
         self._backwards: Snapshot | None = None
+        self._leaning = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,7 +103,7 @@ class Bench:
             return _shadows[self._key]
         scratch = await self._opened()
         shadow = Shadow(await snapshot(scratch, self._wish), note=scratch.note)
-        if self._key is not None and scratch.kind is not Kind.SCHEMAS:
+        if self._key is not None and self._is_lasting(scratch):
             self._remember(self._key, shadow)
         return shadow
 
@@ -108,7 +118,7 @@ class Bench:
         self._backwards = await read_within(scratch.driver, scratch.place)
         forms, places = forms_of(self._backwards, renaming)
         result = Shadow(shadow.snapshot, forms, places=places, note=shadow.note)
-        if key is not None and scratch.kind is not Kind.SCHEMAS:
+        if key is not None and self._is_lasting(scratch):
             self._remember(key, result)
         return result
 
@@ -145,9 +155,14 @@ class Bench:
                     deadline=self._deadline,
                 )
             )
-            await create(scratch, self._wish, await self._statements())
+            steps = await self._statements()
+            self._leaning = await create(scratch, self._wish, steps, self._hand_made)
             self._scratch = scratch
         return self._scratch
+
+    async def _hand_made(self) -> Sequence[str]:
+        made = types_of(self._wish.metadata, await self._statements(), self._wish.place.default_schema)
+        return await read_copies(self._live.driver, self._before, made)
 
     async def _statements(self) -> Sequence[Step] | None:
         if not self._compiled:
@@ -169,6 +184,10 @@ class Bench:
                 return None
             digest = fingerprint.note(wish.metadata, flavour, marks, steps)
         return json.dumps([digest, place.version, facts, extensions, self._scratch_url], default=str)
+
+    def _is_lasting(self, scratch: Scratch) -> bool:
+        """Whether the shadow depends on nothing but the metadata and what its key names."""
+        return scratch.kind is not Kind.SCHEMAS and not self._leaning
 
     @staticmethod
     def _remember(key: str, shadow: Shadow) -> None:

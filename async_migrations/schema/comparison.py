@@ -72,7 +72,7 @@ async def compare_schema(
             hints = h.parse(renames, place.default_schema)
             chosen = frozenset(schemas) if schemas is not None else wish.schemas | _mentioned(hints)
             scope = Scope(chosen, ledger_table, include)
-            async with Bench(engine, session, wish, scratch_url=scratch_url, deadline=deadline) as bench:
+            async with Bench(engine, session, live, wish, scratch_url=scratch_url, deadline=deadline) as bench:
                 return await _compared(bench, wish, live, scope, hints)
     except SessionLostError as error:
         raise DatabaseUnavailableError(where(engine), str(error), "Nothing was compared; try again.") from error

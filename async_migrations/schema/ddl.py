@@ -12,6 +12,8 @@ from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.elements import TextClause
 
+from async_migrations.schema.table import Name
+
 _TYPES = {"CreateEnumType": "enum", "CreateDomainType": "domain"}
 _CONCURRENTLY = re.compile(r"(\s*CREATE\s+(?:UNIQUE\s+)?INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
 
@@ -91,16 +93,33 @@ def _full(thing: Any, schema: str | None) -> str:
     return f"{own}.{thing.name}" if own else str(thing.name)
 
 
+def types_of(metadata: MetaData, steps: Sequence[Step] | None, default_schema: str | None) -> frozenset[Name]:
+    """Return the types and sequences that creating a metadata makes."""
+    found: set[Name] = set()
+    for step in steps or ():
+        kind, _, name = step.thing.partition(" ")
+        if kind in {"enum", "domain", "sequence"}:
+            schema, _, own = name.partition(".")
+            found.add(Name(schema, own))
+    if steps is None:
+        kinds = (_innermost(column.type) for table in metadata.tables.values() for column in table.columns)
+        names = ((each.schema, each.name) for each in kinds if getattr(each, "create_type", False) and each.name)
+        found |= {Name(schema or default_schema or "", name) for schema, name in names}
+    return frozenset(found)
+
+
+def _innermost(kind: Any) -> Any:
+    inner = getattr(kind, "item_type", None) or getattr(kind, "impl_instance", None)
+    return kind if inner is None or inner is kind else _innermost(inner)
+
+
 def schemas_of(metadata: MetaData) -> frozenset[str]:
     """Return the schemas that the metadata names: of tables, types and sequences."""
     found: set[str | None] = {metadata.schema}
     for table in metadata.tables.values():
         found.add(table.schema)
         for column in table.columns:
-            kind = getattr(column.type, "item_type", column.type)
-            # Where the type itself says so; one that a decorator wraps says it there.
-            for each in (kind, getattr(kind, "impl", None)):
-                found.add(getattr(each, "schema", None) if isinstance(each, object) else None)
+            found.add(getattr(_innermost(column.type), "schema", None))
     found |= {sequence.schema for sequence in _sequences(metadata)}
     return frozenset(each for each in found if isinstance(each, str))
 

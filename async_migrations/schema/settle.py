@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from async_migrations.sql import qualified, quote_identifier
 
 ROUNDS = 4
 """How often a text is read again at most; two rounds were enough for all that is known."""
+
+_VARCHAR = re.compile(r"\((E?'(?:[^'\\]|''|\\.)*')::character varying\)::text")
 
 PROBE = "async_migrations_probe_"
 
@@ -120,9 +123,15 @@ async def settle(driver: Any, open_doubts: Sequence[Doubt], types: Mapping[tuple
     orbits = await _orbits(driver, texts, types)
     known: dict[Address, frozenset[str]] = {}
     for doubt in open_doubts:
-        if orbits[doubt.here, doubt.live] & orbits[doubt.here, doubt.wanted]:
+        live, wanted = (set(map(_plain, orbits[doubt.here, each])) for each in (doubt.live, doubt.wanted))
+        if live & wanted:
             known[doubt.address] = known.get(doubt.address, frozenset()) | {doubt.live}
     return Forms(known)
+
+
+def _plain(text: str) -> str:
+    """Write a text that was made a varchar first as the text that it is: both types hold the same bytes."""
+    return _VARCHAR.sub(r"\1::text", text)
 
 
 _Text = tuple[Address, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,16 @@ from sqlalchemy import Table as DeclaredTable
 from async_migrations.errors import MetadataRefusedError
 from async_migrations.retry import describe, sqlstate
 from async_migrations.schema.catalog import Place, read_within
+from async_migrations.schema.copies import make_copies
 from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
 from async_migrations.schema.scratch import Scratch
 from async_migrations.schema.snapshot import Domain, Extension, Snapshot
 from async_migrations.schema.table import Name, Table
 from async_migrations.sql import quote_identifier, quote_literal
 
+Source = Callable[[], Awaitable[Sequence[str]]]
+_MISSING = frozenset({"42883", "42704", "42P01", "3F000"})
+"""No such function, object, table or schema."""
 _ADVICE = "correct it in the metadata, or see that what it leans on exists in the live database."
 
 
@@ -53,29 +57,45 @@ async def steps_of(wish: Wish) -> tuple[Step, ...] | None:
         return None
 
 
-async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, extra: Iterable[str] = ()) -> None:
+async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, source: Source) -> bool:
     """Create a metadata in a scratch database, with the schemas and extensions of the live one around it.
 
     Args:
         scratch: an open scratch database.
         wish: what to create.
         steps: its statements, or None to have SQLAlchemy send them.
-        extra: schemas that have to be there besides.
+        source: returns statements that make what is there by hand; asked only when something is missing.
+
+    Returns:
+        Whether something hand-made was needed.
 
     Raises:
-        MetadataRefusedError: PostgreSQL refuses one of them.
+        MetadataRefusedError: PostgreSQL refuses a statement.
     """
-    await _furnish(scratch, wish, extra)
-    if steps is None:
-        await scratch.session.connection.run_sync(_create_all, wish.metadata)
-        return
-    if not steps:
-        return
-    await scratch.driver.execute("SAVEPOINT whole")
+    await _furnish(scratch, wish)
     try:
-        await scratch.driver.execute(";\n".join(step.sql for step in steps))
-    except Exception:
-        await scratch.driver.execute("ROLLBACK TO SAVEPOINT whole")
+        await _build(scratch, wish, steps)
+    except Exception as error:
+        if sqlstate(error) not in _MISSING:
+            raise
+        await make_copies(scratch.driver, await source())
+        await _build(scratch, wish, steps)
+        return True
+    return False
+
+
+async def _build(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None) -> None:
+    driver = scratch.driver
+    await driver.execute("SAVEPOINT whole")
+    try:
+        if steps is None:
+            await scratch.session.connection.run_sync(_create_all, wish.metadata)
+        elif steps:
+            await driver.execute(";\n".join(step.sql for step in steps))
+    except Exception as error:
+        await driver.execute("ROLLBACK TO SAVEPOINT whole")
+        if steps is None or sqlstate(error) is None:
+            raise
         await _one_by_one(scratch, steps)
 
 
@@ -92,8 +112,8 @@ async def snapshot(scratch: Scratch, wish: Wish) -> Snapshot:
     return await to_thread.run_sync(_marked, read, wish)
 
 
-async def _furnish(scratch: Scratch, wish: Wish, extra: Iterable[str]) -> None:
-    needed = dict.fromkeys([*wish.place.search_path, *sorted(wish.schemas), *sorted(extra)])
+async def _furnish(scratch: Scratch, wish: Wish) -> None:
+    needed = dict.fromkeys([*wish.place.search_path, *sorted(wish.schemas)])
     needed |= dict.fromkeys(extension.schema for extension in wish.extensions)
     made = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(each)}" for each in needed if not each.startswith("pg_")]
     if made:
@@ -129,6 +149,7 @@ async def _one_by_one(scratch: Scratch, steps: Sequence[Step]) -> None:
         try:
             await scratch.driver.execute(step.sql)
         except Exception as error:
+            await scratch.driver.execute("ROLLBACK TO SAVEPOINT whole")
             raise MetadataRefusedError(step.thing, describe(error), step.sql, sqlstate(error), _ADVICE) from error
 
 

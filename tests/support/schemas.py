@@ -1,0 +1,43 @@
+"""Live schemas for tests, made from cases."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.schema_cases import Case
+
+
+async def run_sql(engine: AsyncEngine, script: str) -> None:
+    """Run a script of any number of statements."""
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await driver.execute(script)
+
+
+async def create(case: Case, engine: AsyncEngine) -> None:
+    """Make the live schema of a case, with its rows."""
+    for extension in case.extensions:
+        name = extension.split()[0]
+        async with engine.connect() as connection:
+            available = text("SELECT name FROM pg_available_extensions WHERE name = :name")
+            if not (await connection.execute(available, {"name": name})).first():
+                pytest.skip(f"needs the extension {name}")
+    if case.setup:
+        await run_sql(engine, case.setup)
+    for extension in case.extensions:
+        await run_sql(engine, f"CREATE EXTENSION {extension}")
+    build = case.before or (None if case.sql else case.after)
+    if build is not None:
+        metadata = case.metadata(build)
+        for table in metadata.tables.values():
+            for index in table.indexes:
+                index.dialect_options["postgresql"]["concurrently"] = False
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+    for script in (case.sql, case.rows):
+        if script:
+            await run_sql(engine, script)
