@@ -63,11 +63,11 @@ async def _follow(driver: Any, hint: Hint, sql: str, away: str) -> None:
 def _statements(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: str) -> list[tuple[str, str]]:
     """Write each rename backwards, and what gets another thing out of its way."""
     old, new, spare = quote_identifier(hint.old), quote_identifier(hint.new), quote_identifier(away)
+    if hint.kind == "schema":
+        return [(f"ALTER SCHEMA {new} RENAME TO {old}", f"ALTER SCHEMA {old} RENAME TO {spare}")]
     owner = renaming.type(hint.owner) if hint.kind == "enum_value" else renaming.table(hint.owner)
     where = qualified(owner.schema, owner.name)
     match hint.kind:
-        case "schema":
-            return [(f"ALTER SCHEMA {new} RENAME TO {old}", f"ALTER SCHEMA {old} RENAME TO {spare}")]
         case "column" | "constraint":
             what = f"ALTER TABLE {where} RENAME {hint.kind.upper()}"
             return [(f"{what} {new} TO {old}", f"{what} {old} TO {spare}")]

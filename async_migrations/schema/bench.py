@@ -203,9 +203,11 @@ def _placed(doubt: Doubt, shadow: Shadow) -> Doubt:
 
 
 def _types(snapshot: Snapshot) -> dict[tuple[Name, str], str]:
-    types = {(domain.name, ""): domain.type for domain in snapshot.domains}
+    types = {(each.name, ""): _collated(each.type, each.collation) for each in snapshot.domains}
     for table in snapshot.tables:
-        for column in table.columns:
-            collate = f" COLLATE {column.collation}" if column.collation else ""
-            types[table.name, column.name] = column.type + collate
+        types |= {(table.name, each.name): _collated(each.type, each.collation) for each in table.columns}
     return types
+
+
+def _collated(type_: str, collation: str | None) -> str:
+    return f"{type_} COLLATE {collation}" if collation else type_

@@ -26,7 +26,7 @@ SELECT_PROBES = f"""SELECT substr(a.attname, {len(PROBE) + 1}), pg_get_expr(d.ad
 UNION ALL SELECT substr(conname, {len(PROBE) + 1}), pg_get_constraintdef(oid) FROM pg_constraint
  WHERE conname ^@ '{PROBE}'
 UNION ALL SELECT substr(typname, {len(PROBE) + 1}), pg_get_expr(typdefaultbin, 0) FROM pg_type
- WHERE typname ^@ '{PROBE}' AND typtype = 'd'
+ WHERE typname ^@ '{PROBE}' AND typtype = 'd' AND typdefaultbin IS NOT NULL
 UNION ALL SELECT substr(c.relname, {len(PROBE) + 1}), regexp_replace(pg_get_indexdef(c.oid),
  '^CREATE INDEX {PROBE}\\d+ ON (ONLY )?("([^"]|"")*"|[^".]+)\\.("([^"]|"")*"|[^" ]+) USING ', '')
  FROM pg_class AS c WHERE c.relname ^@ '{PROBE}' AND c.relkind IN ('i', 'I')
@@ -166,9 +166,9 @@ def _probe(here: Address, text: str, types: Mapping[tuple[Name, str], str], numb
     """Write the statement that makes PostgreSQL read `text` where it stands, under a name of its own."""
     what, name, part = here
     thing, probe = qualified(name.schema, name.name), quote_identifier(f"{PROBE}{number}")
-    type_ = types.get((name, part), "")
+    type_ = types.get((name, "" if what.startswith("domain") else part), "")
     alter = f"ALTER TABLE {thing} ADD"
-    if what in {"default", "computed", "domain default"} and not type_:
+    if what not in {"constraint", "index"} and not type_:
         return ""
     statements = {
         "default": f"{alter} COLUMN {probe} {type_} DEFAULT {text}",
@@ -176,7 +176,8 @@ def _probe(here: Address, text: str, types: Mapping[tuple[Name, str], str], numb
         "constraint": f"{alter} CONSTRAINT {probe} {text}",
         "index": f"CREATE INDEX {probe} ON {thing} USING {text}",
         "domain default": f"CREATE DOMAIN {quote_identifier(name.schema)}.{probe} AS {type_} DEFAULT {text}",
-        "domain check": f"ALTER DOMAIN {thing} ADD CONSTRAINT {probe} {text}",
+        # A check cannot be added to a domain that an array is made of.
+        "domain check": f"CREATE DOMAIN {quote_identifier(name.schema)}.{probe} AS {type_} CONSTRAINT {probe} {text}",
     }
     return statements.get(what, "")
 
