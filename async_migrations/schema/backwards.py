@@ -5,33 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from async_migrations.errors import RenameError
+from async_migrations.errors import RenameError, SchemaError
 from async_migrations.retry import describe, sqlstate
 from async_migrations.schema.forms import Address, Forms, addressed
 from async_migrations.schema.hints import Hint
 from async_migrations.schema.renaming import Renaming, renamed
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Name
+from async_migrations.schema.translation import Translation
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 _TAKEN = frozenset({"42P07", "42701", "42710", "42P06"})
 """Duplicate table, column, object and schema."""
 
 
-async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name]) -> None:
+async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name], translation: Translation) -> None:
     """Give what was created in a scratch place the names that it has in the live schema.
 
     Args:
         driver: asyncpg's connection, in the transaction of the scratch place.
         renaming: what to undo.
         domains: which of the types are domains, by their new names.
+        translation: of scratch schemas in the live database.
 
     Raises:
         RenameError: PostgreSQL refuses a rename, such as that of a column that a table inherits.
     """
+    if translation.names and renaming.schemas:
+        raise SchemaError(
+            "The rename of a schema cannot be followed through scratch schemas in the live database. Nothing was "
+            "compared. Give a scratch_url, or the right CREATEDB."
+        )
     for number, hint in enumerate(reversed(renaming.hints)):
         for sql, away in _statements(hint, renaming, domains, f"async_migrations_away_{number}"):
-            await _follow(driver, hint, sql, away)
+            await _follow(driver, hint, translation.outward(sql), translation.outward(away))
 
 
 def forms_of(backwards: Snapshot, renaming: Renaming) -> tuple[Forms, Mapping[Address, tuple[Address, str]]]:

@@ -114,8 +114,8 @@ class Bench:
             return _shadows[key]
         scratch = await self._opened()
         domains = frozenset(each.name for each in shadow.snapshot.domains)
-        await undo(scratch.driver, renaming, domains)
-        self._backwards = await read_within(scratch.driver, scratch.place)
+        await undo(scratch.driver, renaming, domains, scratch.translation)
+        self._backwards = await read_within(scratch.driver, scratch.place, scratch.translation)
         forms, places = forms_of(self._backwards, renaming)
         result = Shadow(shadow.snapshot, forms, places=places, note=shadow.note)
         if key is not None and self._is_lasting(scratch):
@@ -136,10 +136,11 @@ class Bench:
             return False
         scratch = await self._opened()
         if renaming.hints and self._backwards is None:
-            await undo(scratch.driver, renaming, frozenset(each.name for each in shadow.snapshot.domains))
-            self._backwards = await read_within(scratch.driver, scratch.place)
-        known = self._backwards or await read_within(scratch.driver, scratch.place)
-        learnt = await settle(scratch.driver, new, _types(known))
+            domains = frozenset(each.name for each in shadow.snapshot.domains)
+            await undo(scratch.driver, renaming, domains, scratch.translation)
+            self._backwards = await read_within(scratch.driver, scratch.place, scratch.translation)
+        known = self._backwards or await read_within(scratch.driver, scratch.place, scratch.translation)
+        learnt = await settle(scratch.driver, new, _types(known), scratch.translation)
         shadow.forms = shadow.forms.joined(learnt)
         shadow.asked |= {(each.address, each.live, each.wanted) for each in new}
         return bool(learnt.known)
@@ -151,6 +152,7 @@ class Bench:
                     self._engine,
                     self._live,
                     self._wish.place,
+                    self._wish.schemas,
                     scratch_url=self._scratch_url,
                     deadline=self._deadline,
                 )

@@ -15,6 +15,7 @@ from async_migrations.schema import queries
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.assembly import Answers, assemble
 from async_migrations.schema.snapshot import Snapshot
+from async_migrations.schema.translation import Translation
 
 OLDEST = 140000
 """The oldest server whose catalog is known."""
@@ -83,18 +84,19 @@ async def read(driver: Any) -> tuple[Place, Snapshot]:
         # Some of PostgreSQL's printing functions look at the present and not at our snapshot.
         if before == await ask(driver, queries.SELECT_STAMP):
             break
-    return place, await _assembled(answers, place)
+    return place, await _assembled(answers, place, Translation())
 
 
-async def read_within(driver: Any, place: Place) -> Snapshot:
+async def read_within(driver: Any, place: Place, translation: Translation | None = None) -> Snapshot:
     """Read the whole schema as the transaction sees it that is open; its settings for printing stay changed.
 
     Args:
         driver: asyncpg's connection, in a transaction.
         place: what `read_place` said.
+        translation: of scratch schemas, where the database is not a scratch place as a whole.
     """
     await driver.execute(queries.SET_PRINTED)
-    return await _assembled(await _ask_all(driver, place.version), place)
+    return await _assembled(await _ask_all(driver, place.version), place, translation or Translation())
 
 
 async def _read_once(driver: Any) -> tuple[Place, Mapping[str, bytes], bytes]:
@@ -123,10 +125,10 @@ async def _ask_all(driver: Any, version: int) -> Mapping[str, bytes]:
     }
 
 
-async def _assembled(answers: Mapping[str, bytes], place: Place) -> Snapshot:
+async def _assembled(answers: Mapping[str, bytes], place: Place, translation: Translation) -> Snapshot:
     def work() -> Snapshot:
         parsed = Answers(**{name: rows(answer) for name, answer in answers.items()})
-        return assemble(parsed, version=place.version, default_schema=place.default_schema)
+        return assemble(translation.answers(parsed), version=place.version, default_schema=place.default_schema)
 
     return await to_thread.run_sync(work)
 

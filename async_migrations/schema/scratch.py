@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from async_migrations.events import Event
 from async_migrations.retry import sqlstate
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
+from async_migrations.schema.translation import Translation, translation
 from async_migrations.session import Session, connect, spare, where
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -56,12 +57,14 @@ class Scratch:
         place: where it is.
         kind: which of the places it is.
         note: a sentence on it, where people have to know.
+        translation: of scratch schemas in the live database.
     """
 
     session: Session
     place: Place
     kind: Kind
     note: str | None = None
+    translation: Translation = field(default_factory=Translation)
 
     @property
     def driver(self) -> Any:
@@ -71,7 +74,13 @@ class Scratch:
 
 @asynccontextmanager
 async def open_scratch(
-    engine: AsyncEngine, live: Session, place: Place, *, scratch_url: str | None, deadline: float
+    engine: AsyncEngine,
+    live: Session,
+    place: Place,
+    schemas: Collection[str],
+    *,
+    scratch_url: str | None,
+    deadline: float,
 ) -> AsyncIterator[Scratch]:
     """Open the best scratch place there is.
 
@@ -82,6 +91,7 @@ async def open_scratch(
         engine: of the live database.
         live: a session of it, in no transaction.
         place: what it said of itself.
+        schemas: those of the metadata.
         scratch_url: a database to use instead; when it is not empty, one beside it.
         deadline: seconds to wait for a connection, and for another comparison to end.
 
@@ -94,17 +104,22 @@ async def open_scratch(
             yield scratch
         return
     async with AsyncExitStack() as stack:
-        yield await _opened(stack, engine, live, place, deadline)
+        yield await _opened(stack, engine, live, place, schemas, deadline)
 
 
-async def _opened(stack: AsyncExitStack, engine: AsyncEngine, live: Session, place: Place, deadline: float) -> Scratch:
+async def _opened(
+    stack: AsyncExitStack, engine: AsyncEngine, live: Session, place: Place, schemas: Collection[str], deadline: float
+) -> Scratch:
     reason = await _ensure(live, name := _name(place), place)
     if reason is None:
         try:
             return await stack.enter_async_context(_begun(engine, name, deadline))
         except DatabaseUnavailableError as error:
             reason = f"the scratch database {name} cannot be reached ({error.reason})"
-    return await stack.enter_async_context(_begun(engine, None, deadline, kind=Kind.SCHEMAS, note=_less_exact(reason)))
+    scratch = await stack.enter_async_context(
+        _begun(engine, None, deadline, kind=Kind.SCHEMAS, note=_less_exact(reason))
+    )
+    return replace(scratch, translation=translation(schemas))
 
 
 @asynccontextmanager

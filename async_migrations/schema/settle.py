@@ -12,6 +12,7 @@ from async_migrations.schema import difference as d
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.forms import Address, Forms
 from async_migrations.schema.table import Constraint, ConstraintKind, Index, Name
+from async_migrations.schema.translation import Translation
 from async_migrations.sql import qualified, quote_identifier
 
 ROUNDS = 4
@@ -31,6 +32,9 @@ UNION ALL SELECT substr(c.relname, {len(PROBE) + 1}), regexp_replace(pg_get_inde
  '^CREATE INDEX {PROBE}\\d+ ON (ONLY )?("([^"]|"")*"|[^".]+)\\.("([^"]|"")*"|[^" ]+) USING ', '')
  FROM pg_class AS c WHERE c.relname ^@ '{PROBE}' AND c.relkind IN ('i', 'I')
  AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = c.oid)"""
+
+
+Types = Mapping[tuple[Name, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +112,20 @@ def _strangers(differences: Sequence[d.Difference]) -> Iterator[Doubt]:
                 yield _doubt("index", each.table, each.index.name, index.body, each.index.body)
 
 
-async def settle(driver: Any, open_doubts: Sequence[Doubt], types: Mapping[tuple[Name, str], str]) -> Forms:
+async def settle(driver: Any, open_doubts: Sequence[Doubt], types: Types, translation: Translation) -> Forms:
     """Have PostgreSQL read both texts of each doubt again and again; where they meet, they mean the same.
 
     Args:
         driver: asyncpg's connection to a scratch place in which the metadata was created; names are printed in full.
         open_doubts: what to find out.
         types: of columns, and of domains as of a column without a name, as they are in the scratch place.
+        translation: of scratch schemas in the live database.
 
     Returns:
         The live texts that are as good as the wanted ones.
     """
     texts = list(dict.fromkeys(_texts(open_doubts)))
-    orbits = await _orbits(driver, texts, types)
+    orbits = await _orbits(driver, texts, types, translation)
     known: dict[Address, frozenset[str]] = {}
     for doubt in open_doubts:
         live, wanted = (set(map(_plain, orbits[doubt.here, each])) for each in (doubt.live, doubt.wanted))
@@ -143,17 +148,19 @@ def _texts(open_doubts: Iterable[Doubt]) -> Iterator[_Text]:
         yield doubt.here, doubt.wanted
 
 
-async def _orbits(driver: Any, texts: Sequence[_Text], types: Mapping[tuple[Name, str], str]) -> dict[_Text, set[str]]:
+async def _orbits(driver: Any, texts: Sequence[_Text], types: Types, translation: Translation) -> dict[_Text, set[str]]:
     """Return all forms that each text takes, itself included."""
     orbits = {each: {each[1]} for each in texts}
     current = {each: each[1] for each in texts}
     for _ in range(ROUNDS):
         starts = list(current)
         probes = [_probe(start[0], current[start], types, number) for number, start in enumerate(starts)]
-        printed = await _printed(driver, [each for each in enumerate(probes) if each[1]])
+        sent = [(number, translation.outward(sql)) for number, sql in enumerate(probes) if sql]
+        printed = await _printed(driver, sent)
         current = {}
         for number, start in enumerate(starts):
             text = printed.get(number)
+            text = text if text is None else translation.inward(text)
             if text is not None and text not in orbits[start]:
                 orbits[start].add(text)
                 current[start] = text
@@ -162,7 +169,7 @@ async def _orbits(driver: Any, texts: Sequence[_Text], types: Mapping[tuple[Name
     return orbits
 
 
-def _probe(here: Address, text: str, types: Mapping[tuple[Name, str], str], number: int) -> str:
+def _probe(here: Address, text: str, types: Types, number: int) -> str:
     """Write the statement that makes PostgreSQL read `text` where it stands, under a name of its own."""
     what, name, part = here
     thing, probe = qualified(name.schema, name.name), quote_identifier(f"{PROBE}{number}")

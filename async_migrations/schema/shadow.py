@@ -10,12 +10,12 @@ from anyio import to_thread
 from sqlalchemy import Connection, Dialect, MetaData, event
 from sqlalchemy import Table as DeclaredTable
 
-from async_migrations.errors import MetadataRefusedError
+from async_migrations.errors import MetadataRefusedError, SchemaError
 from async_migrations.retry import describe, sqlstate
 from async_migrations.schema.catalog import Place, read_within
 from async_migrations.schema.copies import make_copies
 from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
-from async_migrations.schema.scratch import Scratch
+from async_migrations.schema.scratch import Kind, Scratch
 from async_migrations.schema.snapshot import Domain, Extension, Snapshot
 from async_migrations.schema.table import Name, Table
 from async_migrations.sql import quote_identifier, quote_literal
@@ -88,15 +88,25 @@ async def _build(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None) -> 
     driver = scratch.driver
     await driver.execute("SAVEPOINT whole")
     try:
-        if steps is None:
+        if scratch.kind is Kind.SCHEMAS:
+            await _build_translated(scratch, wish)
+        elif steps is None:
             await scratch.session.connection.run_sync(_create_all, wish.metadata)
         elif steps:
             await driver.execute(";\n".join(step.sql for step in steps))
     except Exception as error:
         await driver.execute("ROLLBACK TO SAVEPOINT whole")
-        if steps is None or sqlstate(error) is None:
+        if steps is None or sqlstate(error) is None or scratch.kind is Kind.SCHEMAS:
             raise
         await _one_by_one(scratch, steps)
+
+
+async def _build_translated(scratch: Scratch, wish: Wish) -> None:
+    names: dict[str | None, str] = dict(scratch.translation.names.items())
+    if wish.place.default_schema in names:
+        names[None] = names[wish.place.default_schema]
+    connection = await scratch.session.connection.execution_options(schema_translate_map=names)
+    await connection.run_sync(_create_all, wish.metadata)
 
 
 async def snapshot(scratch: Scratch, wish: Wish) -> Snapshot:
@@ -107,12 +117,16 @@ async def snapshot(scratch: Scratch, wish: Wish) -> Snapshot:
         wish: what was created.
     """
     place = replace(scratch.place, default_schema=wish.place.default_schema)
-    read = await read_within(scratch.driver, place)
+    read = await read_within(scratch.driver, place, scratch.translation)
     await _as_application(scratch, wish)
     return await to_thread.run_sync(_marked, read, wish)
 
 
 async def _furnish(scratch: Scratch, wish: Wish) -> None:
+    if scratch.kind is Kind.SCHEMAS:
+        await _furnish_schemas(scratch)
+        await _as_application(scratch, wish)
+        return
     needed = dict.fromkeys([*wish.place.search_path, *sorted(wish.schemas)])
     needed |= dict.fromkeys(extension.schema for extension in wish.extensions)
     made = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(each)}" for each in needed if not each.startswith("pg_")]
@@ -121,6 +135,19 @@ async def _furnish(scratch: Scratch, wish: Wish) -> None:
     for extension in wish.extensions:
         await _install(scratch, extension)
     await _as_application(scratch, wish)
+
+
+async def _furnish_schemas(scratch: Scratch) -> None:
+    made = [f"CREATE SCHEMA {quote_identifier(each)}" for each in scratch.translation.names.values()]
+    try:
+        await scratch.driver.execute("; ".join(made))
+    except Exception as error:
+        if sqlstate(error) != "42501":
+            raise
+        raise SchemaError(
+            f"There is no scratch place: the role {scratch.place.role} may create neither a database nor a schema. "
+            "Nothing was compared. Give a scratch_url, or the right CREATEDB."
+        ) from error
 
 
 async def _install(scratch: Scratch, extension: Extension) -> None:
@@ -137,7 +164,8 @@ async def _install(scratch: Scratch, extension: Extension) -> None:
 
 async def _as_application(scratch: Scratch, wish: Wish) -> None:
     """Resolve names and read constants as the application's own session does."""
-    path = ", ".join(quote_identifier(each) for each in wish.place.search_path) or "''"
+    names = scratch.translation.path(wish.place.search_path)
+    path = ", ".join(quote_identifier(each) for each in names) or "''"
     known = {name: value for name, value in wish.place.settings.items() if not name.startswith("lc_")}
     settings = [f"SET LOCAL {name} = {quote_literal(value)}" for name, value in known.items()]
     rest = "SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = error"

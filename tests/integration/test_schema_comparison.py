@@ -1,0 +1,496 @@
+"""Comparing schemas: the scratch place, what goes wrong, who else is there."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Computed,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import NullPool
+
+from async_migrations import SchemaDifference, compare_schema
+from async_migrations.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    MetadataRefusedError,
+    RenameError,
+    SchemaError,
+)
+from async_migrations.schema import bench, catalog, queries
+from async_migrations.schema import difference as d
+from async_migrations.schema.scratch import PREFIX
+from async_migrations.testing.server import Server
+from tests.conftest import MakeDatabase
+from tests.support.schemas import run_sql
+
+
+def simple(*parts: Any) -> MetaData:
+    m = MetaData()
+    Table("t", m, Column("id", Integer, primary_key=True), *parts)
+    return m
+
+
+def kinds(difference: SchemaDifference) -> list[str]:
+    return [type(each).__name__ for each in difference.operations]
+
+
+async def answer(engine: AsyncEngine, query: str) -> list[Any]:
+    async with engine.connect() as connection:
+        return list((await connection.execute(text(query))).scalars())
+
+
+@asynccontextmanager
+async def as_role(engine: AsyncEngine, role: str, *, database: str | None = None) -> AsyncIterator[AsyncEngine]:
+    """Make a role that may do nothing much, and an engine for it."""
+    name = f"{role}_{engine.url.database}"
+    await run_sql(engine, f"CREATE ROLE {name} LOGIN")
+    other = create_async_engine(
+        engine.url.set(username=name, database=database or engine.url.database), poolclass=NullPool
+    )
+    try:
+        yield other
+    finally:
+        await other.dispose()
+        await run_sql(engine, f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+async def test_an_equal_schema_is_false_and_says_so(engine: AsyncEngine) -> None:
+    m = simple()
+    async with engine.begin() as connection:
+        await connection.run_sync(m.create_all)
+    difference = await compare_schema(engine, m)
+    assert not difference
+    assert difference.operations == ()
+    assert str(difference) == "The database has the schema of the metadata."
+
+
+async def test_a_declarative_base_is_as_good_as_its_metadata(engine: AsyncEngine) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class User(Base):
+        __tablename__ = "user"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    assert kinds(await compare_schema(engine, Base)) == ["TableAdded"]
+    with pytest.raises(ConfigurationError, match="no models in str"):
+        await compare_schema(engine, "models")
+
+
+async def test_nothing_is_changed_by_a_comparison(engine: AsyncEngine) -> None:
+    before = await answer(engine, "SELECT sum(hashtext(c::text)) FROM pg_class AS c WHERE relnamespace > 16383")
+    assert kinds(await compare_schema(engine, simple())) == ["TableAdded"]
+    assert not await answer(engine, "SELECT relname FROM pg_class WHERE relname = 't'")
+    after = await answer(engine, "SELECT sum(hashtext(c::text)) FROM pg_class AS c WHERE relnamespace > 16383")
+    assert before == after
+
+
+async def test_the_scratch_database_is_kept_and_empty(engine: AsyncEngine, server: Server) -> None:
+    bench.forget()
+    await compare_schema(engine, simple())
+    names = await answer(engine, f"SELECT datname::text FROM pg_database WHERE datname LIKE '{PREFIX}%'")
+    assert names
+    for name in names:
+        scratch = create_async_engine(server.url(name), poolclass=NullPool)
+        assert not await answer(scratch, "SELECT relname::text FROM pg_class WHERE relname = 't'")
+        await scratch.dispose()
+
+
+async def test_many_comparisons_at_once_wait_for_each_other(make_database: MakeDatabase) -> None:
+    engines = [create_async_engine(await make_database(), poolclass=NullPool) for _ in range(4)]
+    results: list[list[str]] = []
+
+    async def one(each: AsyncEngine, number: int) -> None:
+        results.append(kinds(await compare_schema(each, simple(Column(f"c{number}", Integer)))))
+
+    async with anyio.create_task_group() as group:
+        for number, each in enumerate(engines):
+            group.start_soon(one, each, number)
+    assert results == [["TableAdded"]] * 4
+    for each in engines:
+        await each.dispose()
+
+
+async def test_two_processes_may_make_the_scratch_database_at_once(own_server: Server) -> None:
+    engines = [create_async_engine(own_server.url(), poolclass=NullPool) for _ in range(4)]
+    bench.forget()
+    async with anyio.create_task_group() as group:
+        for each in engines:
+            group.start_soon(compare_schema, each, simple())
+    names = await answer(engines[0], f"SELECT datname::text FROM pg_database WHERE datname LIKE '{PREFIX}%'")
+    assert len(names) == 1
+    # A CREATE DATABASE that was killed leaves this behind.
+    await run_sql(engines[0], f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{names[0]}'")
+    bench.forget()
+    assert kinds(await compare_schema(engines[0], simple())) == ["TableAdded"]
+    for each in engines:
+        await each.dispose()
+
+
+async def test_a_scratch_database_with_things_in_it_is_refused(own_server: Server) -> None:
+    engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    bench.forget()
+    await compare_schema(engine, simple())
+    (name,) = await answer(engine, f"SELECT datname::text FROM pg_database WHERE datname LIKE '{PREFIX}%'")
+    scratch = create_async_engine(own_server.url(name), poolclass=NullPool)
+    await run_sql(scratch, "CREATE TABLE left_behind (a integer)")
+    bench.forget()
+    with pytest.raises(SchemaError, match=r"not empty: it has public.left_behind. Nothing was compared"):
+        await compare_schema(engine, simple())
+    for each in (engine, scratch):
+        await each.dispose()
+
+
+async def test_a_scratch_url_is_used_and_left_empty(engine: AsyncEngine, make_database: MakeDatabase) -> None:
+    url = await make_database()
+    bench.forget()
+    assert kinds(await compare_schema(engine, simple(), scratch_url=url)) == ["TableAdded"]
+    scratch = create_async_engine(url, poolclass=NullPool)
+    assert not await answer(scratch, "SELECT relname::text FROM pg_class WHERE relname = 't'")
+    # One that is not empty gives its server only.
+    await run_sql(scratch, "CREATE TABLE t (other text)")
+    bench.forget()
+    assert kinds(await compare_schema(engine, simple(), scratch_url=url)) == ["TableAdded"]
+    await scratch.dispose()
+    with pytest.raises(DatabaseUnavailableError):
+        await compare_schema(
+            engine, simple(Column("x", Integer)), scratch_url=url.replace("postgres@", "nobody@"), deadline=2
+        )
+
+
+ROLE_METADATA: list[Any] = [
+    lambda: Column("kind", Enum("a", "b", name="kind"), server_default="a"),
+    lambda: Column("n", String(5), CheckConstraint("n IN ('x', 'y')", name="ck")),
+    lambda: Column("up", ForeignKey("t.id")),
+    lambda: Column("twice", Integer, Computed("id * 2", persisted=True)),
+    lambda: Column("day", Integer, Identity(start=5)),
+    lambda: Index("ix", "n", unique=True, postgresql_where=text("kind = 'a'")),
+]
+
+
+async def test_without_the_right_to_create_databases_scratch_schemas_serve(engine: AsyncEngine) -> None:
+    m = simple(*(part() for part in ROLE_METADATA))
+    async with as_role(engine, "poor") as poor:
+        name = poor.url.username
+        await run_sql(
+            engine, f"GRANT CREATE ON DATABASE {engine.url.database} TO {name}; GRANT ALL ON SCHEMA public TO {name}"
+        )
+        async with poor.begin() as connection:
+            await connection.run_sync(m.create_all)
+        difference = await compare_schema(poor, m)
+        assert not difference, str(difference)
+        assert "scratch schemas in the live database" in difference.notes[0]
+        assert "may not create a database" in difference.notes[0]
+        await run_sql(engine, "ALTER TABLE t DROP CONSTRAINT ck, ADD CONSTRAINT ck CHECK (n IN ('x'))")
+        assert kinds(await compare_schema(poor, m)) == ["ConstraintChanged"]
+        # As a dump prints it: settled without touching the live table.
+        again = "n::text = ANY (ARRAY['x'::varchar::text, 'y'::varchar::text])"
+        await run_sql(engine, f"ALTER TABLE t DROP CONSTRAINT ck, ADD CONSTRAINT ck CHECK ({again})")
+        assert kinds(await compare_schema(poor, m)) == []
+        assert not await answer(engine, "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'am_scratch%'")
+
+
+async def test_renames_are_followed_in_scratch_schemas_too(engine: AsyncEngine) -> None:
+    before = simple(Column("a", Integer), CheckConstraint("a > 0", name="ck"))
+    after = MetaData()
+    Table(
+        "u", after, Column("id", Integer, primary_key=True), Column("b", Integer), CheckConstraint("b > 0", name="ck")
+    )
+    async with as_role(engine, "poor") as poor:
+        name = poor.url.username
+        await run_sql(
+            engine, f"GRANT CREATE ON DATABASE {engine.url.database} TO {name}; GRANT ALL ON SCHEMA public TO {name}"
+        )
+        async with poor.begin() as connection:
+            await connection.run_sync(before.create_all)
+        hints = [("table", "public.t", "u"), ("column", "public.t.a", "b")]
+        difference = await compare_schema(poor, after, renames=hints)
+        assert sorted(kinds(difference)) == ["ColumnRenamed", "ConstraintRenamed", "SequenceRenamed", "TableRenamed"]
+
+
+async def test_without_any_right_the_error_says_what_to_give(engine: AsyncEngine) -> None:
+    async with as_role(engine, "poorest") as poor:
+        with pytest.raises(
+            SchemaError, match=r"neither a database nor a schema\. Nothing was compared\. Give a scratch_url"
+        ):
+            await compare_schema(poor, simple())
+
+
+async def test_an_engine_with_its_own_way_to_connect_uses_scratch_schemas(engine: AsyncEngine) -> None:
+    import asyncpg
+
+    async def creator() -> Any:
+        url = engine.url
+        return await asyncpg.connect(host=url.host, port=url.port, user=url.username, database=url.database)
+
+    own = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
+    bench.forget()
+    difference = await compare_schema(own, simple())
+    assert kinds(difference) == ["TableAdded"]
+    assert "leads to one database only" in difference.notes[0]
+    await own.dispose()
+
+
+# What PostgreSQL refuses
+
+
+@pytest.mark.parametrize(
+    ("parts", "thing", "reason"),
+    [
+        (lambda: [Column("a", Integer, CheckConstraint("nonsense(a)"))], "table public.t", "nonsense"),
+        (
+            lambda: [Column("a", Text), Index("ix_bad", text("no_such_column"))],
+            "index ix_bad of table public.t",
+            "column",
+        ),
+        (lambda: [Column("a", Text, ForeignKey("t.id"))], "table public.t", "foreign key"),
+        (lambda: [Column("a", pg.ENUM("x", name="nowhere", create_type=False))], "table public.t", 'type "nowhere"'),
+        (lambda: [Column("a", pg.DOMAIN("dom", Integer, check="VALUE = 'x'"))], "domain public.dom", "invalid input"),
+        (lambda: [Column("a", Integer, server_default=text("'x'"))], "table public.t", "invalid input"),
+    ],
+)
+async def test_what_postgresql_refuses_is_named(engine: AsyncEngine, parts: Any, thing: str, reason: str) -> None:
+    with pytest.raises(MetadataRefusedError, match=re.escape(reason)) as caught:
+        await compare_schema(engine, simple(*parts()))
+    assert caught.value.thing == thing
+    assert caught.value.sqlstate
+    assert "statement:" in str(caught.value)
+    assert kinds(await compare_schema(engine, simple())) == ["TableAdded"]
+
+
+async def test_a_listener_that_asks_the_database_is_answered(engine: AsyncEngine) -> None:
+    m = simple(Index("ix", "id", postgresql_concurrently=True))
+
+    @event.listens_for(m, "after_create")
+    def after_create(_target: Any, connection: Any, **_: Any) -> None:
+        if connection.execute(text("SELECT current_setting('server_version_num')::integer")).scalar() > 0:
+            connection.execute(text("CREATE TABLE by_listener (a integer)"))
+
+    assert kinds(await compare_schema(engine, m)) == ["TableAdded", "TableAdded"]
+
+    @event.listens_for(m, "after_create")
+    def broken(_target: Any, connection: Any, **_: Any) -> None:
+        connection.execute(text("CREATE TABLE t (twice integer)"))
+
+    with pytest.raises(MetadataRefusedError, match="already exists"):
+        await compare_schema(engine, m)
+
+
+# Hints
+
+
+@pytest.mark.parametrize(
+    ("hint", "sentence"),
+    [
+        (("table", "public.nothing", "t"), "'public.nothing', 't'): t"),
+        (("table", "public.old", "nothing"), "the metadata has no table public.nothing"),
+        (("table", "public.gone", "wanted"), "the database has no table public.gone"),
+        (("column", "public.t.nothing", "id"), "is there already"),
+        (("colum", "public.t.a", "b"), "there is no kind 'colum'"),
+        (("column", "a", "b"), "written in full: schema.table.column"),
+        (("table", "a.b.c", "d"), "schema.table"),
+        (("table", "old"), "three texts"),
+    ],
+)
+async def test_a_wrong_hint_is_named(engine: AsyncEngine, hint: Any, sentence: str) -> None:
+    await run_sql(
+        engine, "CREATE TABLE old (id serial primary key); CREATE TABLE t (id serial primary key, nothing int)"
+    )
+    m = simple()
+    Table("wanted", m, Column("id", Integer, primary_key=True))
+    if hint[1] == "public.nothing":
+        assert "is followed already" in (await compare_schema(engine, m, renames=[hint])).notes[0]
+        return
+    with pytest.raises(RenameError, match=re.escape(sentence)):
+        await compare_schema(engine, m, renames=[hint])
+
+
+async def test_hints_that_contradict_each_other_or_swap_names_are_refused(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial primary key, a int, b int)")
+    m = simple(Column("a", Integer), Column("b", Integer))
+    with pytest.raises(RenameError, match="another hint renames the same column"):
+        await compare_schema(engine, m, renames=[("column", "public.t.a", "x"), ("column", "public.t.a", "y")])
+    with pytest.raises(RenameError, match="swapped need two steps"):
+        await compare_schema(engine, m, renames=[("column", "public.t.a", "b"), ("column", "public.t.b", "a")])
+
+
+async def test_renames_in_a_chain_come_in_the_order_that_frees_the_names(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial primary key, a int, b int, CONSTRAINT ck CHECK (a > 0 AND b < 0))")
+    m = simple(Column("b", Integer), Column("c", Integer), CheckConstraint("b > 0 AND c < 0", name="ck"))
+    hints = [("column", "public.t.a", "b"), ("column", "public.t.b", "c")]
+    difference = await compare_schema(engine, m, renames=hints)
+    assert [str(each) for each in difference.operations] == [
+        "column public.t.b is renamed to c",
+        "column public.t.a is renamed to b",
+    ]
+
+
+async def test_a_hint_without_a_schema_means_the_default_one(engine: AsyncEngine) -> None:
+    await run_sql(engine, 'CREATE TABLE "Old.one" (id serial primary key, "A" int)')
+    m = MetaData()
+    Table("new", m, Column("id", Integer, Identity(), primary_key=True), Column("b", Integer))
+    hints = [("table", '"Old.one"', "new"), ("column", 'new."A"', "b")]
+    assert kinds(await compare_schema(engine, m, renames=hints))[:2] == ["TableRenamed", "ColumnRenamed"]
+
+
+# Scope
+
+
+async def test_ledgers_are_nobodys_models(engine: AsyncEngine) -> None:
+    await run_sql(
+        engine,
+        "CREATE TABLE schema_migrations (migration_name text, applied_at timestamptz, execution_time_ms int);"
+        "CREATE TABLE my_ledger (anything int); CREATE TABLE alembic_version (version_num varchar(32))",
+    )
+    assert kinds(await compare_schema(engine, MetaData(), ledger_table="my_ledger")) == []
+    assert kinds(await compare_schema(engine, MetaData())) == ["TableRemoved"]
+    await run_sql(engine, "CREATE SCHEMA ops; CREATE TABLE ops.log (a int)")
+    assert kinds(await compare_schema(engine, MetaData(schema="ops"), ledger_table="ops.log")) == ["TableRemoved"]
+
+
+async def test_what_is_compared_can_be_chosen(engine: AsyncEngine) -> None:
+    await run_sql(
+        engine, "CREATE SCHEMA app; CREATE TABLE app.t (a int); CREATE TABLE old (a int); CREATE TYPE k AS ENUM ('a')"
+    )
+    assert kinds(await compare_schema(engine, MetaData())) == ["TableRemoved", "EnumRemoved"]
+    assert kinds(await compare_schema(engine, MetaData(), schemas=["app"])) == ["TableRemoved"]
+    assert kinds(await compare_schema(engine, MetaData(), schemas=[])) == []
+    chosen = await compare_schema(engine, MetaData(), include=lambda kind, name: (kind, name.name) != ("table", "old"))
+    assert kinds(chosen) == ["EnumRemoved"]
+
+
+async def test_two_tables_of_one_name_are_two_tables(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (id int); CREATE TABLE b.t (id bigint)")
+    m = MetaData()
+    for schema in ("a", "b"):
+        Table("t", m, Column("id", Integer), schema=schema)
+    difference = await compare_schema(engine, m)
+    assert [str(each) for each in difference.operations] == ["column b.t.id is bigint instead of integer"]
+
+
+async def test_a_search_path_elsewhere_is_followed(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE SCHEMA app; CREATE SCHEMA lib; CREATE TYPE lib.kind AS ENUM ('a')")
+    elsewhere = create_async_engine(
+        engine.url, poolclass=NullPool, connect_args={"server_settings": {"search_path": "app, lib"}}
+    )
+    m = simple(Column("k", pg.ENUM("a", name="kind", create_type=False), server_default="a"))
+    async with elsewhere.begin() as connection:
+        await connection.run_sync(m.create_all)
+    difference = await compare_schema(elsewhere, m)
+    assert not difference, str(difference)
+    assert difference.wanted.default_schema == "app"
+    await elsewhere.dispose()
+
+
+async def test_a_view_under_the_name_of_a_table_is_left_alone_and_said(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE VIEW t AS SELECT 1 AS id")
+    difference = await compare_schema(engine, simple())
+    assert not difference
+    assert difference.notes == ("public.t is a view in the database and a table in the metadata: left alone.",)
+
+
+# The server
+
+
+async def test_a_role_that_may_not_read_the_catalog_is_told_so(own_server: Server) -> None:
+    engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    async with as_role(engine, "blind") as blind:
+        await run_sql(engine, "REVOKE SELECT ON pg_catalog.pg_constraint FROM PUBLIC")
+        with pytest.raises(SchemaError, match=r"may not read the catalog: permission denied for table pg_constraint"):
+            await compare_schema(blind, simple())
+    await engine.dispose()
+
+
+async def test_a_server_that_is_too_old_is_refused(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = queries.SELECT_PLACE.replace("current_setting('server_version_num')", "'130014'")
+    monkeypatch.setattr(queries, "SELECT_PLACE", old)
+    with pytest.raises(SchemaError, match="PostgreSQL 13, whose catalog is not known here: 14 is the oldest"):
+        await compare_schema(engine, simple())
+
+
+async def test_a_schema_that_changes_meanwhile_gives_one_picture(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial primary key, a int); CREATE INDEX ix ON t (a)")
+    honest, changes = catalog._ask_all, iter(["ALTER TABLE t RENAME a TO b", "DROP INDEX ix"])
+
+    async def disturbed(driver: Any, version: int) -> Any:
+        # After our snapshot, before what PostgreSQL prints of the present.
+        if sql := next(changes, None):
+            await run_sql(engine, sql)
+        return await honest(driver, version)
+
+    monkeypatch.setattr(catalog, "_ask_all", disturbed)
+    bench.forget()
+    m = simple(Column("b", Integer))
+    assert kinds(await compare_schema(engine, m)) == []
+
+
+async def test_a_database_that_is_not_there_is_an_error_with_its_address(server: Server) -> None:
+    engine = create_async_engine(server.url("no_such_database"), poolclass=NullPool)
+    with pytest.raises(DatabaseUnavailableError, match="no_such_database"):
+        await compare_schema(engine, simple())
+    await engine.dispose()
+
+
+async def test_a_cancelled_comparison_leaves_nothing(engine: AsyncEngine) -> None:
+    bench.forget()
+    m = simple(*(Column(f"c{number}", Integer) for number in range(50)))
+    for delay in (0.0, 0.01, 0.03, 0.06):
+        with anyio.move_on_after(delay):
+            await compare_schema(engine, m)
+    assert kinds(await compare_schema(engine, m)) == ["TableAdded"]
+
+
+async def test_a_changed_metadata_is_not_taken_for_the_remembered_one(engine: AsyncEngine) -> None:
+    m = simple(Column("a", Integer))
+    async with engine.begin() as connection:
+        await connection.run_sync(m.create_all)
+    assert not await compare_schema(engine, m)
+    m.tables["t"].c.a.nullable = False
+    assert kinds(await compare_schema(engine, m)) == ["NullabilityChanged"]
+    m.tables["t"].append_column(Column("b", Integer))
+    assert kinds(await compare_schema(engine, m)) == ["ColumnAdded", "NullabilityChanged"]
+
+
+async def test_a_remembered_shadow_needs_no_scratch_place(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    m = simple(Column("a", Integer))
+    assert kinds(await compare_schema(engine, m)) == ["TableAdded"]
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(bench, "open_scratch", refuse)
+    assert kinds(await compare_schema(engine, m)) == ["TableAdded"]
+
+
+async def test_the_answer_has_both_sides_for_who_writes_migrations(engine: AsyncEngine) -> None:
+    m = simple(Column("a", Integer))
+    difference = await compare_schema(engine, m)
+    (added,) = difference.operations
+    assert isinstance(added, d.TableAdded)
+    assert added.table == difference.wanted.tables[0]
+    assert difference.metadata is m
+    assert difference.live.tables == ()
+    assert not difference.destructive
+    assert hash(added) == hash(d.TableAdded(added.table))
