@@ -14,6 +14,7 @@ from async_migrations.retry import describe, sqlstate
 from async_migrations.schema import queries
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.assembly import Answers, assemble
+from async_migrations.schema.collector import held_back
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.translation import Translation
 
@@ -127,8 +128,9 @@ async def _ask_all(driver: Any, version: int) -> Mapping[str, bytes]:
 
 async def _assembled(answers: Mapping[str, bytes], place: Place, translation: Translation) -> Snapshot:
     def work() -> Snapshot:
-        parsed = Answers(**{name: rows(answer) for name, answer in answers.items()})
-        return assemble(translation.answers(parsed), version=place.version, default_schema=place.default_schema)
+        with held_back():
+            parsed = Answers(**{name: rows(answer) for name, answer in answers.items()})
+            return assemble(translation.answers(parsed), version=place.version, default_schema=place.default_schema)
 
     return await to_thread.run_sync(work)
 

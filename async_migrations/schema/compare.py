@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from async_migrations.schema import difference as d
+from async_migrations.schema.collector import held_back
 from async_migrations.schema.forms import Forms
 from async_migrations.schema.inside import compare_table
 from async_migrations.schema.renaming import Renaming, differences, renamed
@@ -90,14 +91,15 @@ def compare(
     """
     renaming, forms = renaming or Renaming(), forms or Forms()
     after = renamed(live, renaming)
-    sides = _Sides(after, wanted, scope, forms)
     found = differences(renaming, live)
     notes: list[str] = []
-    found += _schemas(sides)
-    found += _tables(sides, notes)
-    found += _enums(sides)
-    found += _domains(sides)
-    found += _sequences(sides)
+    with held_back():
+        sides = _Sides(after, wanted, scope, forms)
+        found += _schemas(sides)
+        found += _tables(sides, notes)
+        found += _enums(sides)
+        found += _domains(sides)
+        found += _sequences(sides)
     # A stable sort: renames keep the order in which one frees the name of another.
     ordered = sorted(found, key=lambda each: (_RANK[type(each)], "" if each.verb is d.Verb.RENAME else str(each.group)))
     return Compared(tuple(ordered), tuple(notes))

@@ -16,9 +16,10 @@ from async_migrations.schema.answer import SchemaDifference
 from async_migrations.schema.bench import Bench
 from async_migrations.schema.catalog import read
 from async_migrations.schema.compare import compare
+from async_migrations.schema.difference import Difference
 from async_migrations.schema.resolution import resolve
 from async_migrations.schema.scope import Include, Scope
-from async_migrations.schema.settle import doubts
+from async_migrations.schema.settle import Doubt, doubts
 from async_migrations.schema.shadow import Wish
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.session import SessionLostError, connect, where
@@ -82,16 +83,20 @@ async def _compared(
     bench: Bench, wish: Wish, live: Snapshot, scope: Scope, hints: Sequence[h.Hint]
 ) -> SchemaDifference:
     shadow = await bench.shadow()
-    renaming = resolve(hints, live, shadow.snapshot)
+    renaming = await to_thread.run_sync(resolve, hints, live, shadow.snapshot)
     if renaming.hints:
         shadow = await bench.renamed(shadow, renaming)
     wanted = shadow.snapshot
     result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
-    if await bench.settle(shadow, list(doubts(result.differences)), renaming):
+    if await bench.settle(shadow, await to_thread.run_sync(_doubts, result.differences), renaming):
         result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
     said = [f"{hint} is followed already." for hint in renaming.done]
     notes = (*([shadow.note] if shadow.note else []), *said, *result.notes)
     return SchemaDifference(result.differences, wish.metadata, live, wanted, notes)
+
+
+def _doubts(differences: Iterable[Difference]) -> list[Doubt]:
+    return list(doubts(differences))
 
 
 def _mentioned(hints: Sequence[h.Hint]) -> frozenset[str]:

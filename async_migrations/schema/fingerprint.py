@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table
 
+from async_migrations.schema.collector import held_back
 from async_migrations.schema.ddl import Step
 
 Marks = list[Any]
@@ -19,11 +20,21 @@ KEPT = 8
 _known: OrderedDict[int, tuple[MetaData, str, Marks, str]] = OrderedDict()
 
 
+def forget() -> None:
+    """Forget all digests."""
+    _known.clear()
+
+
 def marks_of(metadata: MetaData) -> Marks:
     """Return what changes when somebody changes the metadata; its objects are compared by their identity.
 
     Compiling a thousand tables takes as long as reading them from the database twice; this takes a tenth.
     """
+    with held_back():
+        return _marks(metadata)
+
+
+def _marks(metadata: MetaData) -> Marks:
     marks: Marks = [metadata.schema, len(metadata._sequences), *_listeners(metadata)]  # noqa: SLF001 - as create_all
     for key, table in metadata.tables.items():
         marks += (key, table, table.comment, len(table.constraints), len(table.indexes))

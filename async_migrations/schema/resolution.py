@@ -26,6 +26,8 @@ def resolve(hints: Sequence[Hint], live: Snapshot, wanted: Snapshot) -> Renaming
     Raises:
         RenameError: a hint renames what is not there, to what is not wanted, or onto what is there already.
     """
+    if not hints:
+        return Renaming()
     problems: list[str] = []
     found = [_owned(hint, hints, live) for hint in hints]
     renaming = _renaming(found, live)

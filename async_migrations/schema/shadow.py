@@ -13,6 +13,7 @@ from sqlalchemy import Table as DeclaredTable
 from async_migrations.errors import MetadataRefusedError, SchemaError
 from async_migrations.retry import describe, sqlstate
 from async_migrations.schema.catalog import Place, read_within
+from async_migrations.schema.collector import held_back
 from async_migrations.schema.copies import make_copies
 from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
 from async_migrations.schema.scratch import Kind, Scratch
@@ -203,7 +204,8 @@ def _create_all(connection: Connection, metadata: MetaData) -> None:
 
 def _marked(read: Snapshot, wish: Wish) -> Snapshot:
     declared = {_name(table, wish): table for table in wish.metadata.tables.values()}
-    tables = tuple(_marked_table(each, declared.get(each.name), wish) for each in read.tables)
+    with held_back():
+        tables = tuple(_marked_table(each, declared.get(each.name), wish) for each in read.tables)
     return replace(read, tables=tables, domains=tuple(_marked_domain(each) for each in read.domains))
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from async_migrations.testing.server import temporary_server
-from tests.benchmarks import applying, command, gate, nothing_to_do, round_trips, suite, waiting
+from tests.benchmarks import applying, command, comparing, gate, nothing_to_do, round_trips, suite, waiting
 from tests.benchmarks.place import Place, Scale
 from tests.benchmarks.table import Row, markdown
 
@@ -27,6 +27,7 @@ BENCHMARKS = {
     "wait": command.rows,
     "gate": gate.rows,
     "suite": suite.rows,
+    "comparing": comparing.rows,
 }
 SETTINGS = {"autovacuum": "off"}
 
@@ -51,8 +52,9 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=whole.few)
     parser.add_argument("--waiters", type=int, default=whole.waiters)
     parser.add_argument("--repetitions", type=int, default=whole.repetitions)
+    parser.add_argument("--tables", type=int, default=whole.tables)
     asked = parser.parse_args()
-    scale = Scale(asked.migrations, asked.few, asked.waiters, asked.repetitions)
+    scale = Scale(asked.migrations, asked.few, asked.waiters, asked.repetitions, asked.tables)
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory, temporary_server(settings=SETTINGS) as server:
         place = Place(server, scale, Path(directory))
         rows = asyncio.run(measure(place, asked.names or list(BENCHMARKS)))

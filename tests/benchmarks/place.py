@@ -31,12 +31,14 @@ class Scale:
         few: The short one, to see what grows.
         waiters: Replicas that wait.
         repetitions: How often each side is measured, in turns.
+        tables: Those of a schema that is compared.
     """
 
     migrations: int = 1000
     few: int = 200
     waiters: int = 50
     repetitions: int = 5
+    tables: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
