@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
 
 Row = list[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The rows of each query, in the order of its columns."""
+
+    schemas: Sequence[Row]
+    relations: Sequence[Row]
+    columns: Sequence[Row]
+    constraints: Sequence[Row]
+    indexes: Sequence[Row]
+    types: Sequence[Row]
+    sequences: Sequence[Row]
 
 
 async def ask(driver: Any, query: str) -> bytes:
@@ -35,6 +51,21 @@ def rows(answer: bytes) -> list[Row]:
     lines = answer.decode().split("\n")
     del lines[-1]
     return [_row(line) for line in lines]
+
+
+def text(value: str | None) -> str:
+    """Return a text that is never NULL."""
+    return value or ""
+
+
+def texts(value: str | None) -> list[str]:
+    """Return an array of texts; none for NULL."""
+    return json.loads(value) or [] if value else []
+
+
+def numbers(value: str | None) -> list[int]:
+    """Return an array of numbers; none for NULL."""
+    return json.loads(value) or [] if value else []
 
 
 def _row(line: str) -> Row:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 
-from async_migrations.schema.answers import Row
-from async_migrations.schema.snapshot import Domain, DomainCheck, EnumType, Extension, Other, Sequence, Snapshot
+from async_migrations.schema.answers import Answers, Row, numbers, text, texts
+from async_migrations.schema.named import sequence_options, sequences_of, types_of
+from async_migrations.schema.snapshot import Extension, Other, Snapshot
 from async_migrations.schema.table import (
     Column,
     Computed,
@@ -35,19 +34,6 @@ _CONSTRAINT_KINDS = {
 _NEXTVAL = ("nextval('", "'::regclass)")
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The rows of each query, in the order of its columns."""
-
-    schemas: Rows[Row]
-    relations: Rows[Row]
-    columns: Rows[Row]
-    constraints: Rows[Row]
-    indexes: Rows[Row]
-    types: Rows[Row]
-    sequences: Rows[Row]
-
-
 @dataclass(slots=True)
 class _Work:
     """What the parts look up while they are put together; keyed by what the catalog numbers."""
@@ -69,49 +55,37 @@ def assemble(answers: Answers, *, version: int, default_schema: str | None) -> S
     """
     work = _work(answers)
     relations = _tables(answers, work)
-    enums, domains, ranges = _types(answers)
+    enums, domains, ranges = types_of(answers)
     extras = [row for row in answers.schemas if row[0] not in {"operator class", "order"}]
     others = [_other(row) for row in extras if row[0] not in {"schema", "extension"}] + ranges
     return Snapshot(
         version,
         default_schema,
-        tuple(_text(row[1]) for row in extras if row[0] == "schema"),
+        tuple(text(row[1]) for row in extras if row[0] == "schema"),
         relations,
         enums,
         domains,
-        _sequences(answers, work),
-        tuple(Extension(_text(row[2]), _text(row[1]), _text(row[3])) for row in extras if row[0] == "extension"),
+        sequences_of(answers, work.names, work.columns),
+        tuple(Extension(text(row[2]), text(row[1]), text(row[3])) for row in extras if row[0] == "extension"),
         tuple(sorted(others, key=lambda each: (each.name, each.kind))),
     )
-
-
-def _text(value: str | None) -> str:
-    return value or ""
-
-
-def _list(value: str | None) -> list[str]:
-    return json.loads(value) or [] if value else []
-
-
-def _numbers(value: str | None) -> list[int]:
-    return json.loads(value) or [] if value else []
 
 
 def _work(answers: Answers) -> _Work:
     work = _Work()
     for row in answers.relations:
-        work.names[_text(row[0])] = Name(_text(row[1]), _text(row[2]))
+        work.names[text(row[0])] = Name(text(row[1]), text(row[2]))
     for row in answers.columns:
-        work.columns[_text(row[0])][int(_text(row[2]))] = _text(row[1])
+        work.columns[text(row[0])][int(text(row[2]))] = text(row[1])
     for kind, schema, name, oid, _ in answers.schemas:
         if kind == "operator class":
-            work.opclasses[_text(oid)] = _text(name)
+            work.opclasses[text(oid)] = text(name)
         elif kind == "order":
-            work.collations[_text(oid)] = f"{schema}.{name}"
+            work.collations[text(oid)] = f"{schema}.{name}"
     for row in answers.sequences:
         if row[10] is not None:
-            sequence = Name(_text(row[0]), _text(row[1]))
-            work.owned[row[10], int(_text(row[11]))] = (sequence, _options(row))
+            sequence = Name(text(row[0]), text(row[1]))
+            work.owned[row[10], int(text(row[11]))] = (sequence, sequence_options(row))
     return work
 
 
@@ -120,15 +94,15 @@ def _tables(answers: Answers, work: _Work) -> tuple[Table, ...]:
     constraints: dict[str, list[Constraint]] = defaultdict(list)
     indexes: dict[str, list[Index]] = defaultdict(list)
     for row in answers.columns:
-        columns[_text(row[0])].append(_column(row, work))
+        columns[text(row[0])].append(_column(row, work))
     for row in answers.constraints:
-        constraints[_text(row[0])].append(_constraint(row, work))
+        constraints[text(row[0])].append(_constraint(row, work))
     for row in answers.indexes:
-        indexes[_text(row[0])].append(_index(row, work))
+        indexes[text(row[0])].append(_index(row, work))
     return tuple(
         _table(row, work, tuple(columns[oid]), tuple(constraints[oid]), tuple(indexes[oid]))
         for row in answers.relations
-        for oid in [_text(row[0])]
+        for oid in [text(row[0])]
     )
 
 
@@ -141,16 +115,16 @@ def _table(
 ) -> Table:
     oid, _, _, kind, partition, unlogged, options, tablespace, method, parents, key, bound, comment, extension = row
     return Table(
-        work.names[_text(oid)],
-        TableKind.PARTITION if partition == "t" and kind != "f" else _TABLE_KINDS[_text(kind)],
+        work.names[text(oid)],
+        TableKind.PARTITION if partition == "t" and kind != "f" else _TABLE_KINDS[text(kind)],
         columns,
         constraints,
         indexes,
-        tuple(sorted(_list(options))),
+        tuple(sorted(texts(options))),
         tablespace,
         method,
         unlogged == "t",
-        tuple(work.names[str(each)] for each in _numbers(parents) if str(each) in work.names),
+        tuple(work.names[str(each)] for each in numbers(parents) if str(each) in work.names),
         key,
         bound,
         comment,
@@ -162,19 +136,19 @@ def _column(row: Row, work: _Work) -> Column:
     oid, name, position, type_, nullable, default, identity, generated, collation, schema, type_name, local, comment = (
         row
     )
-    number = int(_text(position))
-    sequence = work.owned.get((_text(oid), number))
+    number = int(text(position))
+    sequence = work.owned.get((text(oid), number))
     return Column(
-        _text(name),
-        _text(type_),
+        text(name),
+        text(type_),
         number,
         nullable == "t",
         default if generated is None else None,
         Identity(identity == "a", sequence[1], sequence[0]) if identity and sequence else None,
-        Computed(_text(default), generated == "s") if generated else None,
+        Computed(text(default), generated == "s") if generated else None,
         collation,
         comment,
-        Name(schema, _text(type_name)) if schema is not None else None,
+        Name(schema, text(type_name)) if schema is not None else None,
         sequence[0] if sequence and identity is None and _takes_from(default, sequence[0]) else None,
         local == "t",
     )
@@ -190,14 +164,14 @@ def _takes_from(default: str | None, sequence: Name) -> bool:
 
 def _constraint(row: Row, work: _Work) -> Constraint:
     oid, _, name, kind, definition, columns, target, target_columns, deferrable, deferred, validated, comment = row
-    own, there = work.columns[_text(oid)], work.columns[_text(target)]
+    own, there = work.columns[text(oid)], work.columns[text(target)]
     return Constraint(
-        _text(name),
-        _CONSTRAINT_KINDS[_text(kind)],
-        _text(definition).removesuffix(" NOT VALID"),
-        tuple(own[each] for each in _numbers(columns) if each in own),
-        work.names.get(_text(target)),
-        tuple(there[each] for each in _numbers(target_columns) if each in there),
+        text(name),
+        _CONSTRAINT_KINDS[text(kind)],
+        text(definition).removesuffix(" NOT VALID"),
+        tuple(own[each] for each in numbers(columns) if each in own),
+        work.names.get(text(target)),
+        tuple(there[each] for each in numbers(target_columns) if each in there),
         deferrable == "t",
         deferred == "t",
         validated == "t",
@@ -207,34 +181,34 @@ def _constraint(row: Row, work: _Work) -> Constraint:
 
 def _index(row: Row, work: _Work) -> Index:
     _, name, unique, valid, method, definition, skip, *_, where, options, tablespace, distinct, comment = row
-    text = _text(definition)
+    printed = text(definition)
     # Names may hold anything, so the search begins behind them.
-    body = text[text.index(" USING ", int(_text(skip))) + 7 :]
+    body = printed[printed.index(" USING ", int(text(skip))) + 7 :]
     keys, include = _keys(row, work)
     return Index(
-        _text(name),
+        text(name),
         body,
         unique == "t",
         valid == "t",
-        _text(method),
+        text(method),
         keys,
         include,
         distinct == "t",
         where,
-        tuple(_list(options)),
+        tuple(texts(options)),
         tablespace,
         comment,
     )
 
 
 def _keys(row: Row, work: _Work) -> tuple[tuple[IndexKey, ...], tuple[str, ...]]:
-    texts = _list(row[7])
-    names = [work.columns[_text(row[0])].get(int(number)) for number in _text(row[8]).split()]
-    width = int(_text(row[10]))
-    sorting, opclasses, collations = (_text(row[place]).split() for place in (9, 11, 12))
+    printed = texts(row[7])
+    names = [work.columns[text(row[0])].get(int(number)) for number in text(row[8]).split()]
+    width = int(text(row[10]))
+    sorting, opclasses, collations = (text(row[place]).split() for place in (9, 11, 12))
     keys = tuple(
         IndexKey(
-            texts[place] if texts else _text(names[place]),
+            printed[place] if printed else text(names[place]),
             names[place],
             work.opclasses.get(opclasses[place]),
             work.collations.get(collations[place]),
@@ -243,44 +217,8 @@ def _keys(row: Row, work: _Work) -> tuple[tuple[IndexKey, ...], tuple[str, ...]]
         )
         for place in range(width)
     )
-    return keys, tuple(_text(name) for name in names[width:])
-
-
-def _types(answers: Answers) -> tuple[tuple[EnumType, ...], tuple[Domain, ...], list[Other]]:
-    checks: dict[str, list[DomainCheck]] = defaultdict(list)
-    for row in answers.constraints:
-        definition = _text(row[4]).removesuffix(" NOT VALID")
-        checks[_text(row[1])].append(DomainCheck(_text(row[2]), definition, row[10] == "t"))
-    enums: list[EnumType] = []
-    domains: list[Domain] = []
-    others: list[Other] = []
-    for oid, schema, own, kind, labels, base, nullable, default, collation, extension, held in answers.types:
-        name, holders = Name(_text(schema), _text(own)), tuple(_list(held))
-        if kind == "e":
-            enums.append(EnumType(name, tuple(_list(labels)), extension, holders))
-        elif kind == "d":
-            parts = (_text(base), nullable == "t", default, collation, tuple(checks[_text(oid)]), extension, holders)
-            domains.append(Domain(name, *parts))
-        else:
-            others.append(Other("range type", name, extension))
-    return tuple(enums), tuple(domains), others
-
-
-def _options(row: Row) -> SequenceOptions:
-    start, increment, minimum, maximum, cache = (int(_text(each)) for each in row[3:8])
-    return SequenceOptions(_text(row[2]), start, increment, minimum, maximum, cache, row[8] == "t")
-
-
-def _sequences(answers: Answers, work: _Work) -> tuple[Sequence, ...]:
-    return tuple(_sequence(row, work) for row in answers.sequences if row[12] != "t")
-
-
-def _sequence(row: Row, work: _Work) -> Sequence:
-    table = work.names.get(_text(row[10]))
-    owner = (table, work.columns[_text(row[10])][int(_text(row[11]))]) if table else None
-    name = Name(_text(row[0]), _text(row[1]))
-    return Sequence(name, _options(row), owner, row[9] == "t", row[13], tuple(_list(row[14])))
+    return keys, tuple(text(name) for name in names[width:])
 
 
 def _other(row: Row) -> Other:
-    return Other(_text(row[0]), Name(_text(row[1]), _text(row[2])), row[4])
+    return Other(text(row[0]), Name(text(row[1]), text(row[2])), row[4])

@@ -12,8 +12,8 @@ from anyio import to_thread
 from async_migrations.errors import SchemaError
 from async_migrations.retry import describe, sqlstate
 from async_migrations.schema import queries
-from async_migrations.schema.answers import ask, rows
-from async_migrations.schema.assembly import Answers, assemble
+from async_migrations.schema.answers import Answers, ask, rows
+from async_migrations.schema.assembly import assemble
 from async_migrations.schema.collector import held_back
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.translation import Translation

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -20,23 +18,17 @@ from async_migrations.events import Event
 from async_migrations.retry import sqlstate
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
+from async_migrations.schema.kept import ensure, scratch_name
 from async_migrations.schema.translation import Translation, translation
 from async_migrations.session import Session, connect, spare, where
-from async_migrations.sql import quote_identifier, quote_literal
 
-PREFIX = "async_migrations_scratch_"
 LOCK = 0x61736D5F73637261
 """The advisory lock of a scratch database: two comparisons would wait for each other's names, or deadlock."""
 
-SELECT_DATABASE = "SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname = {name}"
 SELECT_LEFTOVERS = """SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n
  ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
  AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1"""
-_PROVIDER_SINCE = 150000
-_HALF_MADE = "-2"  # datconnlimit of a database whose CREATE or DROP was killed
-_ALREADY = frozenset({"42P04", "23505"})
-_MAY_NOT = "42501"
 _DATABASE: ContextVar[str | None] = ContextVar("scratch_database", default=None)
 
 
@@ -110,7 +102,7 @@ async def open_scratch(
 async def _opened(
     stack: AsyncExitStack, engine: AsyncEngine, live: Session, place: Place, schemas: Collection[str], deadline: float
 ) -> Scratch:
-    reason = await _ensure(live, name := _name(place), place)
+    reason = await ensure(live, name := scratch_name(place), place)
     if reason is None:
         try:
             return await stack.enter_async_context(_begun(engine, name, deadline))
@@ -131,8 +123,8 @@ async def _given(url: str, place: Place, deadline: float) -> AsyncIterator[Scrat
             occupied = await ask(session.driver, SELECT_LEFTOVERS)
             name = None
             if occupied:
-                name = _name(there)
-                if reason := await _ensure(session, name, there):
+                name = scratch_name(there)
+                if reason := await ensure(session, name, there):
                     raise SchemaError(f"scratch_url names {where(engine)}, which is not empty, and {reason}.")
         async with _begun(engine, name, deadline, kind=Kind.GIVEN, note=_differs(place, there)) as scratch:
             yield scratch
@@ -154,48 +146,6 @@ def _less_exact(reason: str) -> str:
         f"Compared through scratch schemas in the live database, because {reason}: names without a schema may have "
         "been found among live things. A scratch_url, or the right CREATEDB, makes it exact."
     )
-
-
-def _name(place: Place) -> str:
-    """Name the scratch database of a role for databases of one locale: many databases share it."""
-    facts = json.dumps([place.role, sorted(place.locale.items())], default=str)
-    return PREFIX + hashlib.sha256(facts.encode()).hexdigest()[:16]
-
-
-async def _ensure(live: Session, name: str, place: Place) -> str | None:
-    """Have the scratch database; return why there is none."""
-    limits = rows(await ask(live.driver, SELECT_DATABASE.format(name=quote_literal(name))))
-    if limits and limits[0][0] != _HALF_MADE:
-        return None
-    try:
-        if limits:
-            await live.send(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
-        await live.send(_creation(name, place))
-    except Exception as error:
-        if sqlstate(error) in _ALREADY:
-            return None
-        if sqlstate(error) == _MAY_NOT:
-            return f"the role {place.role} may not create a database"
-        raise
-    return None
-
-
-def _creation(name: str, place: Place) -> str:
-    locale = place.locale
-    options = [
-        "TEMPLATE template0",
-        f"ENCODING {quote_literal(locale['encoding'])}",
-        f"LC_COLLATE {quote_literal(locale['collate'])}",
-        f"LC_CTYPE {quote_literal(locale['ctype'])}",
-    ]
-    if place.version >= _PROVIDER_SINCE:
-        provider = {"i": "icu", "b": "builtin"}.get(locale.get("provider") or "c", "libc")
-        options.append(f"LOCALE_PROVIDER {provider}")
-        if locale.get("locale"):
-            options.append(f"{provider.upper()}_LOCALE {quote_literal(locale['locale'])}")
-        if locale.get("rules"):
-            options.append(f"ICU_RULES {quote_literal(locale['rules'])}")
-    return f"CREATE DATABASE {quote_identifier(name)} {' '.join(options)}"
 
 
 @asynccontextmanager

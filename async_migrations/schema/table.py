@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
-_PART = re.compile(r'("(?:[^"]|"")*")|([^."]+)')
+from async_migrations.schema.names import Name, parse_name, shown
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Name:
-    """A name with its schema: of a table, type or sequence."""
-
-    schema: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{shown(self.schema)}.{shown(self.name)}"
-
-
-def parse_name(text: str) -> tuple[str, ...]:
-    """Cut `a.b."c.d"` into its names; one without quotes is taken as it is written."""
-    parts = _PART.findall(text)
-    return tuple(plain or quoted[1:-1].replace('""', '"') for quoted, plain in parts)
-
-
-def shown(name: str) -> str:
-    """Write one name for people: quoted where it is not plain."""
-    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+__all__ = [
+    "Column",
+    "Computed",
+    "Constraint",
+    "ConstraintKind",
+    "Identity",
+    "Index",
+    "IndexKey",
+    "Name",
+    "SequenceOptions",
+    "Table",
+    "TableKind",
+    "parse_name",
+    "shown",
+]
 
 
 class TableKind(StrEnum):

@@ -7,8 +7,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from async_migrations.schema.answers import Row
-from async_migrations.schema.assembly import Answers
+from async_migrations.schema.answers import Answers, Row
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 

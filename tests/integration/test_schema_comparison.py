@@ -38,7 +38,7 @@ from async_migrations.errors import (
 )
 from async_migrations.schema import bench, catalog, queries
 from async_migrations.schema import difference as d
-from async_migrations.schema.scratch import PREFIX
+from async_migrations.schema.kept import PREFIX
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.support.schemas import run_sql

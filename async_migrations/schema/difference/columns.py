@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from async_migrations.schema.difference.base import OfTable, Verb
+from async_migrations.schema.names import one_line
 from async_migrations.schema.table import Column, Computed, Identity, shown
 
 
@@ -103,7 +104,8 @@ class DefaultChanged(OfColumn):
     after: str | None
 
     def __str__(self) -> str:
-        return f"{self._what} has the default {self.before or 'none'} instead of {self.after or 'none'}"
+        before, after = one_line(self.before or "none"), one_line(self.after or "none")
+        return f"{self._what} has the default {before} instead of {after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +136,4 @@ class ComputedChanged(OfColumn):
 def _written(computed: Computed | None) -> str:
     if computed is None:
         return "nothing"
-    return f"{computed.expression} {'STORED' if computed.stored else 'VIRTUAL'}"
+    return f"{one_line(computed.expression)} {'STORED' if computed.stored else 'VIRTUAL'}"

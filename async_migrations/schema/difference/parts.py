@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from async_migrations.schema.difference.base import OfTable, Verb
+from async_migrations.schema.names import one_line
 from async_migrations.schema.table import Constraint, Index, shown
 
 
@@ -16,8 +17,8 @@ class ConstraintAdded(OfTable):
     constraint: Constraint
 
     def __str__(self) -> str:
-        constraint = self.constraint
-        return f"{constraint.kind.value} {shown(constraint.name)} of {self.table} is missing: {constraint.definition}"
+        constraint, definition = self.constraint, one_line(self.constraint.definition)
+        return f"{constraint.kind.value} {shown(constraint.name)} of {self.table} is missing: {definition}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class ConstraintRemoved(OfTable):
     def __str__(self) -> str:
         constraint = self.constraint
         name, kind = shown(constraint.name), constraint.kind.value
-        return f"{kind} {name} of {self.table} is not in the metadata: {constraint.definition}"
+        return f"{kind} {name} of {self.table} is not in the metadata: {one_line(constraint.definition)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class ConstraintChanged(OfTable):
     def __str__(self) -> str:
         before, after = self.before, self.after
         name = f"{after.kind.value} {shown(after.name)} of {self.table}"
-        return f"{name} is {before.definition} instead of {after.definition}"
+        return f"{name} is {one_line(before.definition)} instead of {one_line(after.definition)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class IndexAdded(OfTable):
     index: Index
 
     def __str__(self) -> str:
-        return f"{_kind(self.index)} {shown(self.index.name)} of {self.table} is missing: {self.index.body}"
+        return f"{_kind(self.index)} {shown(self.index.name)} of {self.table} is missing: {one_line(self.index.body)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class IndexRemoved(OfTable):
     index: Index
 
     def __str__(self) -> str:
-        return f"{_kind(self.index)} {shown(self.index.name)} of {self.table} is not in the metadata: {self.index.body}"
+        name, body = shown(self.index.name), one_line(self.index.body)
+        return f"{_kind(self.index)} {name} of {self.table} is not in the metadata: {body}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ class IndexChanged(OfTable):
         name = f"{shown(self.after.name)} of {self.table}"
         if not self.before.valid:
             return f"{_kind(self.after)} {name} is INVALID: its build did not end"
-        return f"{_kind(self.before)} {name} is {self.before.body} instead of {_kind(self.after)} {self.after.body}"
+        before, after = one_line(self.before.body), one_line(self.after.body)
+        return f"{_kind(self.before)} {name} is {before} instead of {_kind(self.after)} {after}"
 
 
 @dataclass(frozen=True, slots=True)

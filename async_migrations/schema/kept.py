@@ -1,0 +1,62 @@
+"""The database that is kept beside the live ones for comparisons, and is always empty."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from async_migrations.retry import sqlstate
+from async_migrations.schema.answers import ask, rows
+from async_migrations.schema.catalog import Place
+from async_migrations.session import Session
+from async_migrations.sql import quote_identifier, quote_literal
+
+PREFIX = "async_migrations_scratch_"
+
+SELECT_DATABASE = "SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname = {name}"
+_PROVIDER_SINCE = 150000
+_HALF_MADE = "-2"  # datconnlimit of a database whose CREATE or DROP was killed
+_ALREADY = frozenset({"42P04", "23505"})
+_MAY_NOT = "42501"
+
+
+def scratch_name(place: Place) -> str:
+    """Name the scratch database of a role for databases of one locale: many databases share it."""
+    facts = json.dumps([place.role, sorted(place.locale.items())], default=str)
+    return PREFIX + hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+async def ensure(live: Session, name: str, place: Place) -> str | None:
+    """Have the scratch database; return why there is none."""
+    limits = rows(await ask(live.driver, SELECT_DATABASE.format(name=quote_literal(name))))
+    if limits and limits[0][0] != _HALF_MADE:
+        return None
+    try:
+        if limits:
+            await live.send(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
+        await live.send(_creation(name, place))
+    except Exception as error:
+        if sqlstate(error) in _ALREADY:
+            return None
+        if sqlstate(error) == _MAY_NOT:
+            return f"the role {place.role} may not create a database"
+        raise
+    return None
+
+
+def _creation(name: str, place: Place) -> str:
+    locale = place.locale
+    options = [
+        "TEMPLATE template0",
+        f"ENCODING {quote_literal(locale['encoding'])}",
+        f"LC_COLLATE {quote_literal(locale['collate'])}",
+        f"LC_CTYPE {quote_literal(locale['ctype'])}",
+    ]
+    if place.version >= _PROVIDER_SINCE:
+        provider = {"i": "icu", "b": "builtin"}.get(locale.get("provider") or "c", "libc")
+        options.append(f"LOCALE_PROVIDER {provider}")
+        if locale.get("locale"):
+            options.append(f"{provider.upper()}_LOCALE {quote_literal(locale['locale'])}")
+        if locale.get("rules"):
+            options.append(f"ICU_RULES {quote_literal(locale['rules'])}")
+    return f"CREATE DATABASE {quote_identifier(name)} {' '.join(options)}"
