@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from async_migrations.testing.server import temporary_server
-from tests.benchmarks import applying, command, comparing, gate, nothing_to_do, round_trips, suite, waiting
+from tests.benchmarks import applying, command, comparing, exactness, gate, nothing_to_do, round_trips, suite, waiting
 from tests.benchmarks.place import Place, Scale
 from tests.benchmarks.table import Row, markdown
 
@@ -28,6 +28,7 @@ BENCHMARKS = {
     "gate": gate.rows,
     "suite": suite.rows,
     "comparing": comparing.rows,
+    "exactness": exactness.rows,
 }
 SETTINGS = {"autovacuum": "off"}
 

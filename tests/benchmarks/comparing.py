@@ -70,7 +70,7 @@ async def _against_alembic(place: Place, engine: AsyncEngine, metadata: MetaData
     tables = f"{place.scale.tables:,} tables unchanged"
     if find_spec("alembic") is None:
         return [skipped(f"{tables}: against Alembic", "Alembic is not installed")]
-    await _use_alembic(engine, metadata)
+    await use_alembic(engine, metadata)
     found = []
     for what, work, bound in (
         ("compared again", compare_schema, 0.25),
@@ -80,7 +80,7 @@ async def _against_alembic(place: Place, engine: AsyncEngine, metadata: MetaData
         medians, ratio = await compare(
             place.scale.repetitions,
             lambda work=work: seconds(lambda: work(engine, metadata)),  # type: ignore[misc]  # of this turn of the loop
-            lambda: seconds(lambda: _use_alembic(engine, metadata)),
+            lambda: seconds(lambda: use_alembic(engine, metadata)),
         )
         found.append(timed(f"{tables}, {what}: against Alembic's `compare_metadata`", medians, ratio, bound))
     return found
@@ -91,7 +91,7 @@ async def _stall(place: Place, engine: AsyncEngine, metadata: MetaData) -> Row:
     ours = [await longest_stall(lambda: _cold(engine, metadata)) for _ in range(place.scale.repetitions)]
     bare, other = "Alembic is not installed", 0.0
     if find_spec("alembic") is not None:
-        other = await longest_stall(lambda: _use_alembic(engine, metadata))
+        other = await longest_stall(lambda: use_alembic(engine, metadata))
         bare = f"{other / MILLISECOND:,.0f} ms"
     longest = statistics.median(ours)
     what = f"the same for the first time: the longest time that the event loop stands still ({bare} with Alembic)"
@@ -137,11 +137,13 @@ async def _ask(engine: AsyncEngine) -> None:
         await driver.execute("ROLLBACK")
 
 
-async def _use_alembic(engine: AsyncEngine, metadata: MetaData) -> None:
+async def use_alembic(engine: AsyncEngine, metadata: MetaData) -> Any:
+    """Compare as Alembic does, with all that it can be asked to look at."""
+
     def compared(connection: Any) -> Any:
         options = {"compare_type": True, "compare_server_default": True}
         context = import_module("alembic.migration").MigrationContext.configure(connection, opts=options)
         return import_module("alembic.autogenerate").compare_metadata(context, metadata)
 
     async with engine.connect() as connection:
-        await connection.run_sync(compared)
+        return await connection.run_sync(compared)
