@@ -19,7 +19,8 @@ PRINTED = {
 }
 """How names and constants are printed: the same in every session."""
 
-SET_PRINTED = "; ".join(f"SET LOCAL {name} = {value}" for name, value in PRINTED.items())
+# A role's own timeout is made for requests.
+SET_PRINTED = "; ".join(f"SET LOCAL {name} = {value}" for name, value in {**PRINTED, "statement_timeout": "0"}.items())
 
 SELECT_PLACE = """SELECT current_setting('server_version_num'), current_database(), current_schema(),
  to_json(current_schemas(false)), (SELECT json_object_agg(name, setting) FROM pg_catalog.pg_settings WHERE name IN

@@ -154,7 +154,8 @@ async def _begun(
 ) -> AsyncIterator[Scratch]:
     async with AsyncExitStack() as stack:
         with _connecting_to(engine, database):
-            session = await stack.enter_async_context(spare(engine, _nobody, deadline=deadline, pooled=False))
+            # Our settings end with the transaction, so that they leak through no pooler.
+            session = await stack.enter_async_context(spare(engine, _nobody, deadline=deadline, pooled=True))
         place = await read_place(session.driver)
         if database is not None and place.database != database:
             raise DatabaseUnavailableError(
@@ -169,7 +170,8 @@ async def _begun(
 async def _lock(session: Session, place: Place, deadline: float) -> None:
     # A client that hangs must not keep the others out for ever.
     patience = (
-        f"SET LOCAL lock_timeout = {int(deadline * 1000)}; SET LOCAL idle_in_transaction_session_timeout = '10min'"
+        f"SET LOCAL lock_timeout = {int(deadline * 1000)}; SET LOCAL statement_timeout = 0; "
+        "SET LOCAL idle_in_transaction_session_timeout = '10min'"
     )
     try:
         await session.begin(patience, f"SELECT pg_advisory_xact_lock({LOCK})", "SET LOCAL lock_timeout = 0")

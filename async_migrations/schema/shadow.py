@@ -9,6 +9,7 @@ from typing import Any
 from anyio import to_thread
 from sqlalchemy import Connection, Dialect, MetaData, event
 from sqlalchemy import Table as DeclaredTable
+from sqlalchemy.exc import SQLAlchemyError
 
 from async_migrations.errors import MetadataRefusedError, SchemaError
 from async_migrations.retry import describe, sqlstate
@@ -56,6 +57,8 @@ async def steps_of(wish: Wish) -> tuple[Step, ...] | None:
         return await to_thread.run_sync(compiled, wish.metadata, wish.dialect, wish.place.default_schema)
     except NotPlainError:
         return None
+    except SQLAlchemyError as error:
+        raise _unwritable(error) from error
 
 
 async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, source: Source) -> bool:
@@ -194,12 +197,21 @@ def _create_all(connection: Connection, metadata: MetaData) -> None:
         metadata.create_all(connection, checkfirst=False)
     except Exception as error:
         code = sqlstate(error)
+        if code is None and isinstance(error, SQLAlchemyError):
+            raise _unwritable(error) from error
         if code is None:
             raise
         sql = said[0] if said else ""
         raise MetadataRefusedError("something", describe(error), sql, code, _ADVICE) from error
     finally:
         event.remove(connection, "before_cursor_execute", before)
+
+
+def _unwritable(error: SQLAlchemyError) -> SchemaError:
+    return SchemaError(
+        f"SQLAlchemy cannot write the DDL of the metadata: {describe(error).rstrip('.')}. Nothing was compared. "
+        "Correct the metadata first: create_all fails in the same way."
+    )
 
 
 def _marked(read: Snapshot, wish: Wish) -> Snapshot:

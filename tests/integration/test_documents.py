@@ -1,5 +1,6 @@
 """What the documents promise, a test keeps: commands are run, files are written as they stand."""
 
+import ast
 import os
 import re
 import signal
@@ -178,3 +179,16 @@ async def test_the_bookshops_own_tests_pass() -> None:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+async def test_the_page_on_comparing_says_what_a_comparison_prints(engine: AsyncEngine, capsys: Any) -> None:
+    page = ROOT / "docs" / "schema-comparison.md"
+    example = next(text for language, text in blocks(page) if language == "python")
+    printed = re.search(r"it prints\n\n```\n(.*?)```", page.read_text(), re.DOTALL)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "CREATE TABLE users (id serial PRIMARY KEY, state varchar(10), CONSTRAINT ck_state CHECK (state = 'new'))"
+        )
+    names: dict[str, Any] = {"engine": engine}
+    code = compile(example, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    await eval(code, names)  # noqa: S307 - the page's own example
+    assert printed is not None
+    assert capsys.readouterr().out.startswith(printed[1])

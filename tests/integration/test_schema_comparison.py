@@ -296,6 +296,13 @@ async def test_a_listener_that_asks_the_database_is_answered(engine: AsyncEngine
         await compare_schema(engine, m)
 
 
+async def test_a_metadata_without_ddl_is_a_sentence(engine: AsyncEngine) -> None:
+    with pytest.raises(SchemaError, match=r"SQLAlchemy cannot write the DDL of the metadata.*Nothing was compared"):
+        await compare_schema(engine, simple(Column("typeless")))
+    with pytest.raises(SchemaError, match=r"SQLAlchemy cannot write the DDL.*could not find table 'nowhere'"):
+        await compare_schema(engine, simple(Column("a", ForeignKey("nowhere.id"))))
+
+
 # Hints
 
 

@@ -91,6 +91,33 @@ def test_only_what_loses_something_is_destructive() -> None:
     assert not d.EnumLabelsChanged(T, ("a",), ("a", "b")).destructive
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "lossy"),
+    [
+        ("numeric(10,4)", "numeric(10,2)", True),
+        ("numeric(10,2)", "numeric(12,2)", False),
+        ("numeric", "numeric(10,2)", True),
+        ("numeric(10,2)", "numeric", False),
+        ("numeric(10,2)", "integer", True),
+        ("double precision", "real", True),
+        ("real", "double precision", False),
+        ("double precision", "numeric", False),
+        ("double precision", "numeric(10,2)", True),
+        ("timestamp without time zone", "date", True),
+        ("timestamp with time zone", "timestamp(3) with time zone", True),
+        ("timestamp(3) without time zone", "timestamp with time zone", False),
+        ("date", "timestamp without time zone", False),
+        ("character varying(20)", "character varying(10)", False),
+        ("bigint", "integer", False),
+        ('public."My Type"[]', "text", False),
+        ("numeric(10,4)[]", "numeric(10,2)[]", True),
+    ],
+)
+def test_a_conversion_that_rounds_silently_is_destructive(before: str, after: str, lossy: bool) -> None:  # noqa: FBT001
+    one, other = Column("a", before), Column("a", after)
+    assert d.ColumnTypeChanged(T, "a", one, other).destructive is lossy
+
+
 def test_labels_say_what_was_added_removed_and_reordered() -> None:
     change = d.EnumLabelsChanged(T, ("a", "b", "c"), ("c", "a", "x"))
     assert (change.added, change.removed, change.reordered) == (("x",), ("b",), True)

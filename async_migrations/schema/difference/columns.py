@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from async_migrations.schema.difference.base import OfTable, Verb
 from async_migrations.schema.names import one_line
+from async_migrations.schema.rounding import rounds
 from async_migrations.schema.table import Column, Computed, Identity, shown
 
 
@@ -65,6 +66,11 @@ class ColumnTypeChanged(OfColumn):
 
     before: Column
     after: Column
+
+    @property
+    def destructive(self) -> bool:
+        """Whether a conversion rounds or cuts values without an error."""
+        return rounds(self.before.type, self.after.type)
 
     def __str__(self) -> str:
         return f"{self._what} is {self.before.type} instead of {self.after.type}"
