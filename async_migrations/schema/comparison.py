@@ -9,6 +9,7 @@ from anyio import to_thread
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from async_migrations.connector import EngineConnector, connect
 from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
 from async_migrations.events import Event
 from async_migrations.schema import hints as h
@@ -22,7 +23,7 @@ from async_migrations.schema.scope import Include, Scope
 from async_migrations.schema.settle import Doubt, doubts
 from async_migrations.schema.shadow import Wish
 from async_migrations.schema.snapshot import Snapshot
-from async_migrations.session import SessionLostError, connect, where
+from async_migrations.session import SessionLostError
 
 
 async def compare_schema(
@@ -67,7 +68,7 @@ async def compare_schema(
             f"There are no models in {type(metadata).__name__}: compare_schema takes a MetaData or a declarative base."
         )
     try:
-        async with connect(engine, _nobody, deadline=deadline) as session:
+        async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
             place, live = await read(session.driver)
             wish = Wish(found, place, engine.dialect, live.extensions)
             hints = h.parse(renames, place.default_schema)
@@ -76,7 +77,9 @@ async def compare_schema(
             async with Bench(engine, session, live, wish, scratch_url=scratch_url, deadline=deadline) as bench:
                 return await _compared(bench, wish, live, scope, hints)
     except SessionLostError as error:
-        raise DatabaseUnavailableError(where(engine), str(error), "Nothing was compared; try again.") from error
+        raise DatabaseUnavailableError(
+            EngineConnector(engine).where, str(error), "Nothing was compared; try again."
+        ) from error
 
 
 async def _compared(

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from async_migrations.connector import EngineConnector, connect, spare
 from async_migrations.errors import DatabaseUnavailableError, SchemaError
 from async_migrations.events import Event
 from async_migrations.retry import sqlstate
@@ -20,7 +21,7 @@ from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
 from async_migrations.schema.kept import ensure, scratch_name
 from async_migrations.schema.translation import Translation, translation
-from async_migrations.session import Session, connect, spare, where
+from async_migrations.session import Session
 
 LOCK = 0x61736D5F73637261
 """The advisory lock of a scratch database: two comparisons would wait for each other's names, or deadlock."""
@@ -118,14 +119,16 @@ async def _opened(
 async def _given(url: str, place: Place, deadline: float) -> AsyncIterator[Scratch]:
     engine = create_async_engine(url, poolclass=NullPool)
     try:
-        async with connect(engine, _nobody, deadline=deadline) as session:
+        async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
             there = await read_place(session.driver)
             occupied = await ask(session.driver, SELECT_LEFTOVERS)
             name = None
             if occupied:
                 name = scratch_name(there)
                 if reason := await ensure(session, name, there):
-                    raise SchemaError(f"scratch_url names {where(engine)}, which is not empty, and {reason}.")
+                    raise SchemaError(
+                        f"scratch_url names {EngineConnector(engine).where}, which is not empty, and {reason}."
+                    )
         async with _begun(engine, name, deadline, kind=Kind.GIVEN, note=_differs(place, there)) as scratch:
             yield scratch
     finally:
@@ -155,11 +158,15 @@ async def _begun(
     async with AsyncExitStack() as stack:
         with _connecting_to(engine, database):
             # Our settings end with the transaction, so that they leak through no pooler.
-            session = await stack.enter_async_context(spare(engine, _nobody, deadline=deadline, pooled=True))
+            session = await stack.enter_async_context(
+                spare(EngineConnector(engine), _nobody, deadline=deadline, pooled=True)
+            )
         place = await read_place(session.driver)
         if database is not None and place.database != database:
             raise DatabaseUnavailableError(
-                where(engine), "the engine's own way to connect leads to one database only", "Give a scratch_url."
+                EngineConnector(engine).where,
+                "the engine's own way to connect leads to one database only",
+                "Give a scratch_url.",
             )
         stack.push_async_callback(session.rollback)
         await _lock(session, place, deadline)
