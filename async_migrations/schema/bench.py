@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self
 
-from anyio import to_thread
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.schema import fingerprint
@@ -178,13 +177,12 @@ class Bench:
         facts = [place.default_schema, place.search_path, sorted(place.settings.items()), sorted(place.locale.items())]
         extensions = [[each.name, each.schema, each.version] for each in wish.extensions]
         flavour = json.dumps([place.version, place.default_schema])
-        marks = await to_thread.run_sync(fingerprint.marks_of, wish.metadata)
-        digest = fingerprint.recall(wish.metadata, flavour, marks)
+        digest = fingerprint.recall(wish.metadata, flavour, wish.marks)
         if digest is None:
             steps = await self._statements()
             if steps is None:
                 return None
-            digest = fingerprint.note(wish.metadata, flavour, marks, steps)
+            digest = fingerprint.note(wish.metadata, flavour, wish.marks, steps)
         return json.dumps([digest, place.version, facts, extensions, self._scratch_url], default=str)
 
     def _is_lasting(self, scratch: Scratch) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from anyio import to_thread
+from anyio import create_task_group, to_thread
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,9 +15,10 @@ from async_migrations.events import Event
 from async_migrations.schema import hints as h
 from async_migrations.schema.answer import SchemaDifference
 from async_migrations.schema.bench import Bench
-from async_migrations.schema.catalog import read
+from async_migrations.schema.catalog import Place, read
 from async_migrations.schema.compare import compare
 from async_migrations.schema.difference import Difference
+from async_migrations.schema.fingerprint import Marks, marks_of
 from async_migrations.schema.resolution import resolve
 from async_migrations.schema.scope import Include, Scope
 from async_migrations.schema.settle import Doubt, doubts
@@ -69,8 +70,8 @@ async def compare_schema(
         )
     try:
         async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
-            place, live = await read(session.driver)
-            wish = Wish(found, place, engine.dialect, live.extensions)
+            place, live, marks = await _read_both(session.driver, found)
+            wish = Wish(found, place, engine.dialect, live.extensions, marks)
             hints = h.parse(renames, place.default_schema)
             chosen = frozenset(schemas) if schemas is not None else wish.schemas | _mentioned(hints)
             scope = Scope(chosen, ledger_table, include)
@@ -80,6 +81,25 @@ async def compare_schema(
         raise DatabaseUnavailableError(
             EngineConnector(engine).where, str(error), "Nothing was compared; try again."
         ) from error
+
+
+async def _read_both(driver: Any, metadata: MetaData) -> tuple[Place, Snapshot, Marks]:
+    """Read the database while a thread reads the metadata."""
+    marks: Marks = []
+    result: tuple[Place, Snapshot] | Exception
+
+    async def collect() -> None:
+        marks.extend(await to_thread.run_sync(marks_of, metadata))
+
+    async with create_task_group() as group:
+        group.start_soon(collect)
+        try:
+            result = await read(driver)
+        except Exception as error:
+            result = error  # raised below, outside the group that would wrap it
+    if isinstance(result, Exception):
+        raise result
+    return *result, marks
 
 
 async def _compared(

@@ -12,6 +12,7 @@ from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.elements import TextClause
 
+from async_migrations.schema.collector import held_back
 from async_migrations.schema.table import Name
 
 _TYPES = {"CreateEnumType": "enum", "CreateDomainType": "domain"}
@@ -58,7 +59,8 @@ def compiled(metadata: MetaData, dialect: Dialect, schema: str | None) -> tuple[
             steps.append(Step(alone(sql), described(element, schema)))
 
     try:
-        metadata.create_all(MockConnection(dialect, execute), checkfirst=False)
+        with held_back():
+            metadata.create_all(MockConnection(dialect, execute), checkfirst=False)
     except (AttributeError, TypeError) as error:
         # A listener asked for what the stand-in cannot do, or used an answer that it did not get.
         raise NotPlainError(str(error)) from error

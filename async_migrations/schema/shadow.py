@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anyio import to_thread
@@ -17,6 +17,7 @@ from async_migrations.schema.catalog import Place, read_within
 from async_migrations.schema.collector import held_back
 from async_migrations.schema.copies import make_copies
 from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
+from async_migrations.schema.fingerprint import Marks
 from async_migrations.schema.scratch import Kind, Scratch
 from async_migrations.schema.snapshot import Domain, Extension, Snapshot
 from async_migrations.schema.table import Name, Table
@@ -37,12 +38,14 @@ class Wish:
         place: where the live schema is.
         dialect: SQLAlchemy's, connected.
         extensions: those of the live database.
+        marks: by which a change of the metadata is noticed.
     """
 
     metadata: MetaData
     place: Place
     dialect: Dialect
     extensions: tuple[Extension, ...] = ()
+    marks: Marks = field(default_factory=list)
 
     @property
     def schemas(self) -> frozenset[str]:
