@@ -179,6 +179,8 @@ async def test_the_bookshops_own_tests_pass() -> None:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
 async def test_the_page_on_comparing_says_what_a_comparison_prints(engine: AsyncEngine, capsys: Any) -> None:
     page = ROOT / "docs" / "schema-comparison.md"
     example = next(text for language, text in blocks(page) if language == "python")
