@@ -11,8 +11,6 @@ import async_migrations
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum", "schema"),
-    ("sql",),
     ("errors", "events", "checksum"),
     ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online"),
