@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,21 +42,21 @@ async def each_applies_from_empty(recipe: Recipe, url: str) -> None:
         _must(not odd, "\n".join(odd))
 
 
-async def models_equal_migrations(recipe: Recipe, url: str) -> None:
-    """Auto schema finds nothing to add to a migrated database, and sees nothing that is otherwise than in the models.
+async def models_equal_migrations(recipe: Recipe, url: str, scratch_url: str) -> None:
+    """The schema of a migrated database is the one that the models describe, to the last default and predicate.
 
     Args:
         recipe: the history.
-        url: of a migrated database of our own.
+        url: of a migrated database.
+        scratch_url: of an empty database on the same server, in which the models are created and rolled back.
     """
-    from async_migrations.auto_schema import AutoSchemaMigration
+    from async_migrations.schema.comparison import compare_schema
 
     if recipe.base is None:
         raise NothingToCheckError("No models: name them with async_migrations_base = module:attribute.")
     async with engine_on(url) as engine:
-        with _heard("async_migrations") as said:
-            await AutoSchemaMigration(engine, recipe.base).run()
-    _must(not said, "The migrations do not lead to the models:\n" + "\n".join(said))
+        found = await compare_schema(engine, recipe.base, scratch_url=scratch_url, ledger_table=_ledger(recipe))
+    _must(not found, f"The migrations do not lead to the models:\n{found}")
 
 
 async def down_and_up_is_the_same(recipe: Recipe, url: str) -> None:
@@ -199,20 +196,3 @@ def _same(before: tuple[str, ...], after: tuple[str, ...], step: str) -> None:
     found = differences(before, after)
     lines = "\n".join(found)
     _must(not found, f"After {step} the schema is not what it was (- before, + now):\n{lines}")
-
-
-@contextmanager
-def _heard(name: str) -> Iterator[list[str]]:
-    """Collect what a logger says, whatever its level is set to."""
-    said: list[str] = []
-    handler = logging.Handler(logging.INFO)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield said
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)

@@ -65,10 +65,11 @@ def test_each_migration_applies_from_empty(
 
 @_told
 def test_models_equal_migrations(
-    migration_recipe: Recipe, migrated_databases: Databases, migrated_database_url: str
+    migration_recipe: Recipe, migrated_databases: Databases, migrated_database_url: str, empty_database_url: str
 ) -> None:
     """The migrations lead to what the models say."""
-    migrated_databases.portal.call(checks.models_equal_migrations, migration_recipe, migrated_database_url)
+    check = checks.models_equal_migrations
+    migrated_databases.portal.call(check, migration_recipe, migrated_database_url, empty_database_url)
 
 
 @_told
