@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from async_migrations.errors import MigrationFailedError, MigrationsError
     from async_migrations.events import Event, Observer
     from async_migrations.migration import MigrationStatus, Report, State, Statistics
+    from async_migrations.online.raw_type import RawType
     from async_migrations.plan import Finding, Plan
     from async_migrations.reporting import StartupLog
     from async_migrations.runner import MigrationRunner
@@ -28,6 +29,7 @@ _HOMES = {
     "MigrationsError": "errors",
     "Observer": "events",
     "Plan": "plan",
+    "RawType": "online.raw_type",
     "Report": "migration",
     "SchemaDifference": "schema.answer",
     "StartupLog": "reporting",
@@ -47,6 +49,7 @@ __all__ = [
     "MigrationsError",
     "Observer",
     "Plan",
+    "RawType",
     "Report",
     "SchemaDifference",
     "StartupLog",

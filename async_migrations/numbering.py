@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -76,6 +76,19 @@ class Rename:
     suffixes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A Python migration that is to be written.
+
+    Attributes:
+        title: what it does, in any spelling, for its name.
+        text: writes the file when it is told the digits of its number.
+    """
+
+    title: str
+    text: Callable[[str], str]
+
+
 def create(directory: Path, title: str, *, sql: bool = False) -> Path:
     """Write the next migration, and name it in the head file.
 
@@ -96,12 +109,10 @@ def create(directory: Path, title: str, *, sql: bool = False) -> Path:
     """
     found = scan(directory) if directory.exists() else []
     digits = _digits(max((each.number for each in found), default=0) + 1, found)
-    name = f"{digits}_{_slug(title)}"
+    name = _fitting(f"{digits}_{_slug(title)}")
     path = directory / (name + (".sql" if sql else ".py"))
-    if len(os.fsencode(f"{name}.down.sql")) > LONGEST_FILE_NAME:
-        raise ConfigurationError(f"{name[:40]}… is longer than a migration's name can be: say it in fewer words.")
     text = SQL if sql else PYTHON
-    description = _sentence(title) if sql else _escaped(_sentence(title))
+    description = sentence(title) if sql else _escaped(sentence(title))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
@@ -110,6 +121,42 @@ def create(directory: Path, title: str, *, sql: bool = False) -> Path:
     except OSError as error:
         raise MigrationsError(f"{error.filename or path} cannot be written: {error.strerror}.") from error
     return path
+
+
+def write(directory: Path, drafts: Sequence[Draft]) -> list[Path]:
+    """Write migrations under the next numbers, all or none of them, and name the last in the head file.
+
+    Args:
+        directory: the folder; made if it is missing.
+        drafts: in their order.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigurationError: nothing of a title can be in a name, or it is too long.
+        MigrationsError: a file exists, or cannot be written.
+    """
+    found = scan(directory) if directory.exists() else []
+    first = max((each.number for each in found), default=0) + 1
+    numbers = [_digits(first + place, found) for place in range(len(drafts))]
+    names = [_fitting(f"{digits}_{_slug(each.title)}") for digits, each in zip(numbers, drafts, strict=True)]
+    paths = [directory / f"{name}.py" for name in names]
+    texts = [each.text(digits) for digits, each in zip(numbers, drafts, strict=True)]
+    written: list[Path] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path, text in zip(paths, texts, strict=True):
+            with path.open("x", encoding="utf-8") as stream:
+                written.append(path)
+                stream.write(text)
+        if names:
+            _write_head(directory, names[-1])
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise MigrationsError(f"{error.filename or directory} cannot be written: {error.strerror}.") from error
+    return paths
 
 
 def renumber(
@@ -264,6 +311,12 @@ def _digits(number: int, found: Sequence[Numbered]) -> str:
     return f"{number:0{width}d}"
 
 
+def _fitting(name: str) -> str:
+    if len(os.fsencode(f"{name}.down.sql")) > LONGEST_FILE_NAME:
+        raise ConfigurationError(f"{name[:40]}… is longer than a migration's name can be: say it in fewer words.")
+    return name
+
+
 def _slug(title: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", unicodedata.normalize("NFC", title))
     slug = re.sub(r"\W+", "_", words.lower()).strip("_")
@@ -272,7 +325,8 @@ def _slug(title: str) -> str:
     return slug
 
 
-def _sentence(title: str) -> str:
+def sentence(title: str) -> str:
+    """Return a title as a description says it: `add_user_settings` becomes `Add user settings`."""
     words = " ".join(re.sub(r"[_\x00-\x1f\x7f]+", " ", title).split()).rstrip(".")
     return words[:1].upper() + words[1:]
 

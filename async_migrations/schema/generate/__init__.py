@@ -1,0 +1,1 @@
+"""Differences -> numbered migration files."""

@@ -1,0 +1,235 @@
+"""Steps for columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy.schema import ScalarElementColumnDefault
+
+from async_migrations.schema import difference as d
+from async_migrations.schema.generate.column_source import column_node, given_options, identity_node, type_node
+from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.conversion import using
+from async_migrations.schema.generate.source import Group, Node, call, literal
+from async_migrations.schema.generate.step import Phase, Stage, Step, op
+from async_migrations.schema.generate.type_source import SQLALCHEMY, raw_type
+from async_migrations.schema.generate.words import condition_node, sql_node
+from async_migrations.schema.snapshot import Snapshot
+from async_migrations.schema.table import Column, Name
+
+LOST = "the values of a dropped column are gone"
+_NONE = literal(None)
+"""None as an argument, where a keyword that is None is left out."""
+
+SEQUENCE_TYPES = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
+
+
+def added(context: Context, it: d.ColumnAdded) -> Iterator[Step]:
+    """Add a column; one that is NOT NULL and has nothing for the rows that exist, in two steps."""
+    table, column, schema = it.table, it.column, context.schema(it.table)
+    down = (op("drop_column", table.name, column.name, schema=schema),)
+    if column.sequence is not None:
+        yield Step(Stage.MAIN, Phase.COLUMNS, tuple(_serial(context, table, column)), down)
+        return
+    if not _needs_value(context, it):
+        node = column_node(context, table, column)
+        yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
+        return
+    value = _scalar(context, table, column)
+    if value is not None:
+        node = column_node(context, table, column, server_default=value)
+        without = op("alter_column", table.name, column.name, server_default=_NONE, schema=schema)
+        up = op("add_column", table.name, node, schema=schema), without
+        remark = "The default of the models fills the rows that exist, and new rows get theirs from the application."
+        yield Step(Stage.MAIN, Phase.COLUMNS, up, down, remarks=(remark,))
+        return
+    node = column_node(context, table, column, nullable=...)
+    yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
+    if (table, column.name) not in context.new_key_columns:
+        yield Step(
+            Stage.VALIDATE,
+            Phase.NULLABLE,
+            (op("set_not_null", table.name, column.name, schema=schema),),
+            (op("drop_not_null", table.name, column.name, schema=schema),),
+            remarks=filling(context, table, column.name),
+        )
+
+
+def filling(context: Context, table: Name, column: str) -> tuple[str, ...]:
+    """Return the comment where somebody has to write what rows shall have."""
+    update = f"UPDATE {context.sql_name(table)} SET {context.quote(column)} = … WHERE {context.quote(column)} IS NULL"
+    return (
+        f"{table}.{column} is NOT NULL and has no default. If the table has rows, this fails until you",
+        f'fill them before: await self.op.execute("{update}")',
+    )
+
+
+def removed(context: Context, it: d.ColumnRemoved) -> Iterator[Step]:
+    """Drop a column."""
+    up = op("drop_column", it.table.name, it.column.name, schema=context.schema(it.table))
+    if it.column.computed is None:
+        yield Step(Stage.DROP, Phase.DROP_COLUMNS, (up,), None, reason=LOST)
+        return
+    node = _told_column(it.column)
+    again = op("add_column", it.table.name, node, schema=context.schema(it.table))
+    told = (it.column.computed.expression, it.column.type)
+    yield Step(Stage.MAIN, Phase.RELEASE_DEFAULTS, (up,), (again,), told=told)
+
+
+def retyped(context: Context, it: d.ColumnTypeChanged | d.CollationChanged) -> Iterator[Step]:
+    """Change a type or collation, with the default where that changes too."""
+    default = next((each for each in context.of(d.DefaultChanged) if _is_of(each, it)), None)
+    before, after = it.before, it.after
+    identity = next((each for each in context.of(d.IdentityChanged) if _is_of(each, it)), None)
+    up: dict[str, Any] = {"type_": type_node(context, it.table, after)}
+    down: dict[str, Any] = {"type_": told_type(before)}
+    if default is not None and identity is None and after.identity is None and after.sequence is None:
+        up["server_default"] = _default(context, it.table, after)
+        down["server_default"] = _NONE if before.default is None else sql_node(before.default)
+    if isinstance(it, d.ColumnTypeChanged):
+        name = context.quote(it.column)
+        up["postgresql_using"] = using(name, below(before, context.live), below(after, context.wanted))
+        down["postgresql_using"] = using(name, below(after, context.wanted), below(before, context.live))
+    yield Step(
+        Stage.MAIN,
+        Phase.TYPES,
+        (_alter(context, it, **up),),
+        None if it.destructive else (_alter(context, it, **down),),
+        reason="the conversion has rounded or cut values",
+        told=(before.default or "", before.type),
+    )
+
+
+def defaulted(context: Context, it: d.DefaultChanged) -> Iterator[Step]:
+    """Change a default, unless a change of type or identity does it."""
+    for kind in (d.ColumnTypeChanged, d.CollationChanged, d.IdentityChanged, d.ComputedChanged):
+        if any(
+            _is_of(each, it) and _sets_default(each, context.column(it.table, it.column)) for each in context.of(kind)
+        ):
+            return
+    column = context.column(it.table, it.column)
+    before = _NONE if it.before is None else sql_node(it.before)
+    up = [_alter(context, it, server_default=_default(context, it.table, column))]
+    if column.sequence is not None:
+        up.append(op("restart_identity", it.table.name, it.column, schema=context.schema(it.table)))
+    down = _alter(context, it, server_default=before)
+    yield Step(Stage.MAIN, Phase.DEFAULTS, tuple(up), (down,), told=(it.before or "",))
+
+
+def identified(context: Context, it: d.IdentityChanged) -> Iterator[Step]:
+    """Make a column an identity column, or another, or none."""
+    before = _NONE if it.before is None else identity_node(it.before)
+    after = _NONE if it.after is None else identity_node(it.after)
+    # The sequence of one that goes may have the name that another takes.
+    phase = Phase.RELEASE_DEFAULTS if it.after is None else Phase.IDENTITIES
+    up, down = _alter(context, it, server_default=after), _alter(context, it, server_default=before)
+    yield Step(Stage.MAIN, phase, (up,), (down,))
+
+
+def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
+    """Allow NULL, or refuse it, which is proved beside running writes."""
+    place = (it.table, it.column)
+    allow = op("drop_not_null", it.table.name, it.column, schema=context.schema(it.table))
+    refuse = op("set_not_null", it.table.name, it.column, schema=context.schema(it.table))
+    if it.after.nullable:
+        yield Step(Stage.MAIN, Phase.NULLABLE, (allow,), (refuse,))
+    elif place not in context.new_key_columns and place not in context.identities:
+        if it.after.computed is not None:
+            yield Step(Stage.MAIN, Phase.NULLABLE, (refuse,), (allow,))
+        else:
+            yield Step(Stage.VALIDATE, Phase.NULLABLE, (refuse,), (allow,))
+
+
+def told_type(column: Column) -> Node:
+    """Return the source of the type that a live column has."""
+    collation = f" COLLATE {column.collation}" if column.collation else ""
+    plain = {
+        "integer": "sa.Integer",
+        "bigint": "sa.BigInteger",
+        "smallint": "sa.SmallInteger",
+        "text": "sa.Text",
+        "boolean": "sa.Boolean",
+        "date": "sa.Date",
+        "uuid": "sa.Uuid",
+        "double precision": "sa.Double",
+    }
+    if not collation and column.type in plain:
+        return call(plain[column.type], imports=SQLALCHEMY)
+    return raw_type(column.type + collation)
+
+
+def below(column: Column, snapshot: Snapshot) -> str:
+    """Return a column's type, of a domain the type below it."""
+    domain = next((each for each in snapshot.domains if each.name == column.type_name), None)
+    return column.type if domain is None or column.type.endswith("[]") else domain.type
+
+
+def _default(context: Context, table: Name, column: Column) -> Any:
+    default = context.words.default(table, column)
+    return _NONE if default is None else default
+
+
+def _needs_value(context: Context, it: d.ColumnAdded) -> bool:
+    column = it.column
+    made = column.identity or column.computed or column.default is not None
+    domain = next((each for each in context.wanted.domains if each.name == column.type_name), None)
+    filled = domain is not None and domain.default is not None
+    return not (column.nullable or made or filled)
+
+
+def _scalar(context: Context, table: Name, column: Column) -> Any:
+    """Return the scalar that the application gives new rows, as a default of SQL's."""
+    declared = context.words.column(table, column.name)
+    default = declared.default if declared is not None else None
+    if declared is None or not isinstance(default, ScalarElementColumnDefault):
+        return None
+    processor = declared.type.dialect_impl(context.words.dialect).literal_processor(context.words.dialect)
+    if processor is None:
+        return None
+    try:
+        return sql_node(str(processor(default.arg)))
+    except (TypeError, ValueError, AttributeError, KeyError, LookupError):
+        # A value that only the application's own code can write: the two steps remain.
+        return None
+
+
+def _serial(context: Context, table: Name, column: Column) -> Iterator[Group]:
+    """Add a serial column as its parts, which an ADD COLUMN of SQLAlchemy's cannot say."""
+    sequence = column.sequence
+    assert sequence is not None  # noqa: S101 - asked only for serial columns
+    schema = context.schema(sequence)
+    found = next((each for each in context.wanted.sequences if each.name == sequence), None)
+    number = found.options.type if found else "integer"
+    options = given_options(found.options) if found else {}
+    kind = call(SEQUENCE_TYPES[number], imports=SQLALCHEMY)
+    yield op("create_sequence", sequence.name, schema=schema, type_=kind, **options)
+    draw = sql_node(f"nextval('{context.sql_name(sequence).replace(chr(39), chr(39) * 2)}'::regclass)")
+    node = column_node(context, table, column, server_default=draw, nullable=False)
+    yield op("add_column", table.name, node, schema=context.schema(table))
+    yield op("alter_sequence", sequence.name, schema=schema, owned_by=(table.name, column.name))
+
+
+def _told_column(column: Column) -> Group:
+    assert column.computed is not None  # noqa: S101 - asked only for generated columns
+    expression = condition_node(column.computed.expression)
+    computed = call("sa.Computed", expression, persisted=column.computed.stored, imports=SQLALCHEMY)
+    more: dict[str, Any] = {} if column.nullable else {"nullable": False}
+    more |= {"comment": column.comment} if column.comment else {}
+    return call("sa.Column", column.name, raw_type(column.type), computed, **more, imports=SQLALCHEMY)
+
+
+def _sets_default(change: d.Difference, column: Column) -> bool:
+    if isinstance(change, d.IdentityChanged):
+        return change.after is not None
+    if isinstance(change, d.ComputedChanged):
+        return change.after is not None
+    return column.sequence is None
+
+
+def _is_of(change: Any, it: Any) -> bool:
+    return bool((change.table, change.column) == (it.table, it.column))
+
+
+def _alter(context: Context, it: d.OfColumn, **keywords: Any) -> Group:
+    return op("alter_column", it.table.name, it.column, **keywords, schema=context.schema(it.table))

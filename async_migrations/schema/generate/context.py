@@ -1,0 +1,131 @@
+"""What the planning of each step has to know of all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from async_migrations.schema import difference as d
+from async_migrations.schema.generate.words import Words
+from async_migrations.schema.snapshot import Snapshot
+from async_migrations.schema.table import Column, Constraint, ConstraintKind, Name, Table, TableKind
+
+KEYS = frozenset({ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE})
+
+
+@dataclass(frozen=True)
+class Context:
+    """All differences that are followed, and both sides.
+
+    Attributes:
+        operations: the differences, without those that are left out.
+        live: the schema as it is, under its old names.
+        wanted: the schema that the metadata gives.
+        words: the metadata's own.
+    """
+
+    operations: tuple[d.Difference, ...]
+    live: Snapshot
+    wanted: Snapshot
+    words: Words
+
+    def schema(self, name: Name) -> str | None:
+        """Return what `schema=` has to say; None for the default one."""
+        return None if name.schema == self.wanted.default_schema else name.schema
+
+    def sql_name(self, name: Name) -> str:
+        """Return a name for SQL, its schema only where it is not the default one."""
+        preparer = self.words.dialect.identifier_preparer
+        quoted = preparer.quote(name.name)
+        return quoted if self.schema(name) is None else f"{preparer.quote(name.schema)}.{quoted}"
+
+    def quote(self, name: str) -> str:
+        """Return a column's name for SQL."""
+        return str(self.words.dialect.identifier_preparer.quote(name))
+
+    @cached_property
+    def tables(self) -> Mapping[Name, Table]:
+        """The wanted tables."""
+        return {each.name: each for each in self.wanted.tables}
+
+    @cached_property
+    def new_tables(self) -> frozenset[Name]:
+        """Tables that these files make."""
+        return frozenset(each.table.name for each in self.of(d.TableAdded))
+
+    @cached_property
+    def new_columns(self) -> frozenset[tuple[Name, str]]:
+        """Columns that these files add to tables that exist."""
+        return frozenset((each.table, each.column.name) for each in self.of(d.ColumnAdded))
+
+    @cached_property
+    def converted(self) -> frozenset[tuple[Name, str]]:
+        """Columns that get other values, so that what leans on them is in the way."""
+        kinds = (d.ColumnTypeChanged, d.CollationChanged, d.ComputedChanged)
+        return frozenset((each.table, each.column) for kind in kinds for each in self.of(kind))
+
+    @cached_property
+    def dropped(self) -> frozenset[tuple[Name, str]]:
+        """Columns that go."""
+        return frozenset((each.table, each.column.name) for each in self.of(d.ColumnRemoved))
+
+    @cached_property
+    def new_key_columns(self) -> frozenset[tuple[Name, str]]:
+        """Columns of primary keys that come, which make them NOT NULL."""
+        keys = (*self.of(d.ConstraintAdded), *self.of(d.ConstraintChanged))
+        found = ((each.table, getattr(each, "constraint", None) or getattr(each, "after", None)) for each in keys)
+        return frozenset(
+            (table, column) for table, key in found if key.kind is ConstraintKind.PRIMARY_KEY for column in key.columns
+        )
+
+    @cached_property
+    def late_keys(self) -> frozenset[tuple[Name, frozenset[str]]]:
+        """Keys that are there only after the concurrent file."""
+        return frozenset(self._late_keys())
+
+    @cached_property
+    def identities(self) -> frozenset[tuple[Name, str]]:
+        """Columns that become identity columns."""
+        return frozenset((each.table, each.column) for each in self.of(d.IdentityChanged) if each.before is None)
+
+    def column(self, table: Name, name: str) -> Column:
+        """Return a wanted column."""
+        return next(each for each in self.tables[table].columns if each.name == name)
+
+    def is_partitioned(self, table: Name) -> bool:
+        """Whether indexes and foreign keys of a table cannot be made beside running writes."""
+        found = self.tables.get(table)
+        return found is not None and found.kind is TableKind.PARTITIONED
+
+    def is_late(self, key: Constraint) -> bool:
+        """Whether a foreign key refers to a key that comes late."""
+        return key.target is not None and (key.target, frozenset(key.target_columns)) in self.late_keys
+
+    def of(self, kind: type[Any]) -> Iterator[Any]:
+        """Return the differences of one kind."""
+        return (each for each in self.operations if isinstance(each, kind))
+
+    def references(self) -> Iterator[tuple[Name, Constraint]]:
+        """Return the foreign keys that are on both sides, and stay as they are."""
+        moved = {
+            (each.table, (each.constraint if isinstance(each, d.ConstraintAdded) else each.after).name)
+            for kind in (d.ConstraintAdded, d.ConstraintChanged, d.DeferrabilityChanged)
+            for each in self.of(kind)
+        }
+        for table in self.wanted.tables:
+            if table.name not in self.new_tables:
+                for key in table.constraints:
+                    if key.kind is ConstraintKind.FOREIGN_KEY and (table.name, key.name) not in moved:
+                        yield table.name, key
+
+    def _late_keys(self) -> Iterator[tuple[Name, frozenset[str]]]:
+        for each in (*self.of(d.ConstraintAdded), *self.of(d.ConstraintChanged)):
+            key = each.constraint if isinstance(each, d.ConstraintAdded) else each.after
+            if key.kind in KEYS and not self.is_partitioned(each.table):
+                yield each.table, frozenset(key.columns)
+        for added in (*self.of(d.IndexAdded), *self.of(d.IndexChanged)):
+            index = added.index if isinstance(added, d.IndexAdded) else added.after
+            if index.unique and not self.is_partitioned(added.table):
+                yield added.table, frozenset(each.column or "" for each in index.keys)

@@ -1,0 +1,169 @@
+"""Differences -> steps, in the order and the files that they need; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from async_migrations.schema import difference as d
+from async_migrations.schema.generate import (
+    columns,
+    computed,
+    constraints,
+    indexes,
+    partitioning,
+    renames,
+    tables,
+    things,
+)
+from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.selection import labels_after
+from async_migrations.schema.generate.source import flat
+from async_migrations.schema.generate.step import Phase, Stage, Step
+from async_migrations.sql import quote_literal
+
+Plan = Callable[[Context, Any], Iterator[Step]]
+
+PLANS: Mapping[type[d.Difference], Plan] = {
+    d.SchemaRenamed: renames.schema,
+    d.TypeRenamed: renames.type_,
+    d.TableRenamed: renames.table,
+    d.ColumnRenamed: renames.column,
+    d.EnumLabelRenamed: renames.label,
+    d.SequenceRenamed: renames.sequence,
+    d.ConstraintRenamed: renames.constraint,
+    d.IndexRenamed: renames.index,
+    d.CommentChanged: renames.comment,
+    d.SchemaAdded: things.schema_added,
+    d.EnumAdded: things.enum_added,
+    d.DomainAdded: things.domain_added,
+    d.DomainChanged: things.domain_changed,
+    d.SequenceAdded: things.sequence_added,
+    d.SequenceChanged: things.sequence_changed,
+    d.ParentsChanged: tables.parents_changed,
+    d.PartitioningChanged: partitioning.changed,
+    d.PartitionBoundChanged: tables.bound_changed,
+    d.PersistenceChanged: tables.persistence_changed,
+    d.AccessMethodChanged: tables.method_changed,
+    d.TablespaceChanged: tables.tablespace_changed,
+    d.TableOptionsChanged: tables.options_changed,
+    d.ColumnAdded: columns.added,
+    d.ColumnRemoved: columns.removed,
+    d.ColumnTypeChanged: columns.retyped,
+    d.CollationChanged: columns.retyped,
+    d.ComputedChanged: computed.changed,
+    d.IdentityChanged: columns.identified,
+    d.DefaultChanged: columns.defaulted,
+    d.NullabilityChanged: columns.nullable,
+    d.ConstraintAdded: constraints.added,
+    d.ConstraintRemoved: constraints.removed,
+    d.ConstraintChanged: constraints.changed,
+    d.ConstraintUnvalidated: constraints.unvalidated,
+    d.DeferrabilityChanged: constraints.deferred,
+    d.IndexAdded: indexes.added,
+    d.IndexRemoved: indexes.removed,
+    d.IndexChanged: indexes.changed,
+}
+"""How each difference is followed that needs nothing but itself and the context."""
+
+_LAST: Mapping[type[d.Difference], Callable[[Context, Any, Stage], Iterator[Step]]] = {
+    d.EnumRemoved: things.enum_removed,
+    d.DomainRemoved: things.domain_removed,
+    d.SequenceRemoved: things.sequence_removed,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """The steps of one file, in order."""
+
+    stage: Stage
+    steps: tuple[Step, ...]
+
+
+def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
+    """Return the files that are needed, each with its steps in order.
+
+    Args:
+        context: what is followed.
+        allow_destructive: whether a label may be taken from an enum.
+    """
+    steps = [*_simple(context), *tables.added(context), *tables.removed(context), *constraints.in_the_way(context)]
+    steps = _early_if_in_the_way(context, steps)
+    last = Stage.DROP if any(step.stage is Stage.DROP for step in steps) else Stage.MAIN
+    for it in context.operations:
+        if isinstance(it, d.EnumLabelsChanged):
+            steps += _labels(context, it, steps, allow_destructive=allow_destructive)
+        elif (follow := _LAST.get(type(it))) is not None:
+            steps += follow(context, it, last)
+    ordered = sorted(_known(context, steps), key=lambda step: (step.stage, step.phase))
+    stages = sorted({step.stage for step in ordered})
+    return tuple(FilePlan(stage, tuple(step for step in ordered if step.stage is stage)) for stage in stages)
+
+
+def _simple(context: Context) -> Iterator[Step]:
+    for it in context.operations:
+        follow = PLANS.get(type(it))
+        if follow is not None:
+            yield from follow(context, it)
+
+
+def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step], *, allow_destructive: bool) -> Iterator[Step]:
+    after = labels_after(it, allow_destructive=allow_destructive)
+    added = [quote_literal(label) for label in after if label not in it.before]
+    used = any(label in text for step in steps for text in _texts(step) for label in added)
+    yield from things.labels_changed(context, it, Stage.LABELS if used else Stage.MAIN, after)
+
+
+def _texts(step: Step) -> Iterator[str]:
+    """Return the source of a step, in which a label stands as a literal of SQL's or as a default of Python's."""
+    for each in step.up:
+        text = flat(each)
+        yield text
+        yield text.replace('"', "'")
+
+
+def _early_if_in_the_way(context: Context, steps: list[Step]) -> list[Step]:
+    """Let tables go first whose names, or whose parts' names, something new takes."""
+    new = {name for each in context.of(d.TableAdded) for name in _names(each.table)}
+    new |= {each.index.name for each in context.of(d.IndexAdded)}
+    new |= {each.constraint.name for each in context.of(d.ConstraintAdded)}
+    new |= {each.name.name for kind in (d.SequenceAdded, d.EnumAdded) for each in context.of(kind)}
+    gone = [each.table for each in context.of(d.TableRemoved) if {*_names(each.table)} & new]
+    if not gone:
+        return steps
+    return [
+        replace(step, stage=Stage.MAIN, phase=Phase.RELEASE_KEYS) if step.stage is Stage.DROP else step
+        for step in steps
+    ]
+
+
+def _names(table: Any) -> Iterator[str]:
+    yield table.name.name
+    for part in (*table.indexes, *table.constraints):
+        yield part.name
+    for column in table.columns:
+        sequence = column.sequence or (column.identity.sequence if column.identity else None)
+        if sequence is not None:
+            yield sequence.name
+
+
+def _known(context: Context, steps: list[Step]) -> Iterator[Step]:
+    """Forget how to go back where that would need the server's words under names that are no longer there."""
+    old = {each.before.name if hasattr(each.before, "name") else each.before for each in _renamed(context)}
+    for step in steps:
+        stale = step.down and any(name in text for name in old for text in step.told)
+        yield replace(step, down=None, reason="what was there is known under its old names only") if stale else step
+
+
+def _renamed(context: Context) -> Iterator[Any]:
+    for kind in (
+        d.ColumnRenamed,
+        d.TableRenamed,
+        d.TypeRenamed,
+        d.EnumLabelRenamed,
+        d.SchemaRenamed,
+        d.SequenceRenamed,
+    ):
+        yield from context.of(kind)

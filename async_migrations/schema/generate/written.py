@@ -1,0 +1,54 @@
+"""Writing migrations: a comparison's answer -> numbered files in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from async_migrations import numbering
+from async_migrations.numbering import Draft
+from async_migrations.schema import difference as d
+from async_migrations.schema.answer import SchemaDifference
+from async_migrations.schema.generate import files
+from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.plan import FilePlan, plan
+from async_migrations.schema.generate.selection import followed
+from async_migrations.schema.generate.words import Words, dialect_of
+
+
+class WrittenMigrations(list[Path]):
+    """The files that were written, in their order; `str()` lists them for people.
+
+    Attributes:
+        left_out: the differences that they do not follow, since something would be lost.
+    """
+
+    def __init__(self, paths: Iterable[Path], left_out: Iterable[d.Difference] = ()) -> None:
+        super().__init__(paths)
+        self.left_out = tuple(left_out)
+
+    def __str__(self) -> str:
+        lines = [f"Wrote {path}" for path in self] or ["Nothing was written."]
+        lines += [f"Left out, since something would be lost: {each}" for each in self.left_out]
+        return "\n".join(lines)
+
+
+def write(difference: SchemaDifference, directory: Path, slug: str, *, allow_destructive: bool) -> WrittenMigrations:
+    """Write the migrations that follow a difference; see `SchemaDifference.write_migrations`."""
+    live, wanted = difference.live, difference.wanted
+    kept, left_out = followed(difference.operations, allow_destructive=allow_destructive)
+    context = Context(kept, live, wanted, Words(difference.metadata, wanted, dialect_of(live.version)))
+    plans = plan(context, allow_destructive=allow_destructive)
+    drafts = [
+        Draft(title, partial(_text, numbering.sentence(slug), each, plans, left_out))
+        for title, each in zip(files.titles(slug, plans), plans, strict=True)
+    ]
+    return WrittenMigrations(numbering.write(directory, drafts), left_out)
+
+
+def _text(
+    sentence: str, each: FilePlan, plans: Sequence[FilePlan], left_out: Sequence[d.Difference], digits: str
+) -> str:
+    said = files.description(sentence, each, alone=len(plans) == 1)
+    return files.text(digits, said, each, left_out if each is plans[-1] else ())
