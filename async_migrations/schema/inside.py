@@ -112,7 +112,7 @@ def _constraints(live: Table, wanted: Table, forms: Forms) -> Iterator[d.Differe
         return one.kind is other.kind and forms.same(address, one.definition, other.definition)
 
     pairs = pair(live.constraints, wanted.constraints, same)
-    names = {constraint.name for constraint in live.constraints}
+    names = {constraint.name for constraint in live.constraints} - {each.name for each in pairs.removed}
     for constraint in pairs.removed:
         yield d.ConstraintRemoved(wanted.name, constraint)
     for before, after in pairs.equal:

@@ -6,6 +6,7 @@ A case says how the live schema came to be (`before`, or `sql` for what SQLAlche
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import MetaData
 
@@ -29,6 +30,7 @@ class Case:
         since: the oldest server that has what it uses.
         convention: the MetaData's naming convention.
         extensions: are created before `setup`; where a server lacks one, the case is left out.
+        kept: a query and its rows, after the way to `after`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Case:
     since: int = 14
     convention: dict[str, str] | None = None
     extensions: tuple[str, ...] = ()
+    kept: tuple[str, list[tuple[Any, ...]]] | None = None
 
     def metadata(self, build: Build) -> MetaData:
         """Return a MetaData that `build` has filled."""

@@ -222,7 +222,7 @@ change("unnamed check removed", "ConstraintRemoved", ab(_check("a > 0", None)), 
 change("unnamed check changed", "ConstraintChanged", ab(_check("a > 0", None)), ab(_check("a > 1", None)), "check")
 change(
     "one of two unnamed checks removed",
-    "ConstraintRemoved",
+    "ConstraintRemoved ConstraintRenamed",
     ab(_check("a > 0 AND id > 0", None), _check("b > 0 AND id > 0", None)),
     ab(_check("b > 0 AND id > 0", None)),
     "check",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy.schema import ScalarElementColumnDefault
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import column_node, given_options, identity_node, type_node

@@ -118,5 +118,5 @@ def _exclusion(context: Context, table: Name, constraint: Constraint, *, told: b
         elements.append((column if is_column else sql_node(context.words.sql(expression)), operator))
     where = None if declared.where is None else context.words.sql(declared.where)
     options = {"using": declared.using, "where": where, "opclasses": dict(declared.ops) or None}
-    options |= {name: value for name, value in deferral(constraint).items()}
+    options |= deferral(constraint)
     return op("create_exclude_constraint", constraint.name, table.name, *elements, **options, **more)

@@ -176,6 +176,7 @@ def _taken(context: Context) -> frozenset[str]:
     """Return the names that something new takes."""
     names = [each.index.name for each in context.of(d.IndexAdded)]
     names += [each.constraint.name for each in context.of(d.ConstraintAdded)]
+    names += [each.after for each in context.of(d.ConstraintRenamed)]
     for each in context.of(d.TableAdded):
         names += [each.table.name.name, *(one.name for one in (*each.table.indexes, *each.table.constraints))]
     return frozenset(names)

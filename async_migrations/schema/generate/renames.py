@@ -49,7 +49,10 @@ def constraint(context: Context, it: d.ConstraintRenamed) -> Iterator[Step]:
     """Rename a constraint."""
     own = context.schema(it.table)
     up = op("rename_constraint", it.table.name, it.before, it.after, schema=own)
-    yield _step(up, op("rename_constraint", it.table.name, it.after, it.before, schema=own))
+    down = op("rename_constraint", it.table.name, it.after, it.before, schema=own)
+    gone = {each.constraint.name for each in context.of(d.ConstraintRemoved) if each.table == it.table}
+    phase = Phase.RELEASE_DEFAULTS if it.after in gone else Phase.RENAME
+    yield Step(Stage.MAIN, phase, (up,), (down,))
 
 
 def index(context: Context, it: d.IndexRenamed) -> Iterator[Step]:

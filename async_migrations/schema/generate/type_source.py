@@ -1,4 +1,4 @@
-"""The Python source of a column's type: one that the file can be read with years later, and that PostgreSQL reads alike."""
+"""The Python source of a column's type: readable years later, and the same to PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metadata's own words for what the snapshot of it names: SQL from SQLAlchemy's constructs, not the server's print."""
+"""The metadata's own SQL for what its snapshot names: from the constructs, not from the server's print."""
 
 from __future__ import annotations
 

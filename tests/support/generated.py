@@ -1,0 +1,101 @@
+"""A database that many cases use one after the other, and the way of each through generated migrations."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from async_migrations import MigrationRunner, SchemaDifference, compare_schema
+from async_migrations.schema.snapshot import Snapshot
+from async_migrations.schema.table import Table, TableKind
+from tests.schema_cases import Case
+from tests.support.schemas import create, run_sql
+
+EMPTY = """DO $$ DECLARE name text; BEGIN
+FOR name IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
+  EXECUTE format('DROP EXTENSION %I CASCADE', name); END LOOP;
+FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)' LOOP
+  EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
+CREATE SCHEMA public; END $$"""
+LEDGER = "schema_migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a case came to.
+
+    Attributes:
+        first: the comparison before.
+        paths: the files.
+        second: the comparison after.
+    """
+
+    first: SchemaDifference
+    paths: list[Path]
+    second: SchemaDifference
+
+    @property
+    def text(self) -> str:
+        """What was written."""
+        return "\n".join(f"# {path.name}\n{path.read_text()}" for path in self.paths)
+
+
+async def walk(case: Case, engine: AsyncEngine, directory: Path, version: int) -> Way:
+    """Make the live schema, compare, write the files, run them, compare again."""
+    if version < case.since:
+        pytest.skip(f"needs PostgreSQL {case.since}")
+    await run_sql(engine, EMPTY)
+    await create(case, engine)
+    first = await compare_schema(engine, case.metadata(case.after), renames=case.renames)
+    paths = first.write_migrations(directory, "change", allow_destructive=True)
+    await upgrade(engine, directory)
+    second = await compare_schema(engine, case.metadata(case.after))
+    return Way(first, paths, second)
+
+
+async def walk_back(way: Way, case: Case, engine: AsyncEngine) -> SchemaDifference | None:
+    """Take everything back and compare; None where there is no way back."""
+    if not all("async def downgrade" in path.read_text() for path in way.paths):
+        return None
+    await MigrationRunner(engine, None, way.paths[0].parent, observers=()).downgrade(0)
+    return await compare_schema(engine, case.metadata(case.after))
+
+
+async def upgrade(engine: AsyncEngine, directory: Path) -> None:
+    """Run what is pending, and raise what goes wrong."""
+    await MigrationRunner(engine, None, directory, observers=()).run_migrations()
+
+
+def comparable(snapshot: Snapshot, *, partitions: bool = True) -> dict[str, Any]:
+    """Return what a catalog holds, without our ledger and without what no comparison looks at.
+
+    Args:
+        snapshot: the catalog.
+        partitions: whether partitions count, which no metadata knows.
+    """
+    ours = [each for each in snapshot.tables if each.name.name not in {LEDGER, "alembic_version"}]
+    tables = [_comparable(each) for each in ours if partitions or each.kind is not TableKind.PARTITION]
+    sequences = [each for each in snapshot.sequences if not each.name.name.startswith(LEDGER)]
+    return {
+        "tables": {each.name: each for each in tables},
+        "enums": snapshot.enums,
+        "domains": snapshot.domains,
+        "sequences": sequences,
+    }
+
+
+async def values(engine: AsyncEngine, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    async with engine.connect() as connection:
+        return [tuple(row) for row in (await connection.execute(text(query))).all()]
+
+
+def _comparable(table: Table) -> Table:
+    return replace(
+        table,
+        columns=tuple(sorted(table.columns, key=lambda each: each.name)),
+        constraints=tuple(sorted(table.constraints, key=lambda each: each.name)),
+    )
