@@ -231,9 +231,11 @@ def _name(table: DeclaredTable, wish: Wish) -> Name:
 def _marked_table(table: Table, declared: DeclaredTable | None, wish: Wish) -> Table:
     if declared is None:
         return table
+    # A CHECK inside a column is the column's own.
+    all_of_them = [*declared.constraints, *(each for column in declared.columns for each in column.constraints)]
     named: Mapping[str, Any] = {
         str(name): constraint
-        for constraint in declared.constraints
+        for constraint in all_of_them
         if constraint.name is not None
         and (name := wish.dialect.identifier_preparer.format_constraint(constraint, _alembic_quote=False))
     }

@@ -97,5 +97,6 @@ def _comparable(table: Table) -> Table:
     return replace(
         table,
         columns=tuple(sorted(table.columns, key=lambda each: each.name)),
-        constraints=tuple(sorted(table.constraints, key=lambda each: each.name)),
+        # What was looked at once is not forgotten on the way back.
+        constraints=tuple(replace(each, validated=True) for each in sorted(table.constraints, key=lambda e: e.name)),
     )

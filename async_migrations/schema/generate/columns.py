@@ -10,9 +10,10 @@ from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import column_node, given_options, identity_node, type_node
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.conversion import using
+from async_migrations.schema.generate.conversion import back, using
 from async_migrations.schema.generate.source import Group, Node, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
+from async_migrations.schema.generate.things import owned_again
 from async_migrations.schema.generate.type_source import SQLALCHEMY, raw_type
 from async_migrations.schema.generate.words import condition_node, sql_node
 from async_migrations.schema.snapshot import Snapshot
@@ -90,13 +91,13 @@ def retyped(context: Context, it: d.ColumnTypeChanged | d.CollationChanged) -> I
     if isinstance(it, d.ColumnTypeChanged):
         name = context.quote(it.column)
         up["postgresql_using"] = using(name, below(before, context.live), below(after, context.wanted))
-        down["postgresql_using"] = using(name, below(after, context.wanted), below(before, context.live))
+        down["postgresql_using"] = back(name, below(before, context.live), below(after, context.wanted))
     yield Step(
         Stage.MAIN,
         Phase.TYPES,
         (_alter(context, it, **up),),
-        None if it.destructive else (_alter(context, it, **down),),
-        reason="the conversion has rounded or cut values",
+        None if it.destructive or not _leads_back(it) else (_alter(context, it, **down),),
+        reason="the conversion has rounded or cut values" if it.destructive else "no cast leads back",
         told=(before.default or "", before.type),
     )
 
@@ -113,8 +114,8 @@ def defaulted(context: Context, it: d.DefaultChanged) -> Iterator[Step]:
     up = [_alter(context, it, server_default=_default(context, it.table, column))]
     if column.sequence is not None:
         up.append(op("restart_identity", it.table.name, it.column, schema=context.schema(it.table)))
-    down = _alter(context, it, server_default=before)
-    yield Step(Stage.MAIN, Phase.DEFAULTS, tuple(up), (down,), told=(it.before or "",))
+    down = () if _goes_before(context, it) else (_alter(context, it, server_default=before),)
+    yield Step(Stage.MAIN, Phase.DEFAULTS, tuple(up), down, told=(it.before or "",))
 
 
 def identified(context: Context, it: d.IdentityChanged) -> Iterator[Step]:
@@ -123,8 +124,10 @@ def identified(context: Context, it: d.IdentityChanged) -> Iterator[Step]:
     after = _NONE if it.after is None else identity_node(it.after)
     # The sequence of one that goes may have the name that another takes.
     phase = Phase.RELEASE_DEFAULTS if it.after is None else Phase.IDENTITIES
-    up, down = _alter(context, it, server_default=after), _alter(context, it, server_default=before)
-    yield Step(Stage.MAIN, phase, (up,), (down,))
+    up, down = _alter(context, it, server_default=after), [_alter(context, it, server_default=before)]
+    if it.before is None:
+        down += _plain_again(context, it)
+    yield Step(Stage.MAIN, phase, (up,), tuple(down))
 
 
 def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
@@ -132,13 +135,41 @@ def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
     place = (it.table, it.column)
     allow = op("drop_not_null", it.table.name, it.column, schema=context.schema(it.table))
     refuse = op("set_not_null", it.table.name, it.column, schema=context.schema(it.table))
-    if it.after.nullable:
+    concurrent = Stage.MAIN if context.is_partitioned(it.table) else Stage.CONCURRENT
+    if it.after.nullable and place in context.old_key_columns:
+        yield Step(concurrent, Phase.VALIDATION, (allow,), (refuse,))
+    elif it.after.nullable:
         yield Step(Stage.MAIN, Phase.NULLABLE, (allow,), (refuse,))
-    elif place not in context.new_key_columns and place not in context.identities:
-        if it.after.computed is not None:
-            yield Step(Stage.MAIN, Phase.NULLABLE, (refuse,), (allow,))
-        else:
-            yield Step(Stage.VALIDATE, Phase.NULLABLE, (refuse,), (allow,))
+    elif place in context.new_key_columns:
+        yield Step(concurrent, Phase.NULLABLE, (refuse,), (allow,))
+    elif place not in context.identities:
+        stage = Stage.MAIN if it.after.computed is not None else Stage.VALIDATE
+        yield Step(stage, Phase.NULLABLE, (refuse,), (allow,))
+
+
+def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:
+    return not (it.before.type.endswith("[]") and it.after.type in {"json", "jsonb"})
+
+
+def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:
+    """Give a column that becomes an identity column back what it had."""
+    schema = context.schema(it.table)
+    for change in context.of(d.NullabilityChanged):
+        if _is_of(change, it):
+            yield op("drop_not_null", it.table.name, it.column, schema=schema)
+    for gone in context.of(d.SequenceRemoved):
+        if gone.sequence.owner == (it.table, it.column):
+            yield from owned_again(context, gone.sequence)
+    for change in context.of(d.DefaultChanged):
+        if _is_of(change, it) and change.before is not None:
+            yield _alter(context, it, server_default=sql_node(change.before))
+
+
+def _goes_before(context: Context, it: d.DefaultChanged) -> bool:
+    """Whether the default is dropped early, before labels go that it may name."""
+    kind = context.column(it.table, it.column).type_name
+    changed = {each.name for each in context.of(d.EnumLabelsChanged) if each.removed or each.reordered}
+    return it.before is not None and kind in changed
 
 
 def told_type(column: Column) -> Node:

@@ -145,10 +145,6 @@ def _swapped(context: Context, table: Name, before: Constraint, after: Constrain
     include = tuple(options.get("include", ()))
     distinct = "nulls_not_distinct" in options
     index = Index(after.name, "", unique=True, keys=keys, include=include, nulls_not_distinct=distinct)
-    if after.kind is ConstraintKind.PRIMARY_KEY:
-        for column in after.columns:
-            if column not in before.columns:
-                yield op("set_not_null", table.name, column, schema=context.schema(table))
     yield index_source.creation(context, table, index, name=name, told=True)
     yield dropping(context, table, before)
     yield creation(context, table, after, using_index=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -129,3 +129,8 @@ class Context:
             index = added.index if isinstance(added, d.IndexAdded) else added.after
             if index.unique and not self.is_partitioned(added.table):
                 yield added.table, frozenset(each.column or "" for each in index.keys)
+
+
+def _columns_of_keys(keys: Iterable[tuple[Name, Constraint]]) -> frozenset[tuple[Name, str]]:
+    primary = ((table, key) for table, key in keys if key.kind is ConstraintKind.PRIMARY_KEY)
+    return frozenset((table, column) for table, key in primary for column in key.columns)

@@ -52,6 +52,14 @@ def using(column: str, before: str, after: str) -> str | None:
     return _explicit(column, one, other, after)
 
 
+def back(column: str, before: str, after: str) -> str | None:
+    """Return the SQL of the old value, of one that `using` has made; None where an assignment makes it."""
+    one, other = base_of(before), base_of(after)
+    if one.endswith("[]") and other in STRINGS:
+        return f"{column}::{before}"
+    return using(column, after, before)
+
+
 def _explicit(column: str, one: str, other: str, after: str) -> str:
     if one == "boolean" and other in NUMBERS:
         return f"{column}::integer" + ("" if after == "integer" else f"::{after}")

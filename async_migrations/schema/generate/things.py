@@ -55,6 +55,7 @@ def labels_changed(context: Context, it: d.EnumLabelsChanged, stage: Stage, afte
     if [label for label in after if label in it.before] != [*it.before]:
         up: list[Group] = [op("set_enum_values", name, [*after], schema=own)]
         stage = Stage.MAIN
+        yield from _defaults_away(context, it.name)
     else:
         up = [op("add_enum_value", name, label, **place, schema=own) for label, place in _additions(it.before, after)]
     yield Step(stage, Phase.CONVERT, tuple(up), (back,))
@@ -95,13 +96,11 @@ def sequence_removed(context: Context, it: d.SequenceRemoved, stage: Stage) -> I
     up, owned = _drop(context, "sequence", it.name), it.sequence.owner is not None
     if owned and it.sequence.owner in context.identities:
         return  # becoming an identity column takes it away
-    own = context.schema(it.name)
-    again = op("create_sequence", it.name.name, schema=own, **_options(it.sequence.options))
     yield Step(
         Stage.MAIN if owned else stage,
         Phase.FREED if owned else Phase.DROP_SEQUENCES,
         (up,),
-        (again,) if owned else None,
+        tuple(owned_again(context, it.sequence)) if owned else None,
         reason="how far the sequence has counted is known to nobody",
     )
 
@@ -117,6 +116,17 @@ def sequence_changed(context: Context, it: d.SequenceChanged) -> Iterator[Step]:
         (op("alter_sequence", *names, schema=own, **up),),
         (op("alter_sequence", *names, schema=own, **down),),
     )
+
+
+def owned_again(context: Context, sequence: SequenceValue) -> Iterator[Group]:
+    """Create the sequence of a column that was serial, which goes on behind the highest number."""
+    assert sequence.owner is not None  # noqa: S101 - asked only for those of columns
+    table, column = sequence.owner
+    own = context.schema(sequence.name)
+    yield op(
+        "create_sequence", sequence.name.name, schema=own, **_options(sequence.options), owned_by=(table.name, column)
+    )
+    yield op("restart_identity", table.name, column, schema=context.schema(table))
 
 
 def _create_enum(context: Context, name: Name, labels: Sequence[str]) -> Group:
@@ -151,6 +161,23 @@ def _declared(context: Context, name: Name) -> DOMAIN[Any] | None:
     return None
 
 
+def _defaults_away(context: Context, name: Name) -> Iterator[Step]:
+    """Drop the defaults that become other ones, since they may name a label that goes."""
+    for change in context.of(d.DefaultChanged):
+        if change.before is not None and context.column(change.table, change.column).type_name == name:
+            schema = context.schema(change.table)
+            up = op("alter_column", change.table.name, change.column, server_default=literal(None), schema=schema)
+            yield Step(
+                Stage.MAIN, Phase.RELEASE_DEFAULTS, (up,), _default_again(context, change), told=(change.before,)
+            )
+
+
+def _default_again(context: Context, change: d.DefaultChanged) -> tuple[Group, ...]:
+    before = sql_node(change.before or "NULL")
+    schema = context.schema(change.table)
+    return (op("alter_column", change.table.name, change.column, server_default=before, schema=schema),)
+
+
 def _create_domain(context: Context, domain: Domain, *, told: bool) -> Iterator[Group]:
     own, name = context.schema(domain.name), domain.name.name
     first, *others = domain.checks or (None,)
@@ -175,7 +202,7 @@ def _domain_default(context: Context, domain: Domain, *, told: bool) -> Any:
     declared = None if told else _declared(context, domain.name)
     if declared is None or declared.default is None:
         return sql_node(domain.default)
-    return sql_node(declared.default if isinstance(declared.default, str) else context.words.sql(declared.default))
+    return declared.default if isinstance(declared.default, str) else sql_node(context.words.sql(declared.default))
 
 
 def _condition(context: Context, domain: Domain, check: DomainCheck, *, told: bool) -> str:

@@ -127,10 +127,10 @@ class Words:
         declared, read = self.tables.get(table), self.snapshots.get(table)
         if declared is None or read is None:
             return
+        # A CHECK inside a column is the column's own.
+        everything = [*declared.constraints, *(each for column in declared.columns for each in column.constraints)]
         for kind, construct in _CONSTRAINTS.items():
-            made = [
-                each for each in declared.constraints if isinstance(each, construct) and ddl.applies(self.dialect, each)
-            ]
+            made = [each for each in everything if isinstance(each, construct) and ddl.applies(self.dialect, each)]
             named = {name: each for each in made if (name := ddl.plain_name(self.dialect, each))}
             yield from named.items()
             free = [each for each in made if each not in named.values()]
