@@ -17,7 +17,8 @@ from async_migrations.schema.generate.things import owned_again
 from async_migrations.schema.generate.type_source import SQLALCHEMY, raw_type
 from async_migrations.schema.generate.words import condition_node, sql_node
 from async_migrations.schema.snapshot import Snapshot
-from async_migrations.schema.table import Column, Name
+from async_migrations.schema.table import Column, Name, SequenceOptions
+from async_migrations.sql import quote_literal
 
 LOST = "the values of a dropped column are gone"
 _NONE = literal(None)
@@ -124,10 +125,13 @@ def identified(context: Context, it: d.IdentityChanged) -> Iterator[Step]:
     after = _NONE if it.after is None else identity_node(it.after)
     # The sequence of one that goes may have the name that another takes.
     phase = Phase.RELEASE_DEFAULTS if it.after is None else Phase.IDENTITIES
-    up, down = _alter(context, it, server_default=after), [_alter(context, it, server_default=before)]
+    up, down = [_alter(context, it, server_default=after)], [_alter(context, it, server_default=before)]
     if it.before is None:
         down += _plain_again(context, it)
-    yield Step(Stage.MAIN, phase, (up,), tuple(down))
+    elif it.after is not None:
+        up[:0] = _moved_on(context, it, it.before.options, it.after.options)
+        down[:0] = _moved_on(context, it, it.after.options, it.before.options)
+    yield Step(Stage.MAIN, phase, tuple(up), tuple(down))
 
 
 def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
@@ -149,6 +153,21 @@ def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
 
 def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:
     return not (it.before.type.endswith("[]") and it.after.type in {"json", "jsonb"})
+
+
+def _moved_on(
+    context: Context, it: d.IdentityChanged, before: SequenceOptions, after: SequenceOptions
+) -> Iterator[Group]:
+    """Let the numbers go on where the new limits allow it, which PostgreSQL wants to see first."""
+    table, name = context.sql_name(it.table), context.quote(it.column)
+    sequence = f"pg_get_serial_sequence({quote_literal(table)}, {quote_literal(it.column)})"
+    if after.increment > 0 and after.minimum > before.minimum:
+        following = f"greatest({after.start}, (SELECT max({name}) + 1 FROM {table}))"
+    elif after.increment < 0 and after.maximum < before.maximum:
+        following = f"least({after.start}, (SELECT min({name}) - 1 FROM {table}))"
+    else:
+        return
+    yield op("execute", f"SELECT setval({sequence}, {following}, false)")
 
 
 def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:

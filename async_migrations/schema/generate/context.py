@@ -74,11 +74,14 @@ class Context:
     @cached_property
     def new_key_columns(self) -> frozenset[tuple[Name, str]]:
         """Columns of primary keys that come, which make them NOT NULL."""
-        keys = (*self.of(d.ConstraintAdded), *self.of(d.ConstraintChanged))
-        found = ((each.table, getattr(each, "constraint", None) or getattr(each, "after", None)) for each in keys)
-        return frozenset(
-            (table, column) for table, key in found if key.kind is ConstraintKind.PRIMARY_KEY for column in key.columns
-        )
+        added = ((each.table, each.constraint) for each in self.of(d.ConstraintAdded))
+        changed = ((each.table, each.after) for each in self.of(d.ConstraintChanged))
+        return _columns_of_keys((*added, *changed))
+
+    @cached_property
+    def old_key_columns(self) -> frozenset[tuple[Name, str]]:
+        """Columns of primary keys that become others."""
+        return _columns_of_keys((each.table, each.before) for each in self.of(d.ConstraintChanged))
 
     @cached_property
     def late_keys(self) -> frozenset[tuple[Name, frozenset[str]]]:
