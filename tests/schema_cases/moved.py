@@ -1,9 +1,10 @@
 """Changes of schemas that have rows, and what has to be kept of them."""
 
-import datetime
+import datetime as dt
 import enum
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
@@ -53,6 +54,11 @@ Columns = Callable[[], tuple[Any, ...]]
 ROW = "INSERT INTO t (id, a) VALUES (1, {})"
 
 
+def _at(*parts: int) -> dt.datetime:
+    """Return a time stamp without a zone."""
+    return dt.datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001 - as the column has none
+
+
 class Percent(TypeDecorator[Decimal]):
     """A number that the application sees otherwise; its arguments are not those of what it stores."""
 
@@ -77,6 +83,9 @@ class Mood(enum.Enum):
 
     SAD = "sad"
     GLAD = "glad"
+
+
+_IDENTITY: Callable[[], Any] = lambda: Identity()  # noqa: E731, PLW0108 - a class is no maker of parts here
 
 
 def case(name: str, tag: str, before: Build, after: Build, **facts: Any) -> None:
@@ -128,10 +137,10 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "text to bigint": (Text, BigInteger, "'42'", 42),
     "text to numeric": (Text, Numeric(10, 2), "'4.25'", Decimal("4.25")),
     "text to boolean": (Text, Boolean, "'yes'", True),
-    "text to date": (Text, Date, "'2020-01-31'", datetime.date(2020, 1, 31)),
-    "text to timestamp": (Text, DateTime, "'2020-01-31 12:00'", datetime.datetime(2020, 1, 31, 12)),
-    "text to interval": (Text, Interval, "'1 day'", datetime.timedelta(days=1)),
-    "text to time": (Text, Time, "'12:30'", datetime.time(12, 30)),
+    "text to date": (Text, Date, "'2020-01-31'", dt.date(2020, 1, 31)),
+    "text to timestamp": (Text, DateTime, "'2020-01-31 12:00'", _at(2020, 1, 31, 12)),
+    "text to interval": (Text, Interval, "'1 day'", dt.timedelta(days=1)),
+    "text to time": (Text, Time, "'12:30'", dt.time(12, 30)),
     "text to uuid": (Text, Uuid(as_uuid=False), "'00000000-0000-0000-0000-000000000001'", None),
     "uuid to text": (
         Uuid,
@@ -159,16 +168,16 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "integer to boolean": (Integer, Boolean, "1", True),
     "smallint to boolean": (SmallInteger, Boolean, "1", True),
     "integer to text": (Integer, Text, "7", "7"),
-    "date to timestamp": (Date, DateTime, "'2020-01-31'", datetime.datetime(2020, 1, 31)),
+    "date to timestamp": (Date, DateTime, "'2020-01-31'", _at(2020, 1, 31)),
     "timestamp to timestamptz": (DateTime, DateTime(timezone=True), "'2020-01-31 12:00'", None),
     "epoch to timestamptz": (
         BigInteger,
         DateTime(timezone=True),
         "0",
-        datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC),
+        dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
     ),
     "timestamptz to epoch": (DateTime(timezone=True), BigInteger, "'1970-01-01 00:00:05Z'", 5),
-    "time to interval": (Time, Interval, "'12:30'", datetime.timedelta(hours=12, minutes=30)),
+    "time to interval": (Time, Interval, "'12:30'", dt.timedelta(hours=12, minutes=30)),
     "enum to text": (Enum("x", "y", name="kind"), Text, "'x'", "x"),
     "text to enum": (Text, Enum("x", "y", name="kind"), "'x'", "x"),
     "enum to another enum": (Enum("x", "y", name="kind"), Enum("x", "z", name="sort"), "'x'", "x"),
@@ -186,8 +195,8 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "text to money": (Text, pg.MONEY, "'7'", None),
     "text to collated text": (Text, Text(collation="C"), "'x'", "x"),
     "text to text with a default": (String(3), Text, "'x'", "x"),
-    "interval with precision": (Interval, pg.INTERVAL(precision=0), "'1 day'", datetime.timedelta(days=1)),
-    "timestamp precision": (DateTime, pg.TIMESTAMP(precision=6), "'2020-01-31'", datetime.datetime(2020, 1, 31)),
+    "interval with precision": (Interval, pg.INTERVAL(precision=0), "'1 day'", dt.timedelta(days=1)),
+    "timestamp precision": (DateTime, pg.TIMESTAMP(precision=6), "'2020-01-31'", _at(2020, 1, 31)),
     "integer to oid": (BigInteger, pg.OID, "7", 7),
     "hstore to text": (pg.HSTORE, Text, "'a=>1'", '"a"=>"1"'),
 }
@@ -247,11 +256,11 @@ ADDED: dict[str, tuple[Callable[[], Any], Any]] = {
     "not null with a boolean of Python": (a(Boolean, nullable=False, default=True), True),
     "not null with an enum of Python": (a(Enum(Mood, name="mood"), nullable=False, default=Mood.GLAD), "GLAD"),
     "not null with a date of Python": (
-        a(Date, nullable=False, default=datetime.date(2020, 1, 31)),
-        datetime.date(2020, 1, 31),
+        a(Date, nullable=False, default=dt.date(2020, 1, 31)),
+        dt.date(2020, 1, 31),
     ),
     "not null with a decimal of Python": (a(Numeric(5, 2), nullable=False, default=Decimal("1.25")), Decimal("1.25")),
-    "identity": (a(Integer, lambda: Identity()), 1),
+    "identity": (a(Integer, _IDENTITY), 1),
     "identity that begins elsewhere": (a(BigInteger, lambda: Identity(always=True, start=50, increment=5)), 50),
     "computed": (a(Integer, lambda: Computed("id * 2", persisted=True)), 2),
     "computed not null": (a(Integer, lambda: Computed("id * 2", persisted=True), nullable=False), 2),
@@ -341,7 +350,7 @@ case(
 )
 
 # Computed and identity columns
-_C = lambda sql, **how: a(Integer, lambda: Computed(sql, **how))  # noqa: E731 - as its neighbours
+_C: Any = lambda sql, **how: a(Integer, lambda: Computed(sql, **how))  # noqa: E731 - as its neighbours
 STORED = {"persisted": True}
 case(
     "computed otherwise",
@@ -440,14 +449,14 @@ case(
     "identity at last",
     "identity",
     table(a(Integer, nullable=False)),
-    table(a(Integer, lambda: Identity())),
+    table(a(Integer, _IDENTITY)),
     rows=ROW.format(7),
     kept=("SELECT nextval(pg_get_serial_sequence('t', 'a'))", [(8,)]),
 )
 case(
     "identity no more",
     "identity",
-    table(a(Integer, lambda: Identity())),
+    table(a(Integer, _IDENTITY)),
     table(a(Integer, nullable=False)),
     rows=ROW.format(7),
     kept=("SELECT a FROM t", [(7,)]),
@@ -455,14 +464,14 @@ case(
 case(
     "identity always",
     "identity",
-    table(a(Integer, lambda: Identity())),
+    table(a(Integer, _IDENTITY)),
     table(a(Integer, lambda: Identity(always=True))),
     rows=ROW.format(7),
 )
 case(
     "identity with options",
     "identity",
-    table(a(Integer, lambda: Identity())),
+    table(a(Integer, _IDENTITY)),
     table(a(Integer, lambda: Identity(start=10, increment=10, minvalue=10, maxvalue=1000, cache=5, cycle=True))),
     rows=N1,
 )
@@ -470,7 +479,7 @@ case(
     "identity without options",
     "identity",
     table(a(Integer, lambda: Identity(start=10, increment=10, cache=5, cycle=True))),
-    table(a(Integer, lambda: Identity())),
+    table(a(Integer, _IDENTITY)),
     rows=N1,
 )
 case(
@@ -483,8 +492,8 @@ case(
 case(
     "identity of another type",
     "identity",
-    table(a(Integer, lambda: Identity())),
-    table(a(BigInteger, lambda: Identity())),
+    table(a(Integer, _IDENTITY)),
+    table(a(BigInteger, _IDENTITY)),
     rows=N1,
     kept=("SELECT a FROM t", [(1,)]),
 )
@@ -568,7 +577,7 @@ def ix(*keys: Any, name: str = "ix", **options: Any) -> Callable[[], Any]:
     return lambda: Index(name, *(each() if callable(each) else each for each in keys), **options)
 
 
-B = lambda: Column("b", Text)  # noqa: E731 - as its neighbours
+B: Callable[[], Any] = lambda: Column("b", Text)  # noqa: E731 - as its neighbours
 AB = (a(Integer), B)
 ROWS = "INSERT INTO t (id, a, b) VALUES (1, 7, 'x'), (2, 8, 'y')"
 KEPT = ("SELECT a, b FROM t ORDER BY id", [(7, "x"), (8, "y")])
@@ -695,7 +704,7 @@ PARTS: dict[str, tuple[str, list[Callable[[], Any]]]] = {
 }
 for _name, (_tag, _parts) in PARTS.items():
     _chain: list[Callable[[], Any] | None] = [None, *_parts, None]
-    for _number, (_one_part, _other_part) in enumerate(zip(_chain, _chain[1:], strict=False)):
+    for _number, (_one_part, _other_part) in enumerate(pairwise(_chain)):
         case(
             f"{_name} {_number}",
             _tag,
@@ -775,7 +784,7 @@ case(
     "fk",
     family(String(36)),
     family(Uuid(as_uuid=False)),
-    rows="INSERT INTO parent VALUES ('00000000-0000-0000-0000-000000000001', 'x'); INSERT INTO child VALUES (1, '00000000-0000-0000-0000-000000000001')",
+    rows=f"INSERT INTO parent VALUES ('{'1' * 32}', 'x'); INSERT INTO child VALUES (1, '{'1' * 32}')",
 )
 case(
     "key and reference to integer",
@@ -1108,7 +1117,7 @@ case("chain goes", "fk", chain, nothing, rows="INSERT INTO z VALUES (1); INSERT 
 # Partitions and heirs
 def parts(*extra: Callable[[], Any], by: str | None = "RANGE (id)") -> Build:
     def build(m: MetaData) -> None:
-        options = {"postgresql_partition_by": by} if by else {}
+        options: dict[str, Any] = {"postgresql_partition_by": by} if by else {}
         Table(
             "t", m, Column("id", Integer, primary_key=True, autoincrement=False), *(each() for each in extra), **options
         )
@@ -1158,7 +1167,7 @@ case(
 def heirs(*, inherits: bool, extra: tuple[Callable[[], Any], ...] = ()) -> Build:
     def build(m: MetaData) -> None:
         base = Table("base", m, Column("id", Integer, primary_key=True), *(each() for each in extra))
-        options = {"postgresql_inherits": "base"} if inherits else {}
+        options: dict[str, Any] = {"postgresql_inherits": "base"} if inherits else {}
         heir = Table(
             "t", m, Column("id", Integer, primary_key=True), Column("b", Text), *(each() for each in extra), **options
         )
@@ -1334,7 +1343,8 @@ CASES.append(
     Case(
         "from a schema made by hand",
         table(*AB, ix("b"), uq("a")),
-        sql="CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a varchar(20) DEFAULT '7' CHECK (a <> ''), b text COLLATE \"C\"); CREATE INDEX old ON t USING hash (b)",
+        sql="""CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a varchar(20) DEFAULT '7'
+        CHECK (a <> ''), b text COLLATE "C"); CREATE INDEX old ON t USING hash (b)""",
         rows="INSERT INTO t (a, b) VALUES ('7', 'x')",
         kept=("SELECT a, b FROM t", [(7, "x")]),
         tags=("compound",),
@@ -1345,7 +1355,8 @@ CASES.append(
         "what others made stays",
         table(*AB),
         before=table(*AB),
-        sql="CREATE VIEW v AS SELECT id FROM t; CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'; CREATE TABLE alembic_version (n integer)",
+        sql="""CREATE VIEW v AS SELECT id FROM t; CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+        CREATE TABLE alembic_version (n integer)""",
         tags=("unmanaged objects",),
     )
 )

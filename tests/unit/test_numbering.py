@@ -91,7 +91,7 @@ def test_what_is_written_is_a_migration(folder: Folder, title: str) -> None:
 
     assert migration.name == "Migration"
     (loaded,) = loading.load(discovery.discover(path.parent).files, path.parent)
-    assert loaded.description == numbering._sentence(title)
+    assert loaded.description == numbering.sentence(title)
 
 
 def test_a_plain_sql_one_has_its_description(folder: Folder) -> None:

@@ -112,7 +112,7 @@ def _exclusion(context: Context, table: Name, constraint: Constraint, *, told: b
         name = context.quote(constraint.name)
         return op("execute", f"ALTER TABLE {context.sql_name(table)} ADD CONSTRAINT {name} {constraint.definition}")
     elements = []
-    for expression, name, operator in declared._render_exprs:  # noqa: SLF001 - the construct has no public word for it
+    for expression, name, operator in list[Any](declared._render_exprs):  # noqa: SLF001 - the construct has no public word for it
         column = name if isinstance(expression, str) else getattr(expression, "name", None)
         is_column = getattr(expression, "table", None) is not None and column is not None
         elements.append((column if is_column else sql_node(context.words.sql(expression)), operator))

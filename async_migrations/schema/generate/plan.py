@@ -8,9 +8,11 @@ from typing import Any
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate import (
+    adding,
     columns,
     computed,
     constraints,
+    domains,
     indexes,
     partitioning,
     renames,
@@ -37,8 +39,8 @@ PLANS: Mapping[type[d.Difference], Plan] = {
     d.CommentChanged: renames.comment,
     d.SchemaAdded: things.schema_added,
     d.EnumAdded: things.enum_added,
-    d.DomainAdded: things.domain_added,
-    d.DomainChanged: things.domain_changed,
+    d.DomainAdded: domains.added,
+    d.DomainChanged: domains.changed,
     d.SequenceAdded: things.sequence_added,
     d.SequenceChanged: things.sequence_changed,
     d.ParentsChanged: tables.parents_changed,
@@ -48,7 +50,7 @@ PLANS: Mapping[type[d.Difference], Plan] = {
     d.AccessMethodChanged: tables.method_changed,
     d.TablespaceChanged: tables.tablespace_changed,
     d.TableOptionsChanged: tables.options_changed,
-    d.ColumnAdded: columns.added,
+    d.ColumnAdded: adding.added,
     d.ColumnRemoved: columns.removed,
     d.ColumnTypeChanged: columns.retyped,
     d.CollationChanged: columns.retyped,
@@ -69,7 +71,7 @@ PLANS: Mapping[type[d.Difference], Plan] = {
 
 _LAST: Mapping[type[d.Difference], Callable[[Context, Any, Stage], Iterator[Step]]] = {
     d.EnumRemoved: things.enum_removed,
-    d.DomainRemoved: things.domain_removed,
+    d.DomainRemoved: domains.removed,
     d.SequenceRemoved: things.sequence_removed,
 }
 

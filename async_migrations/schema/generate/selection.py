@@ -23,7 +23,9 @@ def followed(
     lossy = [each for each in operations if is_lossy(each)]
     kept = [each for each in operations if each not in lossy]
     in_use = _types_kept(lossy)
-    waiting = [each for each in kept if isinstance(each, d.EnumRemoved | d.DomainRemoved) and each.name in in_use]
+    waiting: list[d.Difference] = [
+        each for each in kept if isinstance(each, d.EnumRemoved | d.DomainRemoved) and each.name in in_use
+    ]
     # A type change that is left out leaves the rest of its column as it is, too.
     stuck = {(each.table, each.column) for each in lossy if isinstance(each, d.OfColumn)}
     waiting += [each for each in kept if isinstance(each, d.OfColumn) and (each.table, each.column) in stuck]

@@ -204,7 +204,8 @@ def _how(context: Context, table: Table) -> dict[str, Any]:
 
 def _keys(context: Context, table: Table, made: set[Name]) -> tuple[list[Constraint], list[Constraint]]:
     """Return the foreign keys that a table is created with, and those that have to wait."""
-    inline, later = [], []
+    inline: list[Constraint] = []
+    later: list[Constraint] = []
     for key in table.constraints:
         if key.kind is not ConstraintKind.FOREIGN_KEY:
             continue

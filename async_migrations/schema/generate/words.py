@@ -41,7 +41,7 @@ def condition_node(sql: str) -> Any:
 
 def dialect_of(version: int) -> Dialect:
     """Return a dialect that writes for a server without being connected to it."""
-    made: Any = asyncpg_dialect()
+    made: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
     made.server_version_info = (version // 10_000, version % 10_000)
     return made  # type: ignore[no-any-return]
 

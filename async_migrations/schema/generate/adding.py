@@ -1,0 +1,99 @@
+"""Steps for columns that come to tables that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
+
+from async_migrations.schema import difference as d
+from async_migrations.schema.generate.column_source import column_node, given_options
+from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.source import Group, call, literal
+from async_migrations.schema.generate.step import Phase, Stage, Step, op
+from async_migrations.schema.generate.type_source import SQLALCHEMY
+from async_migrations.schema.generate.words import sql_node
+from async_migrations.schema.table import Column, Name
+
+SEQUENCE_TYPES = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
+
+
+def added(context: Context, it: d.ColumnAdded) -> Iterator[Step]:
+    """Add a column; one that is NOT NULL and has nothing for the rows that exist, in two steps."""
+    table, column, schema = it.table, it.column, context.schema(it.table)
+    down = (op("drop_column", table.name, column.name, schema=schema),)
+    if column.sequence is not None:
+        yield Step(Stage.MAIN, Phase.COLUMNS, tuple(_serial(context, table, column)), down)
+        return
+    if not _needs_value(context, it):
+        node = column_node(context, table, column)
+        yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
+        return
+    value = _scalar(context, table, column)
+    if value is not None:
+        node = column_node(context, table, column, server_default=value)
+        without = op("alter_column", table.name, column.name, server_default=literal(None), schema=schema)
+        up = op("add_column", table.name, node, schema=schema), without
+        remark = "The default of the models fills the rows that exist, and new rows get theirs from the application."
+        yield Step(Stage.MAIN, Phase.COLUMNS, up, down, remarks=(remark,))
+        return
+    node = column_node(context, table, column, nullable=...)
+    yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
+    if (table, column.name) not in context.new_key_columns:
+        yield Step(
+            Stage.VALIDATE,
+            Phase.NULLABLE,
+            (op("set_not_null", table.name, column.name, schema=schema),),
+            (op("drop_not_null", table.name, column.name, schema=schema),),
+            remarks=filling(context, table, column.name),
+        )
+
+
+def filling(context: Context, table: Name, column: str) -> tuple[str, ...]:
+    """Return the comment where somebody has to write what rows shall have."""
+    update = f"UPDATE {context.sql_name(table)} SET {context.quote(column)} = … WHERE {context.quote(column)} IS NULL"
+    return (
+        f"{table}.{column} is NOT NULL and has no default. If the table has rows, this fails until you",
+        f'fill them before: await self.op.execute("{update}")',
+    )
+
+
+def _needs_value(context: Context, it: d.ColumnAdded) -> bool:
+    column = it.column
+    made = column.identity or column.computed or column.default is not None
+    domain = next((each for each in context.wanted.domains if each.name == column.type_name), None)
+    filled = domain is not None and domain.default is not None
+    return not (column.nullable or made or filled)
+
+
+def _scalar(context: Context, table: Name, column: Column) -> Any:
+    """Return the scalar that the application gives new rows, as a default of SQL's."""
+    declared = context.words.column(table, column.name)
+    default = declared.default if declared is not None else None
+    if declared is None or not isinstance(default, ScalarElementColumnDefault):
+        return None
+    processor = declared.type.dialect_impl(context.words.dialect).literal_processor(context.words.dialect)
+    if processor is None:
+        return None
+    try:
+        return sql_node(str(processor(default.arg)))
+    except (TypeError, ValueError, AttributeError, KeyError, LookupError):
+        # A value that only the application's own code can write: the two steps remain.
+        return None
+
+
+def _serial(context: Context, table: Name, column: Column) -> Iterator[Group]:
+    """Add a serial column as its parts, which an ADD COLUMN of SQLAlchemy's cannot say."""
+    sequence = column.sequence
+    assert sequence is not None  # noqa: S101 - asked only for serial columns
+    schema = context.schema(sequence)
+    found = next((each for each in context.wanted.sequences if each.name == sequence), None)
+    number = found.options.type if found else "integer"
+    options = given_options(found.options) if found else {}
+    kind = call(SEQUENCE_TYPES[number], imports=SQLALCHEMY)
+    yield op("create_sequence", sequence.name, schema=schema, type_=kind, **options)
+    draw = sql_node(f"nextval('{context.sql_name(sequence).replace(chr(39), chr(39) * 2)}'::regclass)")
+    node = column_node(context, table, column, server_default=draw, nullable=False)
+    yield op("add_column", table.name, node, schema=context.schema(table))
+    yield op("alter_sequence", sequence.name, schema=schema, owned_by=(table.name, column.name))
