@@ -1,5 +1,7 @@
 """The way of every case through generated migrations: the catalog is that of the models, and what was kept is kept."""
 
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -30,14 +32,28 @@ async def shared(shared_name: str, server: Server) -> AsyncIterator[AsyncEngine]
     await engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder for all that is written, which the formatter has nothing to add to."""
+    folder = tmp_path_factory.mktemp("collected")
+    yield folder
+    formatter = shutil.which("ruff")
+    assert formatter is not None
+    command = [formatter, "format", "--isolated", "--line-length", "120", "--check", "--diff", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
 ALL = [*CASES, *every()]
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 async def test_generated_migrations_lead_there_and_back(
-    case: Case, shared: AsyncEngine, tmp_path: Path, postgres_version: int
+    case: Case, shared: AsyncEngine, tmp_path: Path, postgres_version: int, collected: Path
 ) -> None:
     way = await walk(case, shared, tmp_path, postgres_version)
+    for path in way.paths:
+        shutil.copy(path, collected / f"{case}_{path.name}")
     assert not way.second, f"{way.second}\n{way.text}"
     live = comparable(way.second.live, partitions=False)
     assert live == comparable(way.second.wanted, partitions=False), way.text

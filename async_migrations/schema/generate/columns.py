@@ -39,13 +39,12 @@ def retyped(context: Context, it: d.ColumnTypeChanged | d.CollationChanged) -> I
     """Change a type or collation, with the default where that changes too."""
     default = next((each for each in context.of(d.DefaultChanged) if _is_of(each, it)), None)
     before, after = it.before, it.after
-    identity = next((each for each in context.of(d.IdentityChanged) if _is_of(each, it)), None)
     up: dict[str, Any] = {"type_": type_node(context, it.table, after)}
     down: dict[str, Any] = {"type_": told_type(before)}
-    if default is not None and identity is None and after.identity is None and after.sequence is None:
-        up["server_default"] = _default(context, it.table, after)
+    if default is not None:
+        up["server_default"] = _default(context, it.table, after) if _sets_default(it, after) else _NONE
         down["server_default"] = _NONE if before.default is None else sql_node(before.default)
-    if isinstance(it, d.ColumnTypeChanged):
+    if isinstance(it, d.ColumnTypeChanged) and after.computed is None:
         name = context.quote(it.column)
         up["postgresql_using"] = using(name, below(before, context.live), below(after, context.wanted))
         down["postgresql_using"] = back(name, below(before, context.live), below(after, context.wanted))
@@ -135,8 +134,9 @@ def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:
     for gone in context.of(d.SequenceRemoved):
         if gone.sequence.owner == (it.table, it.column):
             yield from owned_again(context, gone.sequence)
+    retyped_too = any(_is_of(each, it) for each in context.of(d.ColumnTypeChanged))
     for change in context.of(d.DefaultChanged):
-        if _is_of(change, it) and change.before is not None:
+        if _is_of(change, it) and change.before is not None and not retyped_too:
             yield _alter(context, it, server_default=sql_node(change.before))
 
 
@@ -190,7 +190,7 @@ def _sets_default(change: d.Difference, column: Column) -> bool:
         return change.after is not None
     if isinstance(change, d.ComputedChanged):
         return change.after is not None
-    return column.sequence is None
+    return column.sequence is None and column.identity is None
 
 
 def _is_of(change: Any, it: Any) -> bool:

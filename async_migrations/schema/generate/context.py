@@ -67,6 +67,11 @@ class Context:
         return frozenset((each.table, each.column) for kind in kinds for each in self.of(kind))
 
     @cached_property
+    def remade(self) -> frozenset[tuple[Name, str]]:
+        """Columns that are dropped and added again, with all that they are then."""
+        return frozenset((each.table, each.column) for each in self.of(d.ComputedChanged) if is_remade(each))
+
+    @cached_property
     def dropped(self) -> frozenset[tuple[Name, str]]:
         """Columns that go."""
         return frozenset((each.table, each.column.name) for each in self.of(d.ColumnRemoved))
@@ -132,6 +137,13 @@ class Context:
             index = added.index if isinstance(added, d.IndexAdded) else added.after
             if index.unique and not self.is_partitioned(added.table):
                 yield added.table, frozenset(each.column or "" for each in index.keys)
+
+
+def is_remade(it: d.ComputedChanged) -> bool:
+    """Whether PostgreSQL can compute a column otherwise only as another column."""
+    if it.before is None or it.after is None:
+        return it.after is not None or not (it.before and it.before.stored)
+    return it.before.stored != it.after.stored
 
 
 def _columns_of_keys(keys: Iterable[tuple[Name, Constraint]]) -> frozenset[tuple[Name, str]]:

@@ -107,8 +107,15 @@ def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
 def _simple(context: Context) -> Iterator[Step]:
     for it in context.operations:
         follow = PLANS.get(type(it))
-        if follow is not None:
+        if follow is not None and not _comes_with_its_column(context, it):
             yield from follow(context, it)
+
+
+def _comes_with_its_column(context: Context, it: d.Difference) -> bool:
+    """Whether a column is made anew anyway, with what this difference wants."""
+    if isinstance(it, d.ComputedChanged) or not isinstance(it, d.OfColumn | d.CommentChanged):
+        return False
+    return (it.table, it.column) in context.remade
 
 
 def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step], *, allow_destructive: bool) -> Iterator[Step]:
