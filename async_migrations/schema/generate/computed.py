@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate import constraints, indexes
@@ -57,9 +56,7 @@ def _added_anew(context: Context, it: d.ComputedChanged) -> Iterator[Step]:
 
 def _freed(context: Context, it: d.ComputedChanged) -> Step:
     """Let a column keep its values, and be written from now on."""
-    default: Any = context.words.default(it.table, context.column(it.table, it.column))
-    free = literal(None) if default is None else default
-    up = op("alter_column", it.table.name, it.column, server_default=free, schema=context.schema(it.table))
+    up = op("alter_column", it.table.name, it.column, server_default=literal(None), schema=context.schema(it.table))
     return Step(Stage.MAIN, Phase.COMPUTED, (up,), None, reason="the column may have values that were not computed")
 
 
