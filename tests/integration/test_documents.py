@@ -18,7 +18,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from async_migrations import MigrationRunner
+from async_migrations import MigrationRunner, SchemaDifference, compare_schema
 from tests.support.example import MIGRATIONS, MODELS
 from tests.support.waiting import eventually
 
@@ -181,7 +181,9 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-async def test_the_page_on_comparing_says_what_a_comparison_prints(engine: AsyncEngine, capsys: Any) -> None:
+async def test_the_page_on_comparing_says_what_a_comparison_prints(
+    engine: AsyncEngine, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = ROOT / "docs" / "schema-comparison.md"
     example = next(text for language, text in blocks(page) if language == "python")
     printed = re.search(r"it prints\n\n```\n(.*?)```", page.read_text(), re.DOTALL)
@@ -194,3 +196,14 @@ async def test_the_page_on_comparing_says_what_a_comparison_prints(engine: Async
     await eval(code, names)  # noqa: S307 - the page's own example
     assert printed is not None
     assert capsys.readouterr().out.startswith(printed[1])
+
+    difference = await compare_schema(engine, names["metadata"])
+    monkeypatch.chdir(tmp_path)
+    see_that_it_writes_what_it_shows(page, difference)
+    assert f"```\n{capsys.readouterr().out}```" in page.read_text()
+
+
+def see_that_it_writes_what_it_shows(page: Path, difference: SchemaDifference) -> None:
+    *_, example, migration = (text for language, text in blocks(page) if language == "python")
+    exec(compile(example, str(page), "exec"), {"difference": difference})  # noqa: S102 - the page's own example
+    assert Path("migrations/001_user_states.py").read_text() == migration
