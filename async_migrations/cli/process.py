@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,6 +71,9 @@ def run(
     """
     import anyio
 
+    if not gc.isenabled():  # since the process began: see __main__
+        gc.freeze()
+        gc.enable()
     outcome: list[T] = []
     errors: list[Exception] = []
     signals: list[int] = []

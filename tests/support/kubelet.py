@@ -53,7 +53,8 @@ class Image:
 
 PROBES: Mapping[str, Probe] = {
     "startup": Probe("/livez", failure_threshold=300),
-    "liveness": Probe("/livez"),
+    # Longer than a process needs to end once it has closed its port, which a busy machine draws out.
+    "liveness": Probe("/livez", failure_threshold=6),
     "readiness": Probe("/readyz", failure_threshold=1),
 }
 """As docs/examples/kubernetes sets them, only quicker."""

@@ -1,5 +1,7 @@
 """The command line where no database is needed."""
 
+import asyncio
+import gc
 import json
 import logging
 import subprocess
@@ -12,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from async_migrations.cli import main
+from async_migrations.cli import main, process
 from async_migrations.cli.answer import table
 from async_migrations.cli.options import with_default_directory
 from async_migrations.cli.project import load_base
@@ -343,3 +345,18 @@ def test_errors_are_red_on_a_terminal_unless_refused(
 
 def test_a_table_is_aligned() -> None:
     assert table(("a", "bb"), [("ccc", "d"), ("e", "")]) == "a    bb\nccc  d\ne"
+
+
+def test_the_garbage_collector_works_again_when_there_is_work() -> None:
+    async def work() -> bool:
+        return gc.isenabled()
+
+    async def beside() -> None:
+        await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        assert process.run(work, beside)
+    finally:
+        gc.unfreeze()
+        gc.enable()
