@@ -1,6 +1,7 @@
 """Where a benchmark runs: a server, fresh databases on it, folders of migrations, and the clock."""
 
 import gc
+import os
 import statistics
 import sys
 import time
@@ -60,7 +61,7 @@ class Place:
     @asynccontextmanager
     async def database(self) -> AsyncIterator[str]:
         """Yield the name of an empty database that is dropped afterwards."""
-        name = f"benchmark_{next(_numbers)}"
+        name = f"benchmark_{os.getpid()}_{next(_numbers)}"
         await self._administer(create_statement(name, {"strategy": "file_copy"}))
         try:
             yield name
