@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from async_migrations import discovery, loading
 from async_migrations.discovery import Folder
 from async_migrations.errors import LedgerError
-from async_migrations.ledger import Claim
+from async_migrations.ledger.statements import Claim
 from async_migrations.migration import MigrationFile, Report
 from async_migrations.run import Run
 from async_migrations.session import Session

@@ -11,7 +11,8 @@ from async_migrations import retry
 from async_migrations.errors import TransactionControlError
 from async_migrations.events import Emit, MigrationRetried, MigrationStarted
 from async_migrations.failure import failure, let_go
-from async_migrations.ledger import Claim, Ledger
+from async_migrations.ledger import Ledger
+from async_migrations.ledger.statements import Claim
 from async_migrations.loading import Loaded, Script
 from async_migrations.lock import LockKey, application
 from async_migrations.message import Message

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from async_migrations.ledger import MISSING, Ledger
+from async_migrations.ledger import Ledger
+from async_migrations.ledger.statements import MISSING
 from async_migrations.lock import Holder, LockKey, Progress
 from async_migrations.retry import sqlstate
 from async_migrations.session import Session

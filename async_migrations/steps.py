@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 
 from async_migrations.errors import AuthorError, LockWaitError
-from async_migrations.ledger import Claim, Ledger
+from async_migrations.ledger import Ledger
+from async_migrations.ledger.statements import Claim
 from async_migrations.lock import POLL
 from async_migrations.session import BEGIN, Session, TakenOverError
 from async_migrations.sql import Statement, canonical

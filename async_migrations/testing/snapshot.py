@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+# Not `schema.catalog`, which reads what models can say: a migration that is taken back must not lose a trigger either.
 OURS = """
 NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND nspname NOT LIKE 'pg\\_temp%'
 """
