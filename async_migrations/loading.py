@@ -200,7 +200,7 @@ def _said_of(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str,
 def _import(path: Path, source: bytes) -> ModuleType:
     # Compiled here, not through importlib: its bytecode cache goes by mtime and size, and a file that a
     # developer saved twice in a second would run in its old form.
-    name = f"_migration_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}_{path.stem}"
+    name = f"_migration_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]}_{path.stem}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and typing look a class's module up there

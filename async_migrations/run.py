@@ -179,9 +179,9 @@ class Run:
             await ledger.ensure(session, facts, self.emit)
             await session.remember(facts)
             session.listen()
-            if guard is None:
-                await session.send(ledger.prepare())
-            yield Leader(session, facts, ledger, key, lock, self._executor(session, facts, ledger, key))
+            executor = self._executor(session, facts, ledger, key)
+            await executor.prepare()
+            yield Leader(session, facts, ledger, key, lock, executor)
 
     async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
         """Read the ledger, and count what this run did without being told: a COMMIT whose answer was lost."""
@@ -287,29 +287,21 @@ class Run:
     def _executor(self, session: Session, facts: Facts, ledger: Ledger, key: LockKey) -> Executor:
         from async_migrations.executor import Executor
         from async_migrations.face import Guard
+        from async_migrations.frame import Frame
         from async_migrations.worker import Worker
 
-        limits = self.options.limits
-        return Executor(
-            Worker(
-                session,
-                self._engine.engine,
-                self.options.base,
-                self.emit,
-                limits.migration_deadline,
-                Guard(session, pooled=session.is_pooled(facts)),
-                limits.lock_timeout,
-            ),
+        limits, pooled = self.options.limits, session.is_pooled(facts)
+        worker = Worker(
             session,
-            session.is_pooled(facts),
-            partial(self.spare, pooled=session.is_pooled(facts)),
-            ledger,
-            key,
+            self._engine.engine,
+            self.options.base,
             self.emit,
-            self.options.limits,
-            self.id,
-            self.applied,
+            limits.migration_deadline,
+            Guard(session, pooled=pooled),
+            limits.lock_timeout,
         )
+        frame = Frame(ledger, key, limits, self.id, pooled, session.restore)
+        return Executor(worker, session, frame, partial(self.spare, pooled=pooled), self.emit, limits, self.applied)
 
 
 def plan_of(folder: Folder, rows: Sequence[AppliedRow], target: Target, options: Options) -> Plan:

@@ -14,8 +14,8 @@ from async_migrations.errors import LedgerError
 from async_migrations.retry import causes, describe, sqlstate
 from async_migrations.sql import qualified, quote_literal
 
-PREPARED = "async_migrations_complete"
-"""What the prepared completion of a claim is called."""
+CLAIM, INSERT, COMPLETE = (f"async_migrations_{what}" for what in ("claim", "insert", "complete"))
+"""What the prepared statements of a session are called."""
 
 LOST = "async_migrations: the row is lost: "
 """What the completion of a claim that is not ours fails with."""
@@ -52,17 +52,23 @@ class Statements:
         """The quoted name."""
         return qualified(self.schema, self.table)
 
-    def claim(self, claim: Claim, *, fence: bool = True) -> str:
+    def claim(self, claim: Claim, returning: str, *, fence: bool = True, prepared: bool = False) -> str:
         """Return the statement that claims a row: the tag is INSERT 0 1 for the one runner that got it.
 
         A second runner blocks here on the unique index until the first commits or rolls back. Without `fence`
         the loser is told by a unique violation, which stops the message that the statement is part of.
+
+        Args:
+            claim: what the row says.
+            returning: expressions that are evaluated once the row is there.
+            fence: whether the loser is told by the tag.
+            prepared: whether the session has run `prepare` with the same `returning`, which saves the server the
+                parsing and planning.
         """
         values = self._values(claim)
-        conflict = (
-            f" ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {self._alias}.dirty" if fence else ""
-        )
-        return f"INSERT INTO {self.sql} AS {self._alias} {_insert(values)}{conflict}"
+        if prepared:
+            return f"EXECUTE {CLAIM if fence else INSERT} ({', '.join(values.values())})"
+        return self._claim(values, returning, fence=fence)
 
     def complete(
         self, name: str, duration_ms: int | None, statistics: Mapping[str, Any], *, prepared: bool = False
@@ -71,17 +77,33 @@ class Statements:
 
         A row that the transaction itself wrote has its xid as xmin; after a COMMIT of the author's own it does
         not, and an impossible cast stops the message before the real COMMIT. Without `duration_ms` the server
-        measures from BEGIN. With `prepared` the session has run `prepare` before, which saves the server the planning.
+        measures from BEGIN. `prepared` is as in `claim`.
         """
         values = quote_literal(name), quote_literal(duration_ms), quote_literal(json.dumps(dict(statistics)))
         if prepared:
-            return f"EXECUTE {PREPARED} ({', '.join(values)})"
+            return f"EXECUTE {COMPLETE} ({', '.join(values)})"
         name_, duration, counted = values
         return self._complete(name_, f"{duration}::integer", f"{counted}::jsonb")
 
-    def prepare(self) -> str:
-        """Return the statement that prepares `complete` for a session."""
-        return f"PREPARE {PREPARED} (text, integer, jsonb) AS {self._complete('$1', '$2', '$3')}"
+    def prepare(self, returning: str) -> tuple[str, ...]:
+        """Return the statements that prepare `claim` and `complete` for a session."""
+        columns = self._values(Claim("", "", "", "", ""))
+        values = dict(zip(columns, (f"${number}" for number, _ in enumerate(columns, 1)), strict=True))
+        types = ", ".join(["text"] * len(columns))
+        return (
+            f"PREPARE {CLAIM} ({types}) AS {self._claim(values, returning, fence=True)}",
+            f"PREPARE {INSERT} ({types}) AS {self._claim(values, returning, fence=False)}",
+            f"PREPARE {COMPLETE} (text, integer, jsonb) AS {self._complete('$1', '$2', '$3')}",
+        )
+
+    def is_deallocated(self, error: Exception) -> bool:
+        """Tell whether `error` says that the session lost what `prepare` gave it: a migration ran DEALLOCATE ALL."""
+        return sqlstate(error) == "26000" and any(f'"{name}"' in describe(error) for name in (CLAIM, INSERT, COMPLETE))
+
+    def _claim(self, values: Mapping[str, str], returning: str, *, fence: bool) -> str:
+        alias = self._alias
+        conflict = f"ON CONFLICT (migration_name) DO UPDATE SET {_assign(values)} WHERE {alias}.dirty " if fence else ""
+        return f"INSERT INTO {self.sql} AS {alias} {_insert(values)} {conflict}RETURNING {returning}"
 
     def _complete(self, name: str, duration: str, statistics: str) -> str:
         measured = "(extract(epoch FROM clock_timestamp() - transaction_timestamp()) * 1000)::integer"
@@ -115,9 +137,9 @@ class Statements:
         values = {**self._said(claim), "execution_time_ms": str(duration_ms), "statistics": counted}
         return self._finish(quote_literal(claim.name), values, "dirty")
 
-    def release(self, name: str) -> str:
+    def release(self, name: str, returning: str = "1") -> str:
         """Return the statement that takes a row away: DELETE 1 for the one runner that got it."""
-        return f"DELETE FROM {self.sql} WHERE migration_name = {quote_literal(name)}"
+        return f"DELETE FROM {self.sql} WHERE migration_name = {quote_literal(name)} RETURNING {returning}"
 
     def soil(self, name: str) -> str:
         """Return the statement that marks a row as begun again, without steps; who is at it keeps its row."""

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table
 
 from async_migrations import MigrationFailedError, MigrationsError
-from async_migrations.events import MigrationApplied, MigrationMessage, MigrationProgress
+from async_migrations.events import MigrationApplied, MigrationMessage, MigrationProgress, MigrationRetried
 from async_migrations.standing import Watch
 from tests.support.history import History
 
@@ -35,6 +35,28 @@ async def test_nonsense_statistics_are_an_error_and_nothing_stays(history: Histo
     with pytest.raises(MigrationFailedError, match="upgrade\\(\\) returned"):
         await history.runner().run_migrations()
     assert not await history.exists("t")
+
+
+@pytest.mark.parametrize("deallocate", ["DEALLOCATE ALL", "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"])
+async def test_what_the_engine_prepared_may_be_deallocated(history: History, deallocate: str) -> None:
+    history.python("001_a", TABLE + f'await self.execute("{deallocate}")')
+    history.sql("002_b", f"INSERT INTO t VALUES (2);\n{deallocate};\n")
+    history.sql("003_c", "INSERT INTO t VALUES (3);\n")
+    history.python("004_d", "await self.execute('INSERT INTO t VALUES (4)')")
+    report = await history.runner().run_migrations()
+    assert report.applied == ("001_a", "002_b", "003_c", "004_d")
+    assert await history.value("SELECT array_agg(x ORDER BY x)::text FROM t") == "{2,3,4}"
+    assert len(history.told(MigrationRetried)) == 1
+
+
+async def test_a_script_may_deallocate_what_the_engine_prepared(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);\nDEALLOCATE ALL;\n")
+    history.sql("002_b", "INSERT INTO t VALUES (2);\n")
+    await history.runner().run_migrations()
+    assert (
+        await history.value("SELECT string_agg(migration_name, ' ' ORDER BY id) FROM schema_migrations")
+        == "001_a 002_b"
+    )
 
 
 async def test_log_lines_carry_the_name(history: History) -> None:

@@ -17,7 +17,7 @@ LEVELS = (
     ("connector", "face", "ledger", "numbering"),
     ("options", "base", "lock", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
-    ("failure", "glance"),
+    ("failure", "frame", "glance"),
     ("worker", "trace"),
     ("executor",),
     ("run",),
