@@ -77,11 +77,18 @@ def assert_gone(example: Example) -> None:
     assert not is_there(data)
 
 
-# Every runner of event loops, one process and several, a private server and a given one
+# Every runner of event loops, one process and several, a private server and a given one: each with each other, in pairs
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    ("runner", "workers"),
+    [
+        ("auto", "one process"),
+        ("strict", "two workers"),
+        ("anyio beside asyncio", "two workers"),
+        ("anyio alone", "one process"),
+    ],
+)
 def test_every_fixture_works_on_a_private_server(example: Example, runner: str, workers: str) -> None:
     mark, ini, options = RUNNERS[runner]
     example.tests(mark)
@@ -90,8 +97,15 @@ def test_every_fixture_works_on_a_private_server(example: Example, runner: str, 
     assert_gone(example)
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    ("runner", "workers"),
+    [
+        ("auto", "two workers"),
+        ("strict", "one process"),
+        ("anyio beside asyncio", "one process"),
+        ("anyio alone", "two workers"),
+    ],
+)
 async def test_every_fixture_works_on_a_given_server_and_leaves_nothing(
     example: Example, given_server: Server, runner: str, workers: str
 ) -> None:
@@ -103,8 +117,7 @@ async def test_every_fixture_works_on_a_given_server_and_leaves_nothing(
     assert await databases_on(given_server) == OF_A_NEW_SERVER
 
 
-@pytest.mark.parametrize("of_fixtures", ["function", "session"])
-@pytest.mark.parametrize("mode", ["auto", "strict"])
+@pytest.mark.parametrize(("mode", "of_fixtures"), [("auto", "session"), ("strict", "function")])
 def test_a_connection_opens_in_the_loop_of_its_test(example: Example, mode: str, of_fixtures: str) -> None:
     example.tests(*(f'pytestmark = pytest.mark.asyncio(loop_scope="{scope}")' for scope in SCOPES))
     example.settings(asyncio_mode=mode, asyncio_default_fixture_loop_scope=of_fixtures)
@@ -179,11 +192,17 @@ async def test_a_role_that_may_create_databases_is_enough(example: Example, own_
         ("def test_it(migrated_database_url): ...", {"async_migrations_directory": "none"}, "*none: No such file*"),
         ("def test_it(migrated_database_url): ...", {"async_migrations_base": "models:Bass"}, "*'models:Bass'*has no*"),
         ("def test_it(postgres_server): ...", {"async_migrations_url": "mysql://a"}, "*is no URL of a PostgreSQL*"),
-        ("def test_it(postgres_server): ...", {"async_migrations_postgres": "9"}, "*PostgreSQL 9 was not found*"),
+        (
+            "def test_it(postgres_server): ...",
+            {"async_migrations_postgres": "9", "async_migrations_url": ""},
+            "*PostgreSQL 9 was not found*",
+        ),
     ],
 )
-def test_a_mistake_is_a_sentence(example: Example, test: str, options: dict[str, str], sentence: str) -> None:
-    example.settings(**options)
+def test_a_mistake_is_a_sentence(
+    example: Example, given_server: Server, test: str, options: dict[str, str], sentence: str
+) -> None:
+    example.settings(**{"async_migrations_url": given_server.url(driver=""), **options})
     example.write("test_it.py", test)
     result = example.run()
     assert "errors" in result.parseoutcomes() or "failed" in result.parseoutcomes()
@@ -399,10 +418,9 @@ async def killed_in_a_test(example: Example, *options: str) -> None:
         process.wait()
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-async def test_a_killed_run_leaves_no_private_server(example: Example, workers: str) -> None:
+async def test_a_killed_run_leaves_no_private_server(example: Example) -> None:
     example.settings()
-    await killed_in_a_test(example, *WORKERS[workers])
+    await killed_in_a_test(example, *WORKERS["two workers"])
     (data,) = example.servers()
 
     async def gone() -> bool:
