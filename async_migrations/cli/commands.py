@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from async_migrations.cli.answer import Answer, Code, counted, table
+from async_migrations.cli.comparison import Wanted, comparing
 from async_migrations.cli.options import seconds
 from async_migrations.cli.program import Program
 
@@ -92,13 +93,21 @@ def plan(project: Project, target: str | None) -> Answer:
 
 
 @main.command()
-def verify(project: Project) -> Answer:
+@click.option("--models", is_flag=True, help="Compare the database with the models as well, as `diff` does.")
+def verify(project: Project, *, models: bool) -> Answer:
     """Compare files and ledger; exit with 3 if they differ or something is pending."""
     found = project.run(lambda runner: runner.verify())
     ok = all(each.choice == "warn" for each in found)
-    document = {"command": "verify", "ok": ok, "findings": [_finding(each) for each in found]}
-    text = "\n".join(f"{each.kind}: {each.text}" for each in found)
-    return Answer(document, text or ALL_IS_WELL, Code.DONE if ok else Code.NOT_CURRENT)
+    document: dict[str, Any] = {"command": "verify", "ok": ok, "findings": [_finding(each) for each in found]}
+    text = "\n".join(f"{each.kind}: {each.text}" for each in found) or ALL_IS_WELL
+    if models:
+        from async_migrations.cli import comparison
+
+        difference = comparison.compare(project, comparison.Wanted())
+        ok = ok and not difference
+        document |= {"ok": ok, "models": comparison.document(difference)}
+        text = f"{text}\n{comparison.text(difference)}"
+    return Answer(document, text, Code.DONE if ok else Code.NOT_CURRENT)
 
 
 @main.command()
@@ -143,8 +152,23 @@ def repair(project: Project, names: tuple[str, ...]) -> Answer:
 @main.command()
 @click.argument("name")
 @click.option("--sql", is_flag=True, help="Write plain SQL.")
-def new(project: Project, name: str, *, sql: bool) -> Answer:
-    """Write the next migration and print its path; NAME is what it does."""
+@click.option("--auto", is_flag=True, help="Write what leads from the database to the models.")
+@click.option("--allow-destructive", is_flag=True, help="With --auto: also what loses something.")
+@comparing
+def new(project: Project, name: str, *, sql: bool, auto: bool, allow_destructive: bool, **options: Any) -> Answer:
+    """Write the next migration and print its path; NAME is what it does.
+
+    With --auto the database, on which nothing may be pending, is compared with the models, and several files are
+    written where one transaction cannot do it. On a terminal it asks whether what is gone has a new name.
+    """
+    if auto:
+        from async_migrations.cli.writing import write
+
+        if sql:
+            raise click.UsageError("--auto writes Python: leave --sql out.")
+        return write(project, name, Wanted(**options), allow_destructive=allow_destructive)
+    if allow_destructive or any(options.values()):
+        raise click.UsageError("This is an option of --auto, which compares the database with the models.")
     from async_migrations import numbering
 
     path = numbering.create(project.settings.directory, name, sql=sql)

@@ -74,7 +74,7 @@ def said(context: click.Context | None) -> dict[str, Any]:
     return {
         name: context.params[name]
         for name in names
-        if context.get_parameter_source(name) not in {None, ParameterSource.DEFAULT}
+        if name in context.params and context.get_parameter_source(name) not in {None, ParameterSource.DEFAULT}
     }
 
 

@@ -37,7 +37,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> NoReturn:
         """Run the command; whatever happens becomes an Answer."""
-        flags = {**said(ctx.parent), **said(ctx)}
+        flags = _said_along(ctx)
         shared = {each.name for each in shared_options(of_group=False)}
         own = {name: value for name, value in ctx.params.items() if name not in shared}
         # See https://no-color.org; None lets the terminal decide.
@@ -47,6 +47,16 @@ class Command(click.Command):
         answer = _answered(lambda project: callback(project, **own), flags, as_json=as_json)
         answer.show(as_json=as_json)
         ctx.exit(answer.code)
+
+
+class Topic(click.Group):
+    """A group of commands inside the program; options of every command may stand before its command too."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += shared_options(of_group=False)
 
 
 class Program(click.Group):
@@ -78,6 +88,11 @@ class Program(click.Group):
             click.echo(json.dumps(document, indent=2))
             error.show()
             sys.exit(error.exit_code)
+
+
+def _said_along(ctx: click.Context | None) -> dict[str, Any]:
+    """Return the shared options that were given, what stands nearer to the command before the rest."""
+    return {} if ctx is None else {**_said_along(ctx.parent), **said(ctx)}
 
 
 def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_json: bool) -> Answer:

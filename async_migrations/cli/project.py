@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from async_migrations.cli import process
+from async_migrations.cli.models import load_base
 from async_migrations.cli.settings import Settings
 from async_migrations.cli.terminal import LOGGER, Progress
 from async_migrations.errors import ConfigurationError
@@ -50,6 +48,18 @@ class Project:
     def has_database(self) -> bool:
         """Whether it was said where the database is."""
         return self.embedded is not None or self.settings.database_url is not None
+
+    def require_database(self) -> None:
+        """See that it was said where the database is.
+
+        Raises:
+            ConfigurationError: it was not.
+        """
+        if not self.has_database:
+            raise ConfigurationError(
+                f"It is not known where the database is. Set {self.settings.url_variable} or give --database-url, such "
+                "as postgresql://user@localhost/name; or try --embedded, which runs a PostgreSQL of its own."
+            )
 
     def path(self, path: Path) -> str:
         """Write a path of the project as the user who typed the command can open it."""
@@ -86,6 +96,44 @@ class Project:
 
         with self._address() as address:
             return self._process(address, work, lambda: any(runner.stop() for runner in runners))
+
+    def use(self, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+        """Await `work` with an engine on the project's database.
+
+        Raises:
+            ConfigurationError: there is no database.
+            MigrationsError: see `errors`.
+        """
+
+        async def with_an_engine(address: Address) -> T:
+            engine = make_engine(address)
+            try:
+                return await work(engine)
+            finally:
+                await engine.dispose()
+
+        with self._address() as address:
+            return self._process(address, with_an_engine)
+
+    def models(self) -> Any:
+        """Return the models' base.
+
+        Raises:
+            ConfigurationError: it was not said where they are, or they are not there.
+        """
+        if not self.settings.base:
+            raise ConfigurationError(
+                "It is not known where the models are. Give --base module:attribute, or say it in pyproject.toml "
+                'under [tool.async_migrations]: base = "models:Base".'
+            )
+        return load_base(self.settings.base)
+
+    @property
+    def ledger_table(self) -> str:
+        """The ledger's table, which is nobody's model."""
+        table, schema = (self.settings.options.get(name) for name in ("table", "schema"))
+        # Its name as a comparison reads it: in quotes, so that a dot in it is no dot between two names.
+        return ".".join('"' + each.replace('"', '""') + '"' for each in (schema, table or "schema_migrations") if each)
 
     def wait(self, deadline: float) -> float:
         """Wait until nothing is pending, over the bare driver: an init container starts a thousand times a day.
@@ -157,13 +205,9 @@ class Project:
 
             with embedded_server(self.embedded, self.settings.name) as url:
                 yield url
-        elif self.settings.database_url:
-            yield self.settings.database_url
-        else:
-            raise ConfigurationError(
-                f"It is not known where the database is. Set {self.settings.url_variable} or give --database-url, such "
-                "as postgresql://user@localhost/name; or try --embedded, which runs a PostgreSQL of its own."
-            )
+            return
+        self.require_database()
+        yield self.settings.database_url or ""
 
 
 def make_engine(address: Address) -> AsyncEngine:
@@ -193,59 +237,3 @@ def importing_from(directory: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(directory))
-
-
-def load_base(place: str) -> Any:
-    """Import the models' base.
-
-    Args:
-        place: `module:attribute`.
-
-    Raises:
-        ConfigurationError: it is not there, its module fails, or it is something else.
-    """
-    name, colon, attribute = place.partition(":")
-    if not (name and colon and attribute):
-        raise ConfigurationError(f"base is {place!r}, and must be module:attribute, such as models:Base.")
-    module = _import(name, place)
-    try:
-        found = reduce(getattr, attribute.split("."), module)
-    except AttributeError:
-        raise ConfigurationError(f"base is {place!r}, and {name} has no {attribute}. {_bases(module)}") from None
-    if not _is_base(found):
-        raise ConfigurationError(
-            f"base is {place!r}, which is {type(found).__name__}: no declarative base and no MetaData. {_bases(module)}"
-        )
-    return found
-
-
-def _import(name: str, place: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigurationError(
-                f"base is {place!r}, and there is no module {error.name} in {Path.cwd()} or installed. With -C DIR "
-                "another directory is the project's."
-            ) from None
-        raise ConfigurationError(_broken(name, place, error)) from error
-    except (Exception, SystemExit) as error:
-        raise ConfigurationError(_broken(name, place, error)) from error
-
-
-def _broken(name: str, place: str, error: BaseException) -> str:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"base is {place!r}, and {name} cannot be imported: {type(error).__name__}: {error}{where}."
-
-
-def _is_base(found: object) -> bool:
-    from sqlalchemy import MetaData
-
-    return isinstance(found, MetaData) or isinstance(getattr(found, "metadata", None), MetaData)
-
-
-def _bases(module: Any) -> str:
-    found = [name for name, value in vars(module).items() if isinstance(value, type) and _is_base(value)]
-    bases = [name for name in found if not hasattr(getattr(module, name), "__table__")]
-    return f"There is {' and '.join(bases)}." if bases else "It must be the class that the models inherit from."

@@ -26,6 +26,7 @@ class SchemaDifference:
         wanted: the schema that the metadata gives, read back from PostgreSQL. A table of the metadata without a
             schema of its own is in its `default_schema`.
         notes: sentences on what was left alone and how the comparison was made.
+        scratch: the place in which the metadata was created, looked at and rolled back.
     """
 
     operations: tuple[Difference, ...]
@@ -33,6 +34,7 @@ class SchemaDifference:
     live: Snapshot = field(repr=False)
     wanted: Snapshot = field(repr=False)
     notes: tuple[str, ...] = ()
+    scratch: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.operations)

@@ -38,6 +38,7 @@ class Shadow:
         forms: texts that mean the same.
         asked: doubts that were settled, either way.
         places: where the texts stand under old names, when things are renamed.
+        place: the scratch place in which it was made.
         note: a sentence on the scratch place.
     """
 
@@ -45,6 +46,7 @@ class Shadow:
     forms: Forms = field(default_factory=Forms)
     asked: set[tuple[Address, str, str]] = field(default_factory=set)
     places: Mapping[Address, tuple[Address, str]] = field(default_factory=dict)
+    place: str = ""
     note: str | None = None
 
 
@@ -101,7 +103,7 @@ class Bench:
             _shadows.move_to_end(self._key)
             return _shadows[self._key]
         scratch = await self._opened()
-        shadow = Shadow(await snapshot(scratch, self._wish), note=scratch.note)
+        shadow = Shadow(await snapshot(scratch, self._wish), place=str(scratch), note=scratch.note)
         if self._key is not None and self._is_lasting(scratch):
             self._remember(self._key, shadow)
         return shadow
@@ -116,7 +118,7 @@ class Bench:
         await undo(scratch.driver, renaming, domains, scratch.translation)
         self._backwards = await read_within(scratch.driver, scratch.place, scratch.translation)
         forms, places = forms_of(self._backwards, renaming)
-        result = Shadow(shadow.snapshot, forms, places=places, note=shadow.note)
+        result = Shadow(shadow.snapshot, forms, places=places, place=shadow.place, note=shadow.note)
         if key is not None and self._is_lasting(scratch):
             self._remember(key, result)
         return result

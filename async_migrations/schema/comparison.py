@@ -83,6 +83,33 @@ async def compare_schema(
         ) from error
 
 
+async def read_schema(engine: AsyncEngine, *, deadline: float = 60.0) -> Snapshot:
+    """Read the schema of a database, as it is at one moment; nothing is changed.
+
+    Args:
+        engine: of the database.
+        deadline: seconds to wait for a connection.
+
+    Raises:
+        SchemaError: the schema cannot be read.
+        DatabaseUnavailableError: no connection by the deadline.
+    """
+    return (await _read(engine, deadline))[1]
+
+
+async def read_version(engine: AsyncEngine, *, deadline: float = 60.0) -> int:
+    """Return the major version of a server whose schema can be read; raises as `read_schema` does."""
+    return (await _read(engine, deadline))[0].version // 10000
+
+
+async def _read(engine: AsyncEngine, deadline: float) -> tuple[Place, Snapshot]:
+    try:
+        async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
+            return await read(session.driver)
+    except SessionLostError as error:
+        raise DatabaseUnavailableError(EngineConnector(engine).where, str(error), "Nothing was read.") from error
+
+
 async def _read_both(driver: Any, metadata: MetaData) -> tuple[Place, Snapshot, Marks]:
     """Read the database while a thread reads the metadata."""
     marks: Marks = []
@@ -115,7 +142,7 @@ async def _compared(
         result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
     said = [f"{hint} is followed already." for hint in renaming.done]
     notes = (*([shadow.note] if shadow.note else []), *said, *result.notes)
-    return SchemaDifference(result.differences, wish.metadata, live, wanted, notes)
+    return SchemaDifference(result.differences, wish.metadata, live, wanted, notes, shadow.place)
 
 
 def _doubts(differences: Iterable[Difference]) -> list[Doubt]:

@@ -34,11 +34,11 @@ _DATABASE: ContextVar[str | None] = ContextVar("scratch_database", default=None)
 
 
 class Kind(StrEnum):
-    """Which scratch place it is."""
+    """Which scratch place it is, as people are told of it."""
 
-    GIVEN = "given"
-    DATABASE = "database"
-    SCHEMAS = "schemas"
+    GIVEN = "the given database"
+    DATABASE = "the kept database"
+    SCHEMAS = "scratch schemas in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class Scratch:
     kind: Kind
     note: str | None = None
     translation: Translation = field(default_factory=Translation)
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.place.database}"
 
     @property
     def driver(self) -> Any:

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import pty
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -13,41 +11,15 @@ import pytest
 
 from async_migrations.testing.server import Server
 from tests.support.pgbouncer import pgbouncer
+from tests.support.terminal import DEADLINE, Terminal, opened_terminal
 
 HELD = 4711
-DEADLINE = 60.0
-
-
-@dataclass
-class Terminal:
-    """A pseudo-terminal, and what was written to it."""
-
-    ours: int
-    theirs: int
-    text: str = ""
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def read(self) -> None:
-        self.text += os.read(self.ours, 65536).decode()
-        self.news.set()
-
-    async def shows(self, text: str) -> None:
-        """Wait until `text` was written."""
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while text not in self.text:
-                    self.news.clear()
-                    await self.news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{text!r} was not written: {self.text!r}") from None
 
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    ours, theirs = pty.openpty()
-    yield Terminal(ours, theirs)
-    os.close(ours)
-    os.close(theirs)
+    with opened_terminal() as terminal:
+        yield terminal
 
 
 def write(project: Path, files: Mapping[str, str]) -> None:

@@ -187,7 +187,8 @@ def test_nothing_of_a_script_is_lost_by_splitting(script: str) -> None:
         assert statement.line == sql.position(script, statement.offset)[0]
         assert statement.text == statement.text.strip() or not is_readable(script)
     joined = ";".join(statement.text for statement in statements)
-    assert sql.canonical(joined).replace(";", "") == sql.canonical(script).replace(";", "")
+    # What a literal that never ends has last is no part of anything.
+    assert sql.canonical(joined).replace(";", "").rstrip() == sql.canonical(script).replace(";", "").rstrip()
 
 
 def test_syntax_newer_than_the_parser_is_split_all_the_same() -> None:

@@ -1,0 +1,397 @@
+"""The commands that look at the schema: diff, new --auto, verify --models, schema."""
+
+import asyncio
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from async_migrations.cli import main
+from async_migrations.schema.bench import forget
+from async_migrations.testing.server import Server
+from tests.conftest import MakeDatabase
+from tests.support.pgbouncer import pgbouncer
+from tests.support.terminal import DEADLINE, opened_terminal
+
+MODELS = """
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class Author(Base):
+    __tablename__ = "authors"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    full_name: Mapped[str] = mapped_column(String(80))
+
+class Book(Base):
+    __tablename__ = "books"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("authors.id"))
+    title: Mapped[str]
+    pages: Mapped[int] = mapped_column(server_default=text("0"))
+    __table_args__ = (CheckConstraint("pages >= 0", name="ck_pages"), Index("ix_books_title", "title"))
+"""
+BEFORE = """
+CREATE TABLE authors (id serial PRIMARY KEY, name varchar(80) NOT NULL);
+CREATE TABLE books (
+    id serial PRIMARY KEY, author_id int NOT NULL REFERENCES authors (id), title varchar NOT NULL, pages int NOT NULL,
+    motto text
+);
+INSERT INTO authors (name) VALUES ('Ada');
+"""
+RENAME = ("--rename", "column", "public.authors.name", "full_name")
+
+
+class Project:
+    """A folder with models and one migration, and commands run in it, in this process."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        (folder / "migrations").mkdir()
+        self.write("models.py", MODELS)
+        self.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:Base"\n')
+        self.write("migrations/001_first.sql", BEFORE)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def __call__(self, *arguments: str, color: bool = False, url: str | None = None, **environment: str) -> Result:
+        # As in a process of its own.
+        sys.modules.pop("models", None)
+        forget()
+        importlib.invalidate_caches()
+        runner = CliRunner(env={"DATABASE_URL": url or self.url, **environment})
+        result = runner.invoke(main, ["-q", "-C", str(self.folder), *arguments], color=color)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert "Traceback" not in result.output
+        return result
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "migrations").iterdir() if path.suffix in {".py", ".sql"})
+
+
+@pytest.fixture
+def project(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return Project(tmp_path, database_url.replace("+asyncpg", ""))
+
+
+@pytest.fixture
+def migrated(project: Project) -> Project:
+    assert project("upgrade").exit_code == 0
+    return project
+
+
+@pytest.fixture
+def ask(project: Project) -> Callable[[str], Any]:
+    """Return a function that runs a query and returns its one value; commands run in this thread, without a loop."""
+
+    async def query(text: str) -> Any:
+        connection = await asyncpg.connect(project.url)
+        try:
+            return await connection.fetchval(text)
+        finally:
+            await connection.close()
+
+    return lambda text: asyncio.run(query(text))
+
+
+# diff
+
+
+def test_diff_is_grouped_by_table_and_3(migrated: Project) -> None:
+    result = migrated("diff")
+    assert result.exit_code == 3
+    assert result.stdout == (
+        "public.authors\n"
+        "  + column public.authors.full_name is missing (character varying(80))\n"
+        "  - column public.authors.name is not in the metadata  (loses something)\n"
+        "public.books\n"
+        "  ~ column public.books.pages has the default none instead of 0\n"
+        "  + check ck_pages of public.books is missing: CHECK ((pages >= 0))\n"
+        "  + index ix_books_title of public.books is missing: btree (title)\n"
+        "  - column public.books.motto is not in the metadata  (loses something)\n"
+        "\n"
+        "6 differences, 2 of them lose something.\n"
+        "column public.authors.name may be full_name now? Then: --rename column public.authors.name full_name\n"
+    )
+
+
+def test_diff_is_coloured_for_people(migrated: Project) -> None:
+    coloured = migrated("diff", color=True).stdout
+    assert click.style("+", fg="green", bold=True) in coloured
+    assert click.style("public.books", bold=True) in coloured
+    assert click.unstyle(coloured) == migrated("diff").stdout
+    assert migrated("diff", color=True, NO_COLOR="1").stdout == migrated("diff").stdout
+
+
+def test_diff_as_a_document(migrated: Project) -> None:
+    result = migrated("diff", "--json", *RENAME)
+    document = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert document["equal"] is False
+    assert document["differences"][0] == {
+        "kind": "ColumnRenamed",
+        "verb": "rename",
+        "group": "public.authors",
+        "text": "column public.authors.name is renamed to full_name",
+        "destructive": False,
+    }
+    assert document["renames"] == []
+    assert document["scratch"].startswith("the kept database async_migrations_scratch_")
+
+
+def test_diff_is_0_and_silent_when_nothing_differs(migrated: Project) -> None:
+    migrated("new", "rest", "--auto", "--allow-destructive", *RENAME)
+    assert migrated("upgrade").exit_code == 0
+    result = migrated("diff")
+    assert (result.exit_code, result.stdout) == (0, "The database has the schema of the models.\n")
+
+
+def test_only_some_schemas_are_compared(migrated: Project) -> None:
+    assert migrated("diff", "--within", "elsewhere").exit_code == 0
+
+
+def test_the_scratch_place_is_chosen_and_said(migrated: Project, make_database: MakeDatabase) -> None:
+    url = asyncio.run(_made(make_database))
+    given = json.loads(migrated("diff", "--json", "--scratch-url", url.replace("+asyncpg", "")).stdout)
+    assert given["scratch"] == f"the given database {url.rpartition('/')[2]}"
+    both = migrated("diff", "--scratch-url", url, "--scratch-embedded")
+    assert both.exit_code == 2
+    assert "name two scratch places" in both.stderr
+
+
+async def _made(make_database: MakeDatabase) -> str:
+    return await make_database()
+
+
+def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Project, ask: Callable[[str], Any]) -> None:
+    role = f"app_{os.getpid()}"
+    ask(f"CREATE ROLE {role} LOGIN; ")
+    ask(f"GRANT USAGE ON SCHEMA public TO {role}")
+    url = migrated.url.replace("postgres@", f"{role}@")
+    try:
+        refused = migrated("diff", url=url)
+        assert refused.exit_code == 1
+        assert f"the role {role} may create neither a database nor a schema" in refused.stderr
+        exact = json.loads((migrated("diff", "--scratch-embedded", "--json", url=url)).stdout)
+        assert len(exact["differences"]) == 6
+        assert exact["notes"] == []
+    finally:
+        ask(f"DROP OWNED BY {role}")
+        ask(f"DROP ROLE {role}")
+
+
+# new --auto
+
+
+def test_auto_writes_what_leads_to_the_models(migrated: Project, ask: Callable[[str], Any]) -> None:
+    result = migrated("new", "Full names", "--auto", *RENAME)
+    assert result.exit_code == 0
+    paths = [Path(line).name for line in result.stdout.splitlines()]
+    assert paths == ["002_full_names.py", "003_full_names_indexes.py", "004_full_names_validate.py"]
+    assert "Left out, since something would be lost; with --allow-destructive it is written:" in result.stderr
+    assert "  column public.books.motto is not in the metadata" in result.stderr
+    assert migrated("upgrade").exit_code == 0
+    assert ask("SELECT full_name FROM authors") == "Ada"
+    again = migrated("new", "again", "--auto")
+    assert (again.exit_code, again.stdout) == (1, "Nothing was written.\n")
+
+
+def test_auto_says_probable_renames_where_nobody_can_be_asked(migrated: Project) -> None:
+    result = migrated("new", "x", "--auto", "--json")
+    document = json.loads(result.stdout)
+    assert Path(document["paths"][0]).name == "002_x.py"
+    assert [each["kind"] for each in document["left_out"]] == ["ColumnRemoved", "ColumnRemoved"]
+    assert "If so, give --rename column public.authors.name full_name" in result.stderr
+
+
+def test_auto_wants_nothing_pending(project: Project) -> None:
+    result = project("new", "x", "--auto")
+    assert result.exit_code == 2
+    assert "1 migration of the folder is pending (001_first), and would be written a second time" in result.stderr
+    assert project.names() == ["001_first.sql"]
+
+
+def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
+    migrated("new", "rest", "--auto", "--allow-destructive", *RENAME)
+    migrated("upgrade")
+    before = migrated.names()
+    result = migrated("new", "more", "--auto")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "The database has the schema of the models. Nothing was written.\n",
+    )
+    assert migrated.names() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["new", "x", "--auto", "--sql"], "--auto writes Python: leave --sql out"),
+        (["new", "x", "--allow-destructive"], "This is an option of --auto"),
+        (["new", "x", *RENAME], "This is an option of --auto"),
+        (["diff", "--rename", "colum", "public.a.b", "c"], "there is no kind 'colum'"),
+        (["diff", "--rename", "column", "public.nobody.b", "c"], "nobody"),
+        (["diff", "--base", "models:Bose"], "models has no Bose"),
+        (["schema", "dump", "--check"], "say which with --output FILE"),
+        (["schema", "diagram", "-o", "schema.gif"], "ends in .mmd, .dot, .svg, .png, and not in '.gif'"),
+        (["schema", "show", "nobody"], "There is no nobody"),
+        (["schema", "dump", "-o", "none/at/all.txt"], "No such file or directory"),
+    ],
+)
+def test_a_mistake_is_a_sentence(migrated: Project, arguments: list[str], sentence: str) -> None:
+    result = migrated(*arguments)
+    assert result.exit_code in {1, 2}
+    assert sentence in result.output
+
+
+def test_models_that_are_not_named_are_asked_for(migrated: Project) -> None:
+    migrated.write("pyproject.toml", "")
+    result = migrated("diff")
+    assert result.exit_code == 2
+    assert "Give --base module:attribute" in result.stderr
+
+
+def test_models_that_postgresql_refuses_are_named(migrated: Project) -> None:
+    migrated.write("models.py", MODELS.replace('"pages >= 0"', '"pagez >= 0"'))
+    result = migrated("diff")
+    assert result.exit_code == 1
+    assert "books" in result.stderr
+    assert 'column "pagez" does not exist' in result.stderr
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+async def test_auto_asks_on_a_terminal(migrated: Project, answer: str) -> None:
+    with opened_terminal() as terminal:
+        asyncio.get_running_loop().add_reader(terminal.ours, terminal.read)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "async_migrations", "-C", str(migrated.folder), "new", "names", "--auto"),
+            env={**os.environ, "DATABASE_URL": migrated.url, "TERM": "xterm"},
+            stdin=terminal.theirs,
+            stdout=terminal.theirs,
+            stderr=terminal.theirs,
+        )
+        try:
+            await terminal.shows("Is column public.authors.name called full_name now? [y/N]:")
+            terminal.type(answer)
+            async with asyncio.timeout(DEADLINE):
+                assert await process.wait() == 0
+            renamed = 'await self.op.rename_column("authors", "name", "full_name")'
+            added = 'await self.op.add_column("authors", sa.Column("full_name"'
+            await terminal.shows(renamed if answer == "y" else added)
+            assert "\x1b[1m" in terminal.text
+        finally:
+            asyncio.get_running_loop().remove_reader(terminal.ours)
+            if process.returncode is None:
+                process.kill()
+
+
+# verify --models
+
+
+def test_verify_with_models_is_3_until_they_are_equal(migrated: Project) -> None:
+    assert migrated("verify").exit_code == 0
+    result = migrated("verify", "--models")
+    assert result.exit_code == 3
+    assert "6 differences" in result.stdout
+    document = json.loads(migrated("verify", "--models", "--json").stdout)
+    assert (document["ok"], document["findings"], document["models"]["equal"]) == (False, [], False)
+    migrated("new", "rest", "--auto", "--allow-destructive", *RENAME)
+    migrated("upgrade")
+    result = migrated("verify", "--models")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("The database has the schema of the models.\n")
+
+
+# schema
+
+
+def test_the_schema_is_shown_whole_or_in_parts(migrated: Project) -> None:
+    whole = migrated("schema", "show").stdout
+    assert "table public.authors\n  id    integer                not null default nextval(" in whole
+    assert "schema_migrations" not in whole
+    part = migrated("schema", "show", "books").stdout
+    assert part.startswith("table public.books\n")
+    assert "  constraint books_author_id_fkey: FOREIGN KEY (author_id) REFERENCES public.authors(id)\n" in part
+    assert "public.authors\n" not in part
+    models = migrated("schema", "show", "--models", "public.books").stdout
+    assert "  index ix_books_title: btree (title)\n" in models
+
+
+def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
+    file = migrated.folder / "schema.txt"
+    assert migrated("schema", "dump", "-o", str(file)).exit_code == 0
+    assert migrated("schema", "dump").stdout == file.read_text()
+    assert migrated("schema", "dump", "--check", "-o", str(file)).exit_code == 0
+    migrated.write("migrations/002_more.sql", "ALTER TABLE books ADD COLUMN isbn text;")
+    assert migrated("upgrade").exit_code == 0
+    late = migrated("schema", "dump", "--check", "-o", str(file))
+    assert late.exit_code == 3
+    assert re.search(r"^\+  isbn +text$", late.stdout, re.MULTILINE)
+
+
+def test_a_diagram_is_text_or_a_picture(migrated: Project, tmp_path: Path) -> None:
+    text = migrated("schema", "diagram").stdout
+    assert text.startswith("erDiagram\n")
+    assert '    "authors" ||--o{ "books" : "author_id"\n' in text
+    svg = tmp_path / "schema.svg"
+    assert migrated("schema", "diagram", "-o", str(svg)).exit_code == 0
+    drawing = svg.read_text()
+    assert {"authors", "books", "author_id"} <= set(re.findall(r">([a-z_]+)</text>", drawing))
+    png = tmp_path / "schema.png"
+    assert migrated("schema", "diagram", "books", "-o", str(png)).exit_code == 0
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_graphviz_mermaid_is_offered(migrated: Project) -> None:
+    result = migrated("schema", "diagram", "-o", "schema.svg", PATH="/nowhere")
+    assert result.exit_code == 2
+    assert "apt-get install graphviz" in result.stderr
+    assert not (migrated.folder / "schema.svg").exists()
+
+
+def test_hostile_names_are_only_text(project: Project) -> None:
+    project.write(
+        "migrations/001_first.sql",
+        """CREATE TABLE "a<b>&""c" (id int PRIMARY KEY, "x }y" text);
+        CREATE TABLE "de-pot \\n" ("1st" int UNIQUE REFERENCES "a<b>&""c" (id));""",
+    )
+    assert project("upgrade").exit_code == 0
+    svg = project.folder / "schema.svg"
+    assert project("schema", "diagram", "-o", str(svg)).exit_code == 0
+    assert "a&lt;b&gt;&amp;&quot;&quot;c" in svg.read_text()
+    assert '    "a<b>&c" |o--o| "de-pot \\n" : "1st"\n' in project("schema", "diagram").stdout
+
+
+def test_it_all_works_through_a_transaction_pooler(migrated: Project, server: Server) -> None:
+    database = migrated.url.rpartition("/")[2]
+    with pgbouncer(server, "transaction", default_pool_size="3") as bouncer:
+        url = bouncer.url(database, driver="")
+        direct, pooled = (json.loads(migrated("diff", "--json", url=each).stdout) for each in (migrated.url, url))
+        assert pooled["differences"] == direct["differences"]
+        assert migrated("new", "x", "--auto", url=url).exit_code == 0
+        assert migrated("schema", "show", url=url).exit_code == 0
+
+
+def test_help_of_a_topic_needs_no_database() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "async_migrations", "schema", "dump", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--check" in done.stdout
