@@ -147,7 +147,8 @@ def grouped(operations: Iterable[Difference]) -> Iterator[str]:
 def summary(operations: Sequence[Difference]) -> str:
     """Count the differences."""
     losing = sum(each.destructive for each in operations)
-    return f"{counted(len(operations), 'difference')}{f', {losing} of them lose something' if losing else ''}."
+    told = f", {losing} of them {'loses' if losing == 1 else 'lose'} something" if losing else ""
+    return f"{counted(len(operations), 'difference')}{told}."
 
 
 def flag(suggestion: Suggestion) -> str:

@@ -21,6 +21,7 @@ from async_migrations.online.dependents import Place, dependents_on
 from async_migrations.online.generated import find_readers
 from async_migrations.online.indexes import IndexOperations
 from async_migrations.online.looks import ColumnFacts
+from async_migrations.online.not_null_names import NotNullNamesBench
 from async_migrations.online.table_definition import (
     column_constraints,
     column_names,
@@ -37,7 +38,7 @@ Default: TypeAlias = str | Expression | Computed | Identity | None
 """A text is a literal, as in `Column`; `text("now()")` and constructs are SQL; None is no default."""
 
 
-class ColumnOperations(AddingBench, IndexOperations):
+class ColumnOperations(AddingBench, IndexOperations, NotNullNamesBench):
     """The columns of a table."""
 
     async def add_column(
@@ -98,7 +99,7 @@ class ColumnOperations(AddingBench, IndexOperations):
         await self._do(f"Dropped column {table}.{column}", statement, done=is_gone)
 
     async def rename_column(self, table: str, old: str, new: str, *, schema: str | None = None) -> None:
-        """Rename a column; what refers to it follows.
+        """Rename a column; what refers to it follows, the name of its NOT NULL in PostgreSQL 18 as well.
 
         Args:
             table: the table's name, exactly.
@@ -114,6 +115,7 @@ class ColumnOperations(AddingBench, IndexOperations):
         clause = f"RENAME COLUMN {quote_identifier(old)} TO {quote_identifier(new)}"
         statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
         await self._do(f"Renamed column {table}.{old} to {new}", statement, done=is_renamed)
+        await self._follow(schema, (table, old), (table, new))
 
     async def alter_column(  # noqa: PLR0913 - each is an aspect of a column
         self,

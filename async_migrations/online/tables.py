@@ -10,13 +10,14 @@ from sqlalchemy.schema import SchemaItem
 
 from async_migrations.errors import NameConflictError
 from async_migrations.online import looks
+from async_migrations.online.not_null_names import NotNullNamesBench
 from async_migrations.online.relations import RelationBench
 from async_migrations.online.table_definition import table_of, table_statements, twin_statement
 from async_migrations.online.twins import is_same_table
 from async_migrations.sql import qualified
 
 
-class TableOperations(RelationBench):
+class TableOperations(RelationBench, NotNullNamesBench):
     """Tables as a whole."""
 
     async def create_table(
@@ -78,12 +79,15 @@ class TableOperations(RelationBench):
     async def rename_table(self, old: str, new: str, *, schema: str | None = None) -> None:
         """Rename a table; its indexes, constraints and sequences keep their names.
 
+        NOT NULL constraints, which PostgreSQL 18 names after table and column, follow if it chose their names.
+
         Args:
             old: its name now, exactly.
             new: its name then, without a schema; see `set_schema` for a move.
             schema: its schema; None looks along `search_path`.
         """
         await self._rename("TABLE", schema, old, new)
+        await self._follow(schema, (old, None), (new, None))
 
     async def _is_there(self, table: Table, where: str) -> bool:
         kind = await looks.relation_kind(self._wire, table.schema, table.name)

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +16,7 @@ from fastapi import FastAPI
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import AutoSchemaMigration, MigrationRunner
+from async_migrations import AutoSchemaMigration, MigrationRunner, compare_schema
 
 BOOKSHOP = Path(__file__).parents[2] / "docs" / "examples" / "bookshop"
 MODULES = ("app", "models", "schemas", "shop")
@@ -31,6 +32,15 @@ NAMES = [
     "009_open_orders_index",
     "010_reviews",
     "011_book_rating",
+    "012_publishers",
+    "013_publishers_indexes",
+    "014_publishers_validate",
+    "015_returns_labels",
+    "016_returns",
+    "017_returns_indexes",
+    "018_returns_validate",
+    "019_customers_and_reviews",
+    "020_customers_and_reviews_indexes",
 ]
 DEADLINE = 60.0
 
@@ -128,7 +138,7 @@ async def test_the_migrations_say_what_they_did(runner: MigrationRunner) -> None
 
     assert list(report.applied) == NAMES
     assert report.statistics["migrations_applied"] == len(NAMES)
-    assert report.statistics["tables_created"] == 4
+    assert report.statistics["tables_created"] == 5
     assert report.statistics["books_stocked"] == 5
     assert report.statistics["slugs_written"] == 5
     assert report.statistics["books_rated"] == 0
@@ -154,6 +164,25 @@ async def test_the_history_ends_at_the_models(runner: MigrationRunner, engine: A
         await connection.run_sync(metadata.create_all)
 
     assert migrated == await rows(engine, SNAPSHOT)
+
+
+async def test_the_command_line_writes_the_last_migrations_again(
+    runner: MigrationRunner, metadata: MetaData, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await runner.run_migrations("018_returns_validate")
+    written = sorted((BOOKSHOP / "migrations").iterdir())
+    for path in written:
+        if path.name < "019" or path.name == "head.txt":
+            shutil.copy(path, tmp_path)
+    (tmp_path / "head.txt").write_text("018_returns_validate\n")
+
+    found = await compare_schema(engine, metadata, renames=[("column", "public.customers.name", "full_name")])
+    again = found.write_migrations(tmp_path, "customers and reviews")
+
+    assert [path.name for path in again] == [path.name for path in written if "019" <= path.name < "1"]
+    assert [path.read_text() for path in again] == [(BOOKSHOP / "migrations" / path.name).read_text() for path in again]
+    await runner.run_migrations()
+    assert not await compare_schema(engine, metadata)
 
 
 async def test_auto_schema_has_nothing_to_add_and_nothing_to_say(
@@ -186,7 +215,9 @@ async def test_a_stop_at_any_migration_changes_nothing_of_the_end(
 # Down and up
 
 
-@pytest.mark.parametrize("target", ["009_open_orders_index", "006_book_slugs", "003_opening_stock", "0"])
+@pytest.mark.parametrize(
+    "target", ["014_publishers_validate", "009_open_orders_index", "006_book_slugs", "003_opening_stock", "0"]
+)
 async def test_what_goes_down_comes_up_again(runner: MigrationRunner, engine: AsyncEngine, target: str) -> None:
     await runner.run_migrations()
     migrated = await rows(engine, SNAPSHOT)
@@ -240,6 +271,20 @@ async def test_a_book_is_added_and_found(app: FastAPI) -> None:
     assert by_title == by_tag == [added]
     assert [found["title"] for found in by_author] == [book["title"], "Sketch of the Analytical Engine"]
     assert again["detail"] == "There is a book with the ISBN 9780140437928 already."
+
+
+async def test_a_book_has_a_publisher_and_an_order_comes_back(app: FastAPI) -> None:
+    book = {"isbn": "9780140437928", "title": "Machinery", "authors": ["Ada"], "price_cents": 1, "publisher": "Murray"}
+    async with running(app) as client:
+        added = await answer(await client.post("/books", json=book), 201)
+        placed = await answer(await client.post("/orders", json=ORDER), 201)
+        returned = await answer(await client.post(f"/orders/{placed['id']}/return"), 200)
+        again = await answer(await client.post(f"/orders/{placed['id']}/return"), 409)
+        left = await answer(await client.get("/books/9780141439471"), 200)
+
+    assert added["publisher"] == "Murray"
+    assert (returned["status"], left["stock"], left["publisher"]) == ("returned", 12, None)
+    assert again["detail"] == f"Order {placed['id']} is returned already."
 
 
 async def test_search_takes_percent_for_a_sign(app: FastAPI) -> None:
@@ -382,7 +427,7 @@ async def test_two_services_start_at_once_and_each_migration_runs_once(database_
 
     said = next(each.said for each, health in zip(services, healths, strict=True) if health["migrations_applied"])
     assert "Starting database migration process" in said
-    assert "Discovered 11 migration file(s)" in said
+    assert "Discovered 20 migration file(s)" in said
     assert "▶ 001_catalogue: Create authors, books and who wrote what" in said
     assert "[001_catalogue] Creating the catalogue..." in said
 

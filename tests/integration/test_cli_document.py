@@ -77,10 +77,23 @@ async def test_the_documents_have_the_keys_that_the_page_lists(tmp_path: Path, e
     rows = dict(re.findall(r"^\| `(\w+)` \| (`\w+`.*) \|$", PAGE.partition("keys beside")[2], re.MULTILINE))
     (tmp_path / "migrations").mkdir()
     (tmp_path / "migrations" / "001_a.sql").write_text("SELECT 1;")
-    lines = ["baseline 1", "downgrade 1", "new x --sql", "stamp 2", "renumber", "unlock", "wait", "plan", "verify"]
+    lines = [
+        "baseline 1",
+        "downgrade 1",
+        "new x --sql",
+        "stamp 2",
+        "renumber",
+        "unlock",
+        "wait",
+        "plan",
+        "verify",
+        "diff",
+    ]
 
     assert rows.keys() == main.commands.keys()
-    for line in [*lines, "repair", "status", "upgrade"]:
+    (tmp_path / "models.py").write_text("from sqlalchemy import MetaData\nmetadata = MetaData()\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.async_migrations]\nbase = "models:metadata"\n')
+    for line in [*lines, "repair", "status", "upgrade", "schema show"]:
         command = line.partition(" ")[0]
         document = json.loads(await shell(f"async-migrations -q {line} --json", tmp_path, environment))
         listed = re.findall(r"`(\w+)`", re.sub(r" \(.*?\)", "", rows[command]))

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -344,6 +345,9 @@ def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
     assert re.search(r"^\+  isbn +text$", late.stdout, re.MULTILINE)
 
 
+@pytest.mark.skipif(
+    shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
+)
 def test_a_diagram_is_text_or_a_picture(migrated: Project, tmp_path: Path) -> None:
     text = migrated("schema", "diagram").stdout
     assert text.startswith("erDiagram\n")
@@ -364,6 +368,9 @@ def test_without_graphviz_mermaid_is_offered(migrated: Project) -> None:
     assert not (migrated.folder / "schema.svg").exists()
 
 
+@pytest.mark.skipif(
+    shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
+)
 def test_hostile_names_are_only_text(project: Project) -> None:
     project.write(
         "migrations/001_first.sql",

@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests.support.desk import open_desk
@@ -59,3 +60,29 @@ def test_whatever_a_thing_is_called_it_comes_and_goes(
     database_url: str, names: list[str], text: str, *, transactional: bool
 ) -> None:
     asyncio.run(come_and_go(database_url, names, text, transactional=transactional))
+
+
+NOT_NULLS = """SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint
+WHERE contype = 'n' AND connamespace = 'public'::regnamespace"""
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_names_of_not_null_follow_where_postgresql_chose_them(
+    engine: AsyncEngine, *, transactional: bool
+) -> None:
+    long, wide = "t" * 63, "ü" * 31
+    columns = f'"a b" int NOT NULL, "{wide}" int NOT NULL, own int CONSTRAINT mine NOT NULL'
+    async with open_desk(engine) as desk:
+        await desk.driver.execute(f'CREATE TABLE "{long}" ({columns}); CREATE TABLE kid () INHERITS ("{long}")')
+        async with desk.op(transactional=transactional) as op:
+            await op.rename_column(long, "a b", "x" * 40)
+            await op.rename_column(long, "own", "owned")
+            await op.rename_table(long, "short")
+            await op.rename_column("short", wide, "ö" * 20)
+        renamed = await desk.value(NOT_NULLS)
+        # The same table under its new names at once.
+        columns = f'{"x" * 40} int NOT NULL, "{"ö" * 20}" int NOT NULL, owned int CONSTRAINT mine NOT NULL'
+        await desk.driver.execute(
+            f"DROP TABLE short CASCADE; CREATE TABLE short ({columns}); CREATE TABLE kid () INHERITS (short)"
+        )
+        assert renamed == await desk.value(NOT_NULLS)

@@ -102,3 +102,9 @@ async def place_order(sessions: Sessions, new: NewOrder) -> OrderView:
 async def refund_order(sessions: Sessions, order_id: int) -> OrderView:
     async with sessions.begin() as session:
         return OrderView.of(await shop.refund(session, order_id))
+
+
+@app.post("/orders/{order_id}/return")
+async def take_back_order(sessions: Sessions, order_id: int) -> OrderView:
+    async with sessions.begin() as session:
+        return OrderView.of(await shop.refund(session, order_id, returned=True))

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -53,6 +54,7 @@ class OrderStatus(enum.StrEnum):
     SHIPPED = "shipped"
     CANCELLED = "cancelled"
     REFUNDED = "refunded"
+    RETURNED = "returned"
 
 
 class BookFormat(enum.StrEnum):
@@ -72,6 +74,14 @@ book_authors = Table(
     Column("book_id", ForeignKey("books.id", ondelete="CASCADE"), primary_key=True),
     Column("author_id", ForeignKey("authors.id"), primary_key=True, index=True),
 )
+
+
+class Publisher(Base):
+    __tablename__ = "publishers"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    website: Mapped[str | None]
 
 
 class Author(Base):
@@ -105,9 +115,11 @@ class Book(Base):
     stock: Mapped[int] = mapped_column(server_default="0")
     rating: Mapped[decimal.Decimal | None] = mapped_column(Numeric(3, 2))
     details: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    publisher_id: Mapped[int | None] = mapped_column(ForeignKey("publishers.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    publisher: Mapped[Publisher | None] = relationship(lazy="raise")
     authors: Mapped[list[Author]] = relationship(
         secondary=book_authors, back_populates="books", lazy="raise", order_by=Author.name
     )
@@ -120,7 +132,8 @@ class Customer(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     email: Mapped[str]
-    name: Mapped[str]
+    full_name: Mapped[str]
+    newsletter: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     orders: Mapped[list["Order"]] = relationship(back_populates="customer", lazy="raise")
@@ -129,9 +142,9 @@ class Customer(Base):
 class Order(Base):
     __tablename__ = "orders"
     __table_args__ = (
-        CheckConstraint("(status = 'refunded') = (refunded_at IS NOT NULL)", name="refund_has_its_time"),
+        CheckConstraint("(status IN ('refunded', 'returned')) = (refunded_at IS NOT NULL)", name="refund_has_its_time"),
         Index("ix_orders_open", "placed_at", postgresql_where=text("status IN ('placed', 'paid')")),
-        Index("ix_orders_refunded", "refunded_at", postgresql_where=text("status = 'refunded'")),
+        Index("ix_orders_refunded", "refunded_at", postgresql_where=text("status IN ('refunded', 'returned')")),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
@@ -166,6 +179,7 @@ class Review(Base):
     __table_args__ = (
         UniqueConstraint("book_id", "customer_id"),
         CheckConstraint("stars BETWEEN 1 AND 5", name="stars_one_to_five"),
+        Index("ix_reviews_latest", text("written_at DESC")),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

@@ -15,6 +15,7 @@ class NewBook(BaseModel):
     isbn: Isbn
     title: Words
     authors: list[Words] = Field(min_length=1)
+    publisher: Words | None = None
     price_cents: int = Field(ge=0)
     stock: int = Field(default=0, ge=0)
     format: BookFormat = BookFormat.PAPERBACK
@@ -26,6 +27,7 @@ class BookView(BaseModel):
     slug: str
     title: str
     authors: list[str]
+    publisher: str | None
     format: BookFormat
     price_cents: int
     stock: int
@@ -39,6 +41,7 @@ class BookView(BaseModel):
             slug=book.slug,
             title=book.title,
             authors=[author.name for author in book.authors],
+            publisher=book.publisher.name if book.publisher else None,
             format=book.format,
             price_cents=book.price_cents,
             stock=book.stock,

@@ -4,16 +4,20 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from models import Author, Book, Customer, Order, OrderLine, OrderStatus, Review
+from models import Author, Book, Customer, Order, OrderLine, OrderStatus, Publisher, Review
 from schemas import Buyer, NewBook, NewOrder, NewReview
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 # Ordered as the index is that migration 004 builds.
-BOOKS = select(Book).options(selectinload(Book.authors)).order_by(func.lower(Book.title), Book.id)
+BOOKS = (
+    select(Book)
+    .options(selectinload(Book.authors), joinedload(Book.publisher))
+    .order_by(func.lower(Book.title), Book.id)
+)
 
 
 class RefusedError(Exception):
@@ -51,8 +55,9 @@ async def book_by_isbn(session: AsyncSession, isbn: str) -> Book:
 
 async def add_book(session: AsyncSession, new: NewBook) -> Book:
     book = Book(
-        **new.model_dump(exclude={"authors"}),
+        **new.model_dump(exclude={"authors", "publisher"}),
         slug=slug(new.title, new.isbn),
+        publisher=await publisher_named(session, new.publisher) if new.publisher else None,
         authors=await authors_named(session, new.authors),
     )
     session.add(book)
@@ -71,8 +76,13 @@ async def authors_named(session: AsyncSession, names: list[str]) -> list[Author]
     return list((await session.scalars(found)).all())
 
 
+async def publisher_named(session: AsyncSession, name: str) -> Publisher:
+    await session.execute(insert(Publisher).values(name=name).on_conflict_do_nothing())
+    return (await session.scalars(select(Publisher).where(Publisher.name == name))).one()
+
+
 async def customer_of(session: AsyncSession, buyer: Buyer) -> Customer:
-    await session.execute(insert(Customer).values(buyer.model_dump()).on_conflict_do_nothing())
+    await session.execute(insert(Customer).values(email=buyer.email, full_name=buyer.name).on_conflict_do_nothing())
     found = select(Customer).where(func.lower(Customer.email) == buyer.email.lower())
     return (await session.scalars(found)).one()
 
@@ -99,14 +109,18 @@ def take_from_shelf(book: Book | None, isbn: str, quantity: int) -> OrderLine:
     return OrderLine(book_id=book.id, quantity=quantity, price_cents=book.price_cents)
 
 
-async def refund(session: AsyncSession, order_id: int) -> Order:
+async def refund(session: AsyncSession, order_id: int, *, returned: bool = False) -> Order:
     found = select(Order).where(Order.id == order_id).options(selectinload(Order.lines)).with_for_update()
     order = (await session.scalars(found)).one_or_none()
     if order is None:
         raise UnknownError(f"There is no order {order_id}.")
-    if order.status is OrderStatus.REFUNDED:
-        raise RefusedError(f"Order {order_id} is refunded already.")
-    order.status, order.refunded_at = OrderStatus.REFUNDED, await session.scalar(select(func.now()))
+    if order.refunded_at is not None:
+        raise RefusedError(f"Order {order_id} is {order.status} already.")
+    now = await session.scalar(select(func.now()))
+    order.status, order.refunded_at = OrderStatus.RETURNED if returned else OrderStatus.REFUNDED, now
+    for line in order.lines if returned else ():
+        # Added by the database, since the same book may be sold at this moment.
+        await session.execute(update(Book).where(Book.id == line.book_id).values(stock=Book.stock + line.quantity))
     await session.flush()
     return order
 
