@@ -55,8 +55,10 @@ def compiled(metadata: MetaData, dialect: Dialect, schema: str | None) -> tuple[
         if isinstance(element, TextClause) and element._bindparams:  # noqa: SLF001 - there is no public word for it
             raise NotPlainError("text() with parameters")
         sql = str(element.compile(dialect=dialect)).strip()
-        if sql:
-            steps.append(Step(alone(sql), described(element, schema)))
+        step = Step(alone(sql), described(element, schema))
+        # A sequence of several columns is announced once for each; create_all looks whether it is there.
+        if sql and not (isinstance(element, CreateSequence) and step in steps):
+            steps.append(step)
 
     try:
         with held_back():

@@ -17,7 +17,7 @@ from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import raw_type, type_source
 from async_migrations.schema.generate.words import sql_node
 from async_migrations.schema.snapshot import Domain, DomainCheck
-from async_migrations.schema.table import Name
+from async_migrations.schema.table import Column, Name, Table
 
 
 def added(context: Context, it: d.DomainAdded) -> Iterator[Step]:
@@ -36,8 +36,9 @@ def removed(context: Context, it: d.DomainRemoved, stage: Stage) -> Iterator[Ste
 
 
 def changed(context: Context, it: d.DomainChanged) -> Iterator[Step]:
-    """Alter a domain; one of another type or collation is made anew."""
-    if {"type", "collation"} & {*it.parts}:
+    """Alter a domain; one of another type or collation is made anew, or one in arrays that looks at its rows."""
+    in_arrays = any(column.type.endswith("]") for _, column in _users(context, it.name))
+    if {"type", "collation"} & {*it.parts} or (in_arrays and {"nullable", "checks"} & {*it.parts}):
         yield _remade(context, it)
         return
     up, down = _altered(context, it.before, it.after, told=False), _altered(context, it.after, it.before, told=True)
@@ -131,16 +132,19 @@ def _replaced(context: Context, before: Domain, after: Domain, *, told: bool) ->
     name, own, away = after.name.name, context.schema(after.name), f"{after.name.name[:59]}_old"
     yield op("rename_domain", name, away, schema=own)
     yield from _create_domain(context, after, told=told)
-    gone = {each.name for each in context.wanted.tables} & context.new_tables
-    for table in context.wanted.tables:
-        for column in table.columns:
-            if (
-                column.type_name == after.name
-                and table.name not in gone
-                and (table.name, column.name) not in context.new_columns
-            ):
-                cast = using(context.quote(column.name), before.type, after.type)
-                node = type_node(context, table.name, column)
-                schema = context.schema(table.name)
-                yield op("alter_column", table.name.name, column.name, type_=node, postgresql_using=cast, schema=schema)
+    for table, column in _users(context, after.name):
+        sql, shape = context.quote(column.name), "[]" if column.type.endswith("]") else ""
+        cast = f"{sql}::{before.type}[]::{after.type}[]" if shape else using(sql, before.type, after.type)
+        node = type_node(context, table.name, column)
+        schema = context.schema(table.name)
+        yield op("alter_column", table.name.name, column.name, type_=node, postgresql_using=cast, schema=schema)
     yield op("drop_domain", away, schema=own)
+
+
+def _users(context: Context, domain: Name) -> Iterator[tuple[Table, Column]]:
+    """Yield the columns of a domain, or of arrays of it, that are there before and after."""
+    for table in context.wanted.tables:
+        if table.name not in context.new_tables:
+            for column in table.columns:
+                if column.type_name == domain and (table.name, column.name) not in context.new_columns:
+                    yield table, column

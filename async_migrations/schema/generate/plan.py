@@ -107,7 +107,7 @@ def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
 def _simple(context: Context) -> Iterator[Step]:
     for it in context.operations:
         follow = PLANS.get(type(it))
-        if follow is not None and not _comes_with_its_column(context, it):
+        if follow is not None and not _comes_with_its_column(context, it) and not _comes_from_a_parent(context, it):
             yield from follow(context, it)
 
 
@@ -116,6 +116,17 @@ def _comes_with_its_column(context: Context, it: d.Difference) -> bool:
     if isinstance(it, d.ComputedChanged) or not isinstance(it, d.OfColumn | d.CommentChanged):
         return False
     return (it.table, it.column) in context.remade
+
+
+def _comes_from_a_parent(context: Context, it: d.Difference) -> bool:
+    """Whether a parent's column changes in the same way, and takes that of its children along."""
+    if not isinstance(it, d.ColumnTypeChanged | d.CollationChanged | d.NullabilityChanged):
+        return False
+    parents = context.tables[it.table].parents
+    return any(
+        type(other) is type(it) and other.table in parents and other.column == it.column
+        for other in context.of(type(it))
+    )
 
 
 def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step], *, allow_destructive: bool) -> Iterator[Step]:

@@ -18,10 +18,11 @@ from async_migrations.schema.table import Name, SequenceOptions
 NUMBERS = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
 
 
-def schema_added(context: Context, it: d.SchemaAdded) -> Iterator[Step]:  # noqa: ARG001 - as its neighbours
-    """Create a schema."""
+def schema_added(context: Context, it: d.SchemaAdded) -> Iterator[Step]:
+    """Create a schema, before something moves there; but after another has given up its name."""
     up = op("create_schema", it.schema, if_not_exists=True)
-    yield Step(Stage.MAIN, Phase.SCHEMAS, (up,), (op("drop_schema", it.schema),))
+    given_up = any(it.schema == each.before for each in context.of(d.SchemaRenamed))
+    yield Step(Stage.MAIN, Phase.SCHEMAS if given_up else Phase.PLACES, (up,), (op("drop_schema", it.schema),))
 
 
 def enum_added(context: Context, it: d.EnumAdded) -> Iterator[Step]:
