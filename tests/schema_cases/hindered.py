@@ -5,8 +5,10 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    CheckConstraint,
     Column,
     Enum,
+    ForeignKey,
     Integer,
     MetaData,
     Sequence,
@@ -165,4 +167,72 @@ case(
         Table("child", m, Column("b", Text), postgresql_inherits="parent"),
         Table("grandchild", m, Column("c", Text), postgresql_inherits="child"),
     ),
+)
+case(
+    "two columns swap their names",
+    "rename",
+    lambda m: Table("t", m, Column("a", Integer), Column("b", Integer, index=True), Column("c", Integer)),
+    lambda m: Table("t", m, Column("a", Integer), Column("b", Integer), Column("c", Integer, index=True)),
+    renames=(("column", "public.t.a", "b"), ("column", "public.t.b", "c"), ("column", "public.t.c", "a")),
+    rows="INSERT INTO t VALUES (1, 2, 3)",
+    kept=("SELECT a, b, c FROM t", [(3, 1, 2)]),
+)
+
+
+def pair(one: str, other: str) -> Build:
+    """Return what fills a metadata with two tables that have keys, indexes, checks and serial columns."""
+
+    def build(m: MetaData) -> None:
+        Table(one, m, Column("id", Integer, primary_key=True), Column("a", Integer, unique=True, index=True))
+        checked = CheckConstraint("id > 0 AND a > 0")
+        Table(other, m, Column("id", Integer, primary_key=True), Column("a", Integer, unique=True), checked)
+
+    return build
+
+
+case(
+    "two tables swap their names",
+    "rename",
+    pair("one", "other"),
+    pair("other", "one"),
+    renames=(("table", "public.one", "other"), ("table", "public.other", "one")),
+    rows="INSERT INTO one (a) VALUES (1); INSERT INTO other (a) VALUES (7), (8)",
+    kept=("SELECT a FROM one ORDER BY a", [(7,), (8,)]),
+)
+case(
+    "two labels swap their names",
+    "rename",
+    one(Enum("x", "y", name="e")),
+    one(Enum("y", "x", name="e")),
+    renames=(("enum_value", "public.e.x", "y"), ("enum_value", "public.e.y", "x")),
+    rows="INSERT INTO t (a) VALUES ('x')",
+    kept=("SELECT a::text FROM t", [("y",)]),
+)
+case(
+    "an enum renamed whose new label is a default",
+    "compound",
+    lambda m: Table("t", m, Column("a", Enum("x", "y", name="e"), server_default="x")),
+    lambda m: Table("u", m, Column("b", Enum("x", "z", "new", name="f"), server_default="new")),
+    renames=(
+        ("table", "public.t", "u"),
+        ("column", "public.t.a", "b"),
+        ("type", "public.e", "f"),
+        ("enum_value", "public.e.y", "z"),
+    ),
+    rows="INSERT INTO t VALUES ('y')",
+    kept=("SELECT b::text FROM u", [("z",)]),
+)
+case(
+    "a key gives way to another, and so does who referred to it",
+    "compound",
+    lambda m: (
+        Table("t", m, Column("id", Integer, primary_key=True), Column("code", Text, nullable=False)),
+        Table("u", m, Column("t_id", ForeignKey("t.id"))),
+    ),
+    lambda m: (
+        Table("t", m, Column("code", Text, primary_key=True)),
+        Table("u", m, Column("t_code", ForeignKey("t.code"))),
+    ),
+    rows="INSERT INTO t (code) VALUES ('x')",
+    kept=("SELECT code FROM t", [("x",)]),
 )

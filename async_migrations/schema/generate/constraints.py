@@ -165,6 +165,8 @@ def _needs_no_look(context: Context, table: Name, constraint: Constraint) -> boo
 def _goes_along(context: Context, table: Name, constraint: Constraint) -> bool:
     """Whether dropping a column drops it."""
     places = {(table, column) for column in constraint.columns}
+    if constraint.kind is ConstraintKind.FOREIGN_KEY and _leans_on_changed(context, table, constraint):
+        return False
     return bool(places & context.dropped) and not places & context.converted and constraint.name not in _taken(context)
 
 

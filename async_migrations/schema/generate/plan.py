@@ -28,14 +28,14 @@ from async_migrations.sql import quote_literal
 Plan = Callable[[Context, Any], Iterator[Step]]
 
 PLANS: Mapping[type[d.Difference], Plan] = {
-    d.SchemaRenamed: renames.schema,
-    d.TypeRenamed: renames.type_,
-    d.TableRenamed: renames.table,
-    d.ColumnRenamed: renames.column,
-    d.EnumLabelRenamed: renames.label,
-    d.SequenceRenamed: renames.sequence,
-    d.ConstraintRenamed: renames.constraint,
-    d.IndexRenamed: renames.index,
+    d.SchemaRenamed: renames.renamed,
+    d.TypeRenamed: renames.renamed,
+    d.TableRenamed: renames.renamed,
+    d.ColumnRenamed: renames.renamed,
+    d.EnumLabelRenamed: renames.renamed,
+    d.SequenceRenamed: renames.renamed,
+    d.ConstraintRenamed: renames.renamed,
+    d.IndexRenamed: renames.renamed,
     d.CommentChanged: renames.comment,
     d.SchemaAdded: things.schema_added,
     d.EnumAdded: things.enum_added,
@@ -133,6 +133,10 @@ def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step], *, all
     after = labels_after(it, allow_destructive=allow_destructive)
     added = [quote_literal(label) for label in after if label not in it.before]
     used = any(label in text for step in steps for text in _texts(step) for label in added)
+    if used and [label for label in after if label in it.before] == [*it.before]:
+        # The labels' own file comes before the one that renames.
+        it = renames.under_old_names(context, it)
+        after = labels_after(it, allow_destructive=allow_destructive)
     yield from things.labels_changed(context, it, Stage.LABELS if used else Stage.MAIN, after)
 
 
