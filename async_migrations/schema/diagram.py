@@ -12,7 +12,11 @@ from async_migrations.schema.table import Column, Constraint, ConstraintKind, Ta
 
 LONGEST_TYPE = 28
 HEAD, KEY, PLAIN, LINE, FAINT = "#2d4a6b", "#eef3f8", "#ffffff", "#8a97a6", "#5b6875"
-_MERMAID_WORD = re.compile(r"[^A-Za-z0-9_\-()\[\]]")
+_NO_WORD = re.compile(r"[^A-Za-z0-9_\-()\[\]\u00C0-\uFFFF]")
+"""What Mermaid takes for no part of a type or a column's name."""
+
+_MARKS = frozenset({"PK", "FK", "UK"})
+_NO_ENTITY = re.compile(r'["%\\]')
 
 
 def mermaid(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> str:
@@ -122,8 +126,8 @@ def _remark(column: Column) -> str:
 
 def _word(text: str, first: str) -> str:
     """Write what Mermaid takes for a type or a name: one word that begins with a letter."""
-    word = _MERMAID_WORD.sub("_", text)
-    return word if word[:1].isalpha() else f"{first}{word}"
+    word = _NO_WORD.sub("_", text)
+    return word if word[:1].isalpha() and word not in _MARKS else f"{first}{word}"
 
 
 def _quoted(text: str) -> str:
@@ -131,7 +135,7 @@ def _quoted(text: str) -> str:
 
 
 def _entity(name: Name, snapshot: Snapshot) -> str:
-    return _quoted(_label(name, snapshot).replace('"', ""))
+    return _quoted(_NO_ENTITY.sub("", _label(name, snapshot)))
 
 
 def _box(table: Table, ports: dict[str, str], snapshot: Snapshot) -> str:

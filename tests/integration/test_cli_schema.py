@@ -381,7 +381,7 @@ def test_hostile_names_are_only_text(project: Project) -> None:
     svg = project.folder / "schema.svg"
     assert project("schema", "diagram", "-o", str(svg)).exit_code == 0
     assert "a&lt;b&gt;&amp;&quot;&quot;c" in svg.read_text()
-    assert '    "a<b>&c" |o--o| "de-pot \\n" : "1st"\n' in project("schema", "diagram").stdout
+    assert '    "a<b>&c" |o--o| "de-pot n" : "1st"\n' in project("schema", "diagram").stdout
 
 
 def test_it_all_works_through_a_transaction_pooler(migrated: Project, server: Server) -> None:
