@@ -193,8 +193,10 @@ class ColumnOperations(AddingBench, IndexOperations, NotNullNamesBench):
     async def _alter(self, alteration: Alteration, facts: ColumnFacts) -> list[str]:
         """Return the statements of an alteration; a conversion that an earlier try has made is not made twice."""
         if alteration.needs_rebuild(facts):
-            dependents = await dependents_on(self._wire, [Place(facts.relation, facts.number)])
-            return [*dependents.before, *alteration.rebuild(facts, self._dialect), *dependents.after]
+            place = [Place(facts.relation, facts.number)]
+            dependents, leaning = await dependents_on(self._wire, place), await leaning_on(self._wire, place)
+            rebuilt = alteration.rebuild(facts, self._dialect)
+            return [*leaning.before, *dependents.before, *rebuilt, *dependents.after, *leaning.after]
         wanted = None if self._transactional else alteration.type
         if wanted is not None and await is_same_type(self._wire, alteration.table, alteration.column, wanted):
             alteration = replace(alteration, type=None, using=None)

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     Enum,
     ForeignKey,
     Integer,
@@ -158,6 +159,22 @@ for _name, (_one, _other) in HANDS.items():
         rows="INSERT INTO t (a) VALUES ('1'); REFRESH MATERIALIZED VIEW kept",
         kept=(HELD, [("1",)]),
     )
+
+
+def doubled(expression: str) -> Build:
+    """Return what fills a metadata with a generated column."""
+    return lambda m: Table("t", m, Column("a", Integer), Column("b", Integer, Computed(expression, persisted=True)))
+
+
+case(
+    "made by hand on a generated column",
+    "unmanaged objects",
+    doubled("a * 2"),
+    doubled("a * 3"),
+    sql="CREATE VIEW seen AS SELECT b FROM t",
+    rows="INSERT INTO t (a) VALUES (5)",
+    kept=("SELECT b FROM seen", [(15,)]),
+)
 case(
     "a default of a child",
     "inheritance",
