@@ -229,8 +229,8 @@ SELECT_STATE = """SELECT s.seqstart AS start, s.seqincrement AS increment, q.las
  coalesce(q.last_value, s.seqstart) AS kept FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
  JOIN pg_namespace AS n ON n.oid = c.relnamespace
  LEFT JOIN pg_sequences AS q ON q.schemaname = n.nspname AND q.sequencename = c.relname
- WHERE s.seqrelid = to_regclass({name})"""
-"""The view has no last number before the first was given."""
+ WHERE s.seqrelid = to_regclass({name}) AND has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')"""
+"""The view has no last number before the first was given, and none for who may not see it."""
 
 WORDS = {"start": "START", "increment": "INCREMENT", "cache": "CACHE", "restart": "RESTART"}
 """Of the options that are one number."""
