@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,11 +155,6 @@ def flag(suggestion: Suggestion) -> str:
     import shlex
 
     return f"--rename {shlex.join(suggestion.rename)}"
-
-
-def is_terminal() -> bool:
-    """Whether there is somebody who can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 @contextmanager

@@ -37,12 +37,14 @@ class Project:
         progress: what it has done.
         embedded: where a server of the project's own keeps its data; None without.
         called_from: the directory in which the command was typed.
+        asks: whether there is somebody who can be asked.
     """
 
     settings: Settings
     progress: Progress
     embedded: Path | None
     called_from: Path
+    asks: bool = False
 
     @property
     def has_database(self) -> bool:

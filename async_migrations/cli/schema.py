@@ -12,6 +12,7 @@ from async_migrations.cli.answer import Answer, Code
 from async_migrations.cli.commands import main
 from async_migrations.cli.comparison import Wanted, compare, comparing, document, text
 from async_migrations.cli.program import Topic
+from async_migrations.errors import MigrationsError
 
 if TYPE_CHECKING:
     from async_migrations.cli.project import Project
@@ -130,7 +131,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise click.FileError(str(path), error.strerror) from error
+        raise MigrationsError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _changes(before: str, after: str) -> str:

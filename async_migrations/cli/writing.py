@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from async_migrations.cli.answer import Answer, Code, counted
-from async_migrations.cli.comparison import EQUAL, Wanted, compare, described, flag, grouped, is_terminal, summary
+from async_migrations.cli.comparison import EQUAL, Wanted, compare, described, flag, grouped, summary
 from async_migrations.cli.terminal import LOGGER
 from async_migrations.errors import ConfigurationError
 
@@ -66,7 +66,7 @@ def _with_renames(project: Project, wanted: Wanted) -> SchemaDifference:
         open_questions = [each for each in suggestions(found.operations) if each.rename not in refused]
         if not open_questions:
             return found
-        if not is_terminal():
+        if not project.asks:
             for each in open_questions:
                 logging.getLogger(LOGGER).warning("%s. If so, give %s", each, flag(each))
             return found

@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from async_migrations.schema.bench import forget
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import pgbouncer
-from tests.support.terminal import DEADLINE, opened_terminal
+from tests.support.terminal import DEADLINE, Terminal, opened_terminal
 
 MODELS = """
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
@@ -240,24 +241,31 @@ def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "code", "sentence"),
     [
-        (["new", "x", "--auto", "--sql"], "--auto writes Python: leave --sql out"),
-        (["new", "x", "--allow-destructive"], "This is an option of --auto"),
-        (["new", "x", *RENAME], "This is an option of --auto"),
-        (["diff", "--rename", "colum", "public.a.b", "c"], "there is no kind 'colum'"),
-        (["diff", "--rename", "column", "public.nobody.b", "c"], "nobody"),
-        (["diff", "--base", "models:Bose"], "models has no Bose"),
-        (["schema", "dump", "--check"], "say which with --output FILE"),
-        (["schema", "diagram", "-o", "schema.gif"], "ends in .mmd, .dot, .svg, .png, and not in '.gif'"),
-        (["schema", "show", "nobody"], "There is no nobody"),
-        (["schema", "dump", "-o", "none/at/all.txt"], "No such file or directory"),
+        (["new", "x", "--auto", "--sql"], 2, "--auto writes Python: leave --sql out"),
+        (["new", "x", "--allow-destructive"], 2, "This is an option of --auto"),
+        (["new", "x", *RENAME], 2, "This is an option of --auto"),
+        (["diff", "--rename", "colum", "public.a.b", "c"], 1, "there is no kind 'colum'"),
+        (["diff", "--rename", "column", "public.nobody.b", "c"], 1, "nobody"),
+        (["diff", "--base", "models:Bose"], 2, "models has no Bose"),
+        (["schema", "dump", "--check"], 2, "say which with --output FILE"),
+        (["schema", "diagram", "-o", "schema.gif"], 2, "ends in .mmd, .dot, .svg, .png, and not in '.gif'"),
+        (["schema", "show", "nobody"], 1, "There is no nobody"),
+        (["schema", "dump", "-o", "none/at/all.txt"], 1, "No such file or directory"),
     ],
 )
-def test_a_mistake_is_a_sentence(migrated: Project, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_is_a_sentence_and_no_bug(migrated: Project, arguments: list[str], code: int, sentence: str) -> None:
     result = migrated(*arguments)
-    assert result.exit_code in {1, 2}
+    assert result.exit_code == code
     assert sentence in result.output
+    assert "may be a bug" not in result.output
+
+
+def test_a_mistake_is_a_document_for_programs(migrated: Project) -> None:
+    result = migrated("schema", "dump", "--check", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["type"] == "UsageError"
 
 
 def test_models_that_are_not_named_are_asked_for(migrated: Project) -> None:
@@ -275,30 +283,56 @@ def test_models_that_postgresql_refuses_are_named(migrated: Project) -> None:
     assert 'column "pagez" does not exist' in result.stderr
 
 
-@pytest.mark.parametrize("answer", ["y", "n"])
-async def test_auto_asks_on_a_terminal(migrated: Project, answer: str) -> None:
+@asynccontextmanager
+async def on_a_terminal(
+    project: Project, *arguments: str, **environment: str
+) -> AsyncIterator[tuple[Terminal, asyncio.subprocess.Process]]:
     with opened_terminal() as terminal:
         asyncio.get_running_loop().add_reader(terminal.ours, terminal.read)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "async_migrations", "-C", str(migrated.folder), "new", "names", "--auto"),
-            env={**os.environ, "DATABASE_URL": migrated.url, "TERM": "xterm"},
+            *(sys.executable, "-m", "async_migrations", "-C", str(project.folder), *arguments),
+            env={**os.environ, "DATABASE_URL": project.url, "TERM": "xterm", "CI": "", **environment},
             stdin=terminal.theirs,
             stdout=terminal.theirs,
             stderr=terminal.theirs,
         )
         try:
-            await terminal.shows("Is column public.authors.name called full_name now? [y/N]:")
-            terminal.type(answer)
-            async with asyncio.timeout(DEADLINE):
-                assert await process.wait() == 0
-            renamed = 'await self.op.rename_column("authors", "name", "full_name")'
-            added = 'await self.op.add_column("authors", sa.Column("full_name"'
-            await terminal.shows(renamed if answer == "y" else added)
-            assert "\x1b[1m" in terminal.text
+            yield terminal, process
         finally:
             asyncio.get_running_loop().remove_reader(terminal.ours)
             if process.returncode is None:
                 process.kill()
+
+
+QUESTION = "Is column public.authors.name called full_name now? [y/N]:"
+RENAMED = 'await self.op.rename_column("authors", "name", "full_name")'
+ADDED = 'await self.op.add_column("authors", sa.Column("full_name"'
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "shown"), [("y\n", 0, RENAMED), ("n\n", 0, ADDED), ("\x04", 130, "Stopped by")]
+)
+async def test_auto_asks_on_a_terminal(migrated: Project, typed: str, code: int, shown: str) -> None:
+    async with on_a_terminal(migrated, "new", "names", "--auto") as (terminal, process):
+        await terminal.shows(QUESTION)
+        terminal.type(typed)
+        await terminal.shows(shown)
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == code
+        assert "\x1b[1m" in terminal.text
+        assert "may be a bug" not in terminal.text
+        assert len(migrated.names()) == (1 if code else 4)
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--json"], {}), ([], {"CI": "true"})])
+async def test_a_program_on_a_terminal_is_not_asked(
+    migrated: Project, arguments: list[str], environment: dict[str, str]
+) -> None:
+    async with on_a_terminal(migrated, "new", "names", "--auto", *arguments, **environment) as (terminal, process):
+        await terminal.shows("--rename column public.authors.name full_name")
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == 0
+        assert QUESTION not in terminal.text
 
 
 # verify --models
