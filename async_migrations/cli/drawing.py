@@ -19,6 +19,18 @@ PATIENCE = 60.0
 """Seconds for a drawing."""
 
 
+def see_that_it_can_be_drawn(ending: str) -> None:
+    """See to it before anything is asked of a database.
+
+    Raises:
+        ConfigurationError: it is none of the endings, or Graphviz is not installed.
+    """
+    if ending not in {*WRITTEN, *DRAWN}:
+        raise ConfigurationError(f"A diagram's file ends in {', '.join((*WRITTEN, *DRAWN))}, and not in {ending!r}.")
+    if ending in DRAWN:
+        _program()
+
+
 def drawn(snapshot: Snapshot, wanted: Callable[[str, Name], bool], ending: str) -> bytes:
     """Draw the tables of a schema.
 
@@ -33,8 +45,6 @@ def drawn(snapshot: Snapshot, wanted: Callable[[str, Name], bool], ending: str) 
     """
     from async_migrations.schema import diagram
 
-    if ending not in {*WRITTEN, *DRAWN}:
-        raise ConfigurationError(f"A diagram's file ends in {', '.join((*WRITTEN, *DRAWN))}, and not in {ending!r}.")
     if ending == ".mmd":
         return diagram.mermaid(snapshot, wanted).encode()
     graph = diagram.dot(snapshot, wanted).encode()
@@ -42,12 +52,7 @@ def drawn(snapshot: Snapshot, wanted: Callable[[str, Name], bool], ending: str) 
 
 
 def _by_graphviz(graph: bytes, form: str) -> bytes:
-    program = shutil.which("dot")
-    if program is None:
-        raise ConfigurationError(
-            "Graphviz draws SVG and PNG, and its program dot is not installed. Install it (apt-get install graphviz, "
-            "brew install graphviz), or write Mermaid: a FILE that ends in .mmd."
-        )
+    program = _program()
     resolution = ["-Gdpi=144"] if form == "png" else []
     try:
         done = subprocess.run(  # noqa: S603 - what `which` found, with no word of the user's
@@ -61,3 +66,13 @@ def _by_graphviz(graph: bytes, form: str) -> bytes:
         said = error.stderr.decode(errors="replace").strip().splitlines()
         raise MigrationsError(f"Graphviz refuses to draw: {said[-1] if said else error.returncode}.") from error
     return done.stdout
+
+
+def _program() -> str:
+    program = shutil.which("dot")
+    if program is None:
+        raise ConfigurationError(
+            "Graphviz draws SVG and PNG, and its program dot is not installed. Install it (apt-get install graphviz, "
+            "brew install graphviz), or write Mermaid: a FILE that ends in .mmd."
+        )
+    return program

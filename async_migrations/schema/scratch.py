@@ -150,7 +150,8 @@ def _differs(live: Place, scratch: Place) -> str | None:
 def _less_exact(reason: str) -> str:
     return (
         f"Compared through scratch schemas in the live database, because {reason}: names without a schema may have "
-        "been found among live things. A scratch_url, or the right CREATEDB, makes it exact."
+        "been found among live things. A scratch_url (--scratch-url, --scratch-embedded) or the right CREATEDB "
+        "makes it exact."
     )
 
 

@@ -153,7 +153,7 @@ async def _furnish_schemas(scratch: Scratch) -> None:
             raise
         raise SchemaError(
             f"There is no scratch place: the role {scratch.place.role} may create neither a database nor a schema. "
-            "Nothing was compared. Give a scratch_url, or the right CREATEDB."
+            "Nothing was compared. Give a scratch_url (--scratch-url, or --scratch-embedded), or the right CREATEDB."
         ) from error
 
 

@@ -167,6 +167,15 @@ def test_only_some_schemas_are_compared(migrated: Project) -> None:
     assert migrated("diff", "--within", "elsewhere").exit_code == 0
 
 
+def test_what_is_excluded_is_left_alone(migrated: Project) -> None:
+    assert "books" not in migrated("diff", "--exclude", "book*").stdout
+    assert migrated("diff", "--exclude", "public.*").exit_code == 0
+    migrated.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:Base"\nexclude = ["books", "authors"]\n')
+    assert migrated("verify", "--models").exit_code == 0
+    assert migrated("diff", "--exclude", "books").exit_code == 3
+    assert "books" not in migrated("schema", "dump").stdout
+
+
 def test_the_scratch_place_is_chosen_and_said(migrated: Project, make_database: MakeDatabase) -> None:
     url = asyncio.run(_made(make_database))
     given = json.loads(migrated("diff", "--json", "--scratch-url", url.replace("+asyncpg", "")).stdout)
@@ -174,6 +183,8 @@ def test_the_scratch_place_is_chosen_and_said(migrated: Project, make_database: 
     both = migrated("diff", "--scratch-url", url, "--scratch-embedded")
     assert both.exit_code == 2
     assert "name two scratch places" in both.stderr
+    said = migrated("diff", "-v", ASYNC_MIGRATIONS_SCRATCH_URL=url)
+    assert f"The models were created in the given database {url.rpartition('/')[2]}, and rolled back" in said.stderr
 
 
 async def _made(make_database: MakeDatabase) -> str:
@@ -189,9 +200,18 @@ def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Projec
         refused = migrated("diff", url=url)
         assert refused.exit_code == 1
         assert f"the role {role} may create neither a database nor a schema" in refused.stderr
+        assert "--scratch-embedded" in refused.stderr
         exact = json.loads((migrated("diff", "--scratch-embedded", "--json", url=url)).stdout)
         assert len(exact["differences"]) == 6
         assert exact["notes"] == []
+        assert exact["scratch"].endswith(" of this command's own")
+        unable = migrated("diff", "--replay", url=url)
+        assert unable.exit_code == 1
+        assert "this role may not create a database" in unable.stderr
+        ask(f"GRANT CREATE ON DATABASE {migrated.url.rpartition('/')[2]} TO {role}")
+        inexact = json.loads((migrated("diff", "--json", url=url)).stdout)
+        assert inexact["scratch"].startswith("scratch schemas in ")
+        assert "--scratch-embedded" in inexact["notes"][0]
     finally:
         ask(f"DROP OWNED BY {role}")
         ask(f"DROP ROLE {role}")
@@ -222,10 +242,20 @@ def test_auto_says_probable_renames_where_nobody_can_be_asked(migrated: Project)
 
 
 def test_auto_wants_nothing_pending(project: Project) -> None:
-    result = project("new", "x", "--auto")
-    assert result.exit_code == 2
+    result = project("new", "x", "--auto", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"]["type"] == "HistoryError"
     assert "1 migration of the folder is pending (001_first), and would be written a second time" in result.stderr
     assert project.names() == ["001_first.sql"]
+    assert project("new", "x", "--auto", "--allow-pending").exit_code == 0
+    assert "002_x.py" in project.names()
+
+
+def test_the_first_migration_needs_no_folder(project: Project) -> None:
+    shutil.rmtree(project.folder / "migrations")
+    assert project("new", "first", "--auto").exit_code == 0
+    assert project("upgrade").exit_code == 0
+    assert project("verify", "--models").exit_code == 0
 
 
 def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
@@ -352,6 +382,35 @@ def test_verify_with_models_is_3_until_they_are_equal(migrated: Project) -> None
     assert result.stdout.endswith("The database has the schema of the models.\n")
 
 
+# --replay
+
+
+def test_what_the_files_make_is_looked_at_without_a_migrated_database(
+    project: Project, ask: Callable[[str], Any]
+) -> None:
+    databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname ~ '^test_.*_1$'"
+    before = ask(databases)
+    result = project("verify", "--models", "--replay")
+    assert result.exit_code == 3
+    assert "Files and ledger agree" in result.stdout
+    assert "6 differences" in result.stdout
+    assert project("new", "rest", "--auto", "--allow-destructive", "--replay", *RENAME).exit_code == 0
+    assert project("verify", "--models", "--replay").exit_code == 0
+    assert project("schema", "show", "books", "--replay").exit_code == 0
+    assert ask("SELECT to_regclass('books')") is None
+    assert ask("SELECT to_regclass('schema_migrations')") is None
+    assert ask(databases) == before
+
+
+def test_a_replay_needs_no_database_at_all(project: Project) -> None:
+    project.write("migrations/002_wrong.sql", "SELECT nothing;")
+    failed = project("diff", "--replay", "--scratch-embedded", DATABASE_URL="")
+    assert failed.exit_code == 1
+    assert "The upgrade of 002_wrong failed" in failed.stderr
+    project.write("migrations/002_wrong.sql", "SELECT 1;")
+    assert project("diff", "--replay", "--scratch-embedded", DATABASE_URL="").exit_code == 3
+
+
 # schema
 
 
@@ -365,6 +424,8 @@ def test_the_schema_is_shown_whole_or_in_parts(migrated: Project) -> None:
     assert "public.authors\n" not in part
     models = migrated("schema", "show", "--models", "public.books").stdout
     assert "  index ix_books_title: btree (title)\n" in models
+    (table,) = json.loads(migrated("schema", "show", "books", "--json").stdout)["tables"]
+    assert (table["name"], table["kind"], table["columns"][2]["name"]) == ("public.books", "table", "title")
 
 
 def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
