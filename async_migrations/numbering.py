@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from async_migrations.drafts import write_all
 from async_migrations.errors import ConfigurationError, DiscoveryError, MigrationsError
 from async_migrations.migration import HEAD
 
@@ -126,6 +127,8 @@ def create(directory: Path, title: str, *, sql: bool = False) -> Path:
 def write(directory: Path, drafts: Sequence[Draft]) -> list[Path]:
     """Write migrations under the next numbers, all or none of them, and name the last in the head file.
 
+    A file has its name when it is complete, whenever this process dies.
+
     Args:
         directory: the folder; made if it is missing.
         drafts: in their order.
@@ -143,18 +146,12 @@ def write(directory: Path, drafts: Sequence[Draft]) -> list[Path]:
     names = [_fitting(f"{digits}_{_slug(each.title)}") for digits, each in zip(numbers, drafts, strict=True)]
     paths = [directory / f"{name}.py" for name in names]
     texts = [each.text(digits) for digits, each in zip(numbers, drafts, strict=True)]
-    written: list[Path] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, texts, strict=True):
-            with path.open("x", encoding="utf-8") as stream:
-                written.append(path)
-                stream.write(text)
+        write_all(dict(zip(paths, texts, strict=True)))
         if names:
             _write_head(directory, names[-1])
     except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
         raise MigrationsError(f"{error.filename or directory} cannot be written: {error.strerror}.") from error
     return paths
 

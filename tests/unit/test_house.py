@@ -11,7 +11,7 @@ import async_migrations
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum"),
+    ("errors", "events", "checksum", "drafts"),
     ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online"),
     ("connector", "face", "ledger", "numbering"),

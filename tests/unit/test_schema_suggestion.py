@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from async_migrations.schema import difference as d
 from async_migrations.schema.snapshot import EnumType
 from async_migrations.schema.suggestion import suggestions
-from async_migrations.schema.table import Column, Name, Table
+from async_migrations.schema.table import Column, Computed, Name, Table
 
 USERS = Name("public", "users")
 
@@ -32,6 +32,8 @@ def test_another_type_or_another_table_is_another_column() -> None:
     assert renames(gone("name"), new("full_name", "integer")) == []
     elsewhere = d.ColumnAdded(Name("public", "orders"), Column("full_name", "text"))
     assert renames(gone("name"), elsewhere) == []
+    computed = d.ColumnAdded(USERS, Column("full_name", "text", computed=Computed("'x'")))
+    assert renames(gone("name"), computed) == []
 
 
 def test_the_likeliest_pairs_come_together() -> None:
