@@ -29,7 +29,7 @@ Exit codes:
   0    done
   1    failed; the sentence on stderr says what is true now
   2    wrong usage or configuration; nothing was touched
-  3    pending or drift (verify, status --check, diff, schema dump --check)
+  3    pending or drift (verify, status --check, diff, new --auto, schema dump --check)
   130  stopped by Ctrl-C; 143 by SIGTERM
 """
 PATIENCE = 600.0

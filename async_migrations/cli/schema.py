@@ -115,12 +115,12 @@ def _looked(project: Project, wanted: Wanted, names: Sequence[str], *, models: b
 
 
 def _chosen(project: Project, how: Wanted, names: Sequence[str], snapshot: Snapshot) -> Chosen:
-    """Return what says which things are shown: those of these names, or all but the ledger and what is excluded."""
+    """Return what says which things are shown: those of these names, or all but ledgers and what is excluded."""
     from async_migrations.schema.names import parse_name
-    from async_migrations.schema.scope import excluding
+    from async_migrations.schema.scope import excluding, is_ledger
 
     asked = [parse_name(each) for each in names]
-    ledger = parse_name(project.ledger_table)
+    ledgers = {each.name for each in snapshot.tables if is_ledger(each, project.ledger_table)}
     include = excluding(how.exclude) or (lambda _kind, _name: True)
     owners = {each.name: each.owner[0] for each in snapshot.sequences if each.owner}
 
@@ -131,7 +131,7 @@ def _chosen(project: Project, how: Wanted, names: Sequence[str], snapshot: Snaps
         table = owners.get(name, name)
         if (how.within and name.schema not in how.within) or not (include(kind, name) and include("table", table)):
             return False
-        return (table.schema, table.name)[-len(ledger) :] != ledger
+        return table not in ledgers
 
     return chosen
 
