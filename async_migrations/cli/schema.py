@@ -87,7 +87,7 @@ def dump(project: Project, output: Path | None, *, models: bool, check: bool, **
 def diagram(project: Project, names: tuple[str, ...], output: Path | None, *, models: bool, **options: Any) -> Answer:
     """Draw tables and their keys: Mermaid, or by FILE's ending .mmd, .dot, .svg or .png.
 
-    SVG and PNG are drawn by Graphviz, whose program `dot` must be installed.
+    SVG and PNG are drawn by Graphviz, if it is installed; SVG also with the extra `diagram`.
     """
     from async_migrations.cli.drawing import drawn, see_that_it_can_be_drawn
 

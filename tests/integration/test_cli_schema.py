@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import asyncpg
 import click
@@ -440,43 +441,76 @@ def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
     assert re.search(r"^\+  isbn +text$", late.stdout, re.MULTILINE)
 
 
-@pytest.mark.skipif(
-    shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
+NO_PROGRAM: dict[str, Any] = {"PATH": "/nowhere"}
+BY_PROGRAM_AND_BY_LIBRARY = pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param(
+            {},
+            id="program",
+            marks=pytest.mark.skipif(
+                shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
+            ),
+        ),
+        pytest.param(NO_PROGRAM, id="library"),
+    ],
 )
-def test_a_diagram_is_text_or_a_picture(migrated: Project, tmp_path: Path) -> None:
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(svg: Path) -> list[str]:
+    """Return what people read in a picture."""
+    return [each.text or "" for each in ET.parse(svg).iter(f"{SVG}text")]  # noqa: S314 - of our own
+
+
+@BY_PROGRAM_AND_BY_LIBRARY
+def test_a_diagram_is_text_or_a_picture(migrated: Project, environment: dict[str, Any]) -> None:
     text = migrated("schema", "diagram").stdout
     assert text.startswith("erDiagram\n")
     assert '    "authors" ||--o{ "books" : "author_id"\n' in text
-    svg = tmp_path / "schema.svg"
-    assert migrated("schema", "diagram", "-o", str(svg)).exit_code == 0
-    drawing = svg.read_text()
-    assert {"authors", "books", "author_id"} <= set(re.findall(r">([a-z_]+)</text>", drawing))
-    png = tmp_path / "schema.png"
-    assert migrated("schema", "diagram", "books", "-o", str(png)).exit_code == 0
-    assert png.read_bytes().startswith(b"\x89PNG")
+    svg = migrated.folder / "schema.svg"
+    assert migrated("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert {"authors", "books", "author_id"} <= set(words(svg))
+    png = migrated.folder / "schema.png"
+    drawn = migrated("schema", "diagram", "books", "-o", str(png), **environment)
+    if environment:
+        assert drawn.exit_code == 2
+        assert "apt-get install graphviz" in drawn.stderr
+        assert not png.exists()
+    else:
+        assert png.read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_graphviz_mermaid_is_offered(migrated: Project) -> None:
-    result = migrated("schema", "diagram", "-o", "schema.svg", PATH="/nowhere")
+def test_without_graphviz_it_is_said_what_to_install(migrated: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("async_migrations.cli.graphviz.LIBRARY", "no_such_library")
+    result = migrated("schema", "diagram", "-o", "schema.svg", **NO_PROGRAM)
     assert result.exit_code == 2
-    assert "apt-get install graphviz" in result.stderr
+    assert 'pip install "async-migrations[diagram]", or write Mermaid' in result.stderr
     assert not (migrated.folder / "schema.svg").exists()
 
 
-@pytest.mark.skipif(
-    shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
-)
-def test_hostile_names_are_only_text(project: Project) -> None:
+@BY_PROGRAM_AND_BY_LIBRARY
+def test_hostile_names_are_only_text(project: Project, environment: dict[str, Any]) -> None:
     project.write(
         "migrations/001_first.sql",
-        """CREATE TABLE "a<b>&""c" (id int PRIMARY KEY, "x }y" text);
-        CREATE TABLE "de-pot \\n" ("1st" int UNIQUE REFERENCES "a<b>&""c" (id));""",
+        """CREATE TABLE "a<b>&""c" (id int PRIMARY KEY, "x }y|\\" text, parent int REFERENCES "a<b>&""c");
+        CREATE TABLE "de-pot \\n" ("1st" int UNIQUE REFERENCES "a<b>&""c" (id));
+        CREATE TABLE nothing ();""",
     )
     assert project("upgrade").exit_code == 0
     svg = project.folder / "schema.svg"
-    assert project("schema", "diagram", "-o", str(svg)).exit_code == 0
-    assert "a&lt;b&gt;&amp;&quot;&quot;c" in svg.read_text()
-    assert '    "a<b>&c" |o--o| "de-pot n" : "1st"\n' in project("schema", "diagram").stdout
+    assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert {'"a<b>&""c"', '"x }y|\\"', '"de-pot \\n"', '"1st"', "nothing"} <= set(words(svg))
+    mermaid = project("schema", "diagram").stdout
+    assert '    "a<b>&c" |o--o| "de-pot \\n" : "1st"\n' in mermaid
+    assert '    "a<b>&c" |o--o{ "a<b>&c" : "parent"\n' in mermaid
+
+
+@BY_PROGRAM_AND_BY_LIBRARY
+def test_a_picture_of_nothing_is_empty(project: Project, environment: dict[str, Any]) -> None:
+    svg = project.folder / "schema.svg"
+    assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert words(svg) == []
 
 
 def test_it_all_works_through_a_transaction_pooler(migrated: Project, server: Server) -> None:
