@@ -24,7 +24,10 @@ from async_migrations.schema.names import Name, shown
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Column, ConstraintKind, Table
 
-_MERMAID_WORD = re.compile(r"[^A-Za-z0-9_\-()\[\]]")
+# What its lexer takes, erDiagram.jison: words of columns and types, and names of entities in quotes.
+_NO_WORD = re.compile(r"[^A-Za-z0-9_\-()\[\]\u00C0-\uFFFF]")
+_MARK = re.compile(r"(?:pk|fk|uk)\b", re.IGNORECASE)
+_NO_ENTITY = re.compile(r"[%\\\x00-\x1f\x7f]")
 
 
 def mermaid(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> str:
@@ -94,8 +97,8 @@ def _remark(column: Column) -> str:
 
 def _word(text: str, first: str) -> str:
     """Write what Mermaid takes for a type or a name: one word that begins with a letter."""
-    word = _MERMAID_WORD.sub("_", text)
-    return word if word[:1].isalpha() else f"{first}{word}"
+    word = _NO_WORD.sub("_", text)
+    return word if word[:1].isalpha() and not _MARK.match(word) else f"{first}{word}"
 
 
 def _quoted(text: str) -> str:
@@ -103,7 +106,7 @@ def _quoted(text: str) -> str:
 
 
 def _entity(name: Name, snapshot: Snapshot) -> str:
-    return _quoted(label(name, snapshot).replace('"', ""))
+    return _quoted(_NO_ENTITY.sub("_", label(name, snapshot).replace('"', "")))
 
 
 def _box(table: Table, ports: dict[str, str], snapshot: Snapshot) -> str:

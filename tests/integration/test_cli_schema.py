@@ -502,7 +502,7 @@ def test_hostile_names_are_only_text(project: Project, environment: dict[str, An
     assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
     assert {'"a<b>&""c"', '"x }y|\\"', '"de-pot \\n"', '"1st"', "nothing"} <= set(words(svg))
     mermaid = project("schema", "diagram").stdout
-    assert '    "a<b>&c" |o--o| "de-pot \\n" : "1st"\n' in mermaid
+    assert '    "a<b>&c" |o--o| "de-pot _n" : "1st"\n' in mermaid
     assert '    "a<b>&c" |o--o{ "a<b>&c" : "parent"\n' in mermaid
 
 
