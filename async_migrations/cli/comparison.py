@@ -154,6 +154,7 @@ def comparison(project: Project, wanted: Wanted) -> Iterator[Callable[[Sequence[
                     schemas=wanted.within or None,
                     include=excluding(wanted.exclude),
                     ledger_table=project.ledger_table,
+                    deadline=project.patience,
                 )
             )
             found = replace(found, scratch=name) if name else found
@@ -176,7 +177,7 @@ def _scratch(project: Project, wanted: Wanted) -> Iterator[tuple[str | None, str
         from async_migrations.schema.comparison import read_version
         from async_migrations.testing.server import temporary_server
 
-        version = project.use(read_version)
+        version = project.use(lambda engine: read_version(engine, deadline=project.patience))
         with temporary_server(version=version) as server:
             yield server.url(), f"a PostgreSQL {version} of this command's own"
     elif wanted.scratch_url:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from async_migrations.runner import MigrationRunner
 
 T = TypeVar("T")
+PATIENCE = 60.0
+"""Seconds to wait for a database if nothing else was said, as the runner has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,11 @@ class Project:
                 'under [tool.async_migrations]: base = "models:Base".'
             )
         return load_base(self.settings.base)
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a database; the runner's connect_deadline."""
+        return float(self.settings.options.get("connect_deadline", PATIENCE))
 
     @property
     def ledger_table(self) -> str:

@@ -67,7 +67,9 @@ def _empty_database(project: Project, *, embedded: bool) -> Iterator[tuple[str, 
     from async_migrations.testing.databases import databases_of
     from async_migrations.testing.given import GivenServer
 
-    project.use(read_version)  # says what is wrong, if the database is not there
+    project.use(
+        lambda engine: read_version(engine, deadline=project.patience)
+    )  # says what is wrong, if the database is not there
     with databases_of(GivenServer(project.settings.database_url or ""), lasting=True, ahead=0) as databases:
         try:
             name = databases.create().result()

@@ -110,7 +110,7 @@ def _looked(project: Project, wanted: Wanted, names: Sequence[str], *, models: b
             with comparison(there, how) as compare_with:
                 snapshot = compare_with(()).wanted
         else:
-            snapshot = there.use(read_schema)
+            snapshot = there.use(lambda engine: read_schema(engine, deadline=there.patience))
     return snapshot, _chosen(project, how, names, snapshot)
 
 
