@@ -132,7 +132,7 @@ def _project(flags: dict[str, Any], progress: Progress) -> Iterator[Project]:
 
 def _can_ask(flags: dict[str, Any]) -> bool:
     """Whether somebody reads our questions and answers them: neither a program, nor a robot, nor a pipe."""
-    people = not flags.get("as_json") and not os.environ.get("CI")
+    people = not flags.get("as_json") and os.environ.get("CI", "").lower() in {"", "0", "false"}
     return people and all(each is not None and each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr))
 
 

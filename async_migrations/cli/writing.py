@@ -35,6 +35,8 @@ def write(project: Project, name: str, wanted: Wanted, *, allow_destructive: boo
         ConfigurationError: there are no models or no database.
         MigrationsError: see `compare_schema` and `write_migrations`.
     """
+    from async_migrations.schema.suggestion import suggestions
+
     project.models()  # before anything is asked of the database
     with subject(project, wanted) as (there, how):
         if not allow_pending and (refused := _refused_for_pending(there)):
@@ -42,12 +44,13 @@ def write(project: Project, name: str, wanted: Wanted, *, allow_destructive: boo
         with comparison(there, how) as compare:
             found = _with_renames(project, compare, how.renames)
     if not found:
-        return Answer({"command": "new", "paths": [], "left_out": []}, f"{EQUAL} Nothing was written.")
+        return Answer({"command": "new", "paths": [], "left_out": [], "renames": []}, f"{EQUAL} Nothing was written.")
     written = found.write_migrations(project.settings.directory, name, allow_destructive=allow_destructive)
     document = {
         "command": "new",
         "paths": [project.path(path) for path in written],
         "left_out": [described(each) for each in written.left_out],
+        "renames": [list(each.rename) for each in suggestions(found.operations)],
     }
     for each in found.notes:
         logging.getLogger(LOGGER).warning("Note: %s", each)

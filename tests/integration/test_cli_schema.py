@@ -239,6 +239,7 @@ def test_auto_says_probable_renames_where_nobody_can_be_asked(migrated: Project)
     document = json.loads(result.stdout)
     assert Path(document["paths"][0]).name == "002_x.py"
     assert [each["kind"] for each in document["left_out"]] == ["ColumnRemoved", "ColumnRemoved"]
+    assert document["renames"] == [list(RENAME[1:])]
     assert "If so, give --rename column public.authors.name full_name" in result.stderr
 
 
