@@ -43,21 +43,34 @@ async def read_copies(driver: Any, live: Snapshot, made: Collection[Name]) -> li
     """
     await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''")
     try:
-        statements = [sql for name, sql in _known(live) if name not in made]
-        for schema, name, facts in rows(await ask(driver, SELECT_COLLATIONS)):
-            statements.append(_collation(Name(schema or "", name or ""), json.loads(facts or "{}")))
-        for schema, name, columns in rows(await ask(driver, SELECT_COMPOSITES)):
-            statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS ({columns or ''})")
-        for schema, name, subtype in rows(await ask(driver, SELECT_RANGES)):
-            statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS RANGE (SUBTYPE = {subtype})")
-        for schema, name in rows(await ask(driver, SELECT_CONFIGURATIONS)):
-            made_by = "(COPY = simple)"
-            statements.append(f"CREATE TEXT SEARCH CONFIGURATION {qualified(schema, name or '')} {made_by}")
-        statements += [row[0] or "" for row in rows(await ask(driver, SELECT_FUNCTIONS))]
+        return [*copied(live, made), *await read_by_hand(driver)]
     finally:
         if not driver.is_closed():
             await driver.execute("ROLLBACK")
-    return statements
+
+
+def copied(live: Snapshot, made: Collection[Name]) -> list[str]:
+    """Return statements that make the types and sequences of a snapshot, those aside that the metadata makes."""
+    return [sql for name, sql in _known(live) if name not in made]
+
+
+async def read_by_hand(driver: Any) -> list[str]:
+    """Return statements that make what a snapshot only names.
+
+    Args:
+        driver: asyncpg's connection to the live database, in a transaction with an empty search path.
+    """
+    statements = []
+    for schema, name, facts in rows(await ask(driver, SELECT_COLLATIONS)):
+        statements.append(_collation(Name(schema or "", name or ""), json.loads(facts or "{}")))
+    for schema, name, columns in rows(await ask(driver, SELECT_COMPOSITES)):
+        statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS ({columns or ''})")
+    for schema, name, subtype in rows(await ask(driver, SELECT_RANGES)):
+        statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS RANGE (SUBTYPE = {subtype})")
+    for schema, name in rows(await ask(driver, SELECT_CONFIGURATIONS)):
+        made_by = "(COPY = simple)"
+        statements.append(f"CREATE TEXT SEARCH CONFIGURATION {qualified(schema, name or '')} {made_by}")
+    return statements + [row[0] or "" for row in rows(await ask(driver, SELECT_FUNCTIONS))]
 
 
 async def make_copies(driver: Any, statements: Sequence[str]) -> None:
