@@ -95,10 +95,9 @@ def sentences(differences: Collection[d.Difference], refused: Collection[tuple[s
     for each in differences:
         if isinstance(each, _FREE) or each.verb is d.Verb.RENAME or _name(each) in refused:
             continue
-        told = str(each)
         yield (
-            f"{told[0].upper()}{told[1:]}. Left as it is: `async-migrations new NAME --auto` writes the migration that "
-            "follows the models."
+            f"The database differs from the models: {each}. Left as it is; `async-migrations new NAME --auto` writes "
+            "the migration for it."
         )
 
 
