@@ -9,12 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from async_migrations import MigrationRunner, StartupLog
+from async_migrations import MigrationRunner, StartupLog, compare_schema
 from async_migrations.auto_schema import observations
 from async_migrations.schema import bench
+from async_migrations.testing.server import Server
 from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
 from tests.integration.test_auto_schema_observations import DIFFERS, users
 from tests.support.history import History
+from tests.support.pgbouncer import pgbouncer
+from tests.support.replica_launcher import open_engine
 
 RUN = "return await AutoSchemaMigration(self.engine, self.base).run()"
 SETTINGS = "SELECT name || '=' || setting FROM pg_settings WHERE context IN ('user', 'superuser') ORDER BY 1"
@@ -158,4 +161,22 @@ async def test_schemas_that_the_connection_translates_are_followed(
 
     assert [each.partition(". ")[0] for each in warnings(caplog)] == [
         f"{DIFFERS}column ada.orders.legacy is not in the metadata"
+    ]
+
+
+async def test_a_pooler_that_lends_one_connection_for_a_transaction_is_enough(
+    engine: AsyncEngine, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    await execute(engine, "CREATE TABLE users (id SERIAL PRIMARY KEY, legacy TEXT)")
+    await compare_schema(engine, users())  # the scratch database is made once in the life of a server
+    bench.forget()
+    with pgbouncer(server, "transaction", default_pool_size="1") as bouncer:
+        pooled = open_engine(bouncer.url(engine.url.database or ""), unnamed_statements=True)
+        try:
+            assert await run(pooled, users()) == NOTHING
+        finally:
+            await pooled.dispose()
+
+    assert [each.partition(". Left")[0] for each in warnings(caplog)] == [
+        f"{DIFFERS}column public.users.legacy is not in the metadata"
     ]
