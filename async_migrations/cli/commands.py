@@ -1,4 +1,4 @@
-"""The commands: each is one method of the runner, or of the numbering."""
+"""The commands: each is one method of the runner, or of the folder."""
 
 from __future__ import annotations
 
@@ -169,9 +169,9 @@ def new(project: Project, name: str, *, sql: bool, auto: bool, allow_destructive
         return write(project, name, Wanted(**options), allow_destructive=allow_destructive)
     if allow_destructive or any(options.values()):
         raise click.UsageError("This is an option of --auto, which compares the database with the models.")
-    from async_migrations import numbering
+    from async_migrations import drafts
 
-    path = numbering.create(project.settings.directory, name, sql=sql)
+    path = drafts.create(project.settings.directory, name, sql=sql)
     shown = project.path(path)
     return Answer({"command": "new", "name": path.stem, "path": shown}, shown)
 
