@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import DDL, BigInteger, Column, Integer, MetaData, Table, Text, event
+from sqlalchemy import DDL, BigInteger, Column, ForeignKey, Integer, MetaData, Table, Text, event
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import TypeEngine
 
@@ -96,6 +96,30 @@ case(
     parted("FROM (1) TO (20)"),
     rows="INSERT INTO log VALUES (7)",
     kept=("SELECT id FROM log_1", [(7,)]),
+)
+
+
+def referred(bound: str | None) -> Build:
+    """Return what fills a metadata with a table that another refers to, partitioned where there is a bound."""
+
+    def build(metadata: MetaData) -> None:
+        options: dict[str, Any] = {} if bound is None else {"postgresql_partition_by": "RANGE (id)"}
+        log = Table("log", metadata, Column("id", Integer, primary_key=True), Column("a", Text, index=True), **options)
+        Table("note", metadata, Column("id", Integer, primary_key=True), Column("log_id", ForeignKey("log.id")))
+        if bound is not None:
+            made = f"CREATE TABLE log_1 PARTITION OF log FOR VALUES {bound}"
+            event.listen(log, "after_create", DDL(made))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
+    return build
+
+
+case(
+    "a table with rows is cut into partitions of the models",
+    "partition",
+    referred(None),
+    referred("FROM (1) TO (10)"),
+    rows="INSERT INTO log VALUES (7, 'x'); INSERT INTO note VALUES (1, 7)",
+    kept=("SELECT l.a FROM log_1 AS l JOIN note ON log_id = l.id", [("x",)]),
 )
 
 OTHER_HEAP = """DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_am WHERE amname = 'other_heap') THEN
