@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from tests.integration.test_auto_schema_observations import DIFFERS, users
 from tests.support.history import History
 from tests.support.pgbouncer import pgbouncer
 from tests.support.replica_launcher import open_engine
+from tests.support.waiting import eventually
 
 RUN = "return await AutoSchemaMigration(self.engine, self.base).run()"
 SETTINGS = "SELECT name || '=' || setting FROM pg_settings WHERE context IN ('user', 'superuser') ORDER BY 1"
@@ -130,19 +132,48 @@ async def test_a_scratch_place_that_is_taken_delays_nobody_for_long(
     assert "0.5 s" in note
 
 
-async def test_a_cancelled_comparison_leaves_the_callers_transaction_as_it_was(engine: AsyncEngine) -> None:
+WAITS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+SCRATCH_LOCK = f"SELECT pg_advisory_lock({0x61736D5F73637261})"
+
+
+async def test_a_cancelled_comparison_has_locked_nothing_and_leaves_the_callers_transaction_as_it_was(
+    engine: AsyncEngine,
+) -> None:
     async with role_without_createdb(engine, "CREATE") as plain:
+        await execute(plain, "CREATE TABLE users (id SERIAL PRIMARY KEY)")
         async with plain.connect() as other, plain.begin() as connection:
-            await other.exec_driver_sql(f"SELECT pg_advisory_lock({0x61736D5F73637261})")
+            await other.exec_driver_sql(SCRATCH_LOCK)
             await connection.exec_driver_sql("CREATE TABLE kept (id INTEGER)")
-            task = asyncio.create_task(run(connection, users()))
-            while not await column(engine, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
-                assert not task.done()
+            task = asyncio.create_task(run(connection, users(sa.Column("name", sa.Text))))
+            await eventually(lambda: column(engine, WAITS))
+            assert await column(engine, "SELECT mode FROM pg_locks WHERE relation = 'own.users'::regclass") == []
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             await connection.exec_driver_sql("INSERT INTO kept VALUES (1)")
-        assert await column(plain, "SELECT relname FROM pg_class WHERE relname IN ('kept', 'users')") == ["kept"]
+        assert await column(plain, "SELECT relname FROM pg_class WHERE relname = 'kept'") == ["kept"]
+        assert await column(
+            plain, "SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0"
+        ) == ["id"]
+
+
+async def test_a_connection_that_is_lost_meanwhile_is_one_that_the_run_replaces(
+    engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observations, "DEADLINE", 2.0)
+    async with role_without_createdb(engine, "CREATE") as plain:
+        history = History(tmp_path, plain)
+        history.sql("001_users", "CREATE TABLE users (id SERIAL PRIMARY KEY, legacy TEXT)")
+        history.python("002_models", RUN)
+        async with plain.connect() as other:
+            await other.exec_driver_sql(SCRATCH_LOCK)
+            task = asyncio.create_task(history.runner(users()).run_migrations())
+            await eventually(lambda: column(engine, WAITS))
+            ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            assert await column(engine, f"{ours} AND datname = current_database() AND query ~ '^COPY'")
+        report = await task
+
+    assert report.applied == ("001_users", "002_models")
 
 
 async def test_schemas_that_the_connection_translates_are_followed(
