@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from async_migrations.schema import difference as d
-from async_migrations.schema.snapshot import Domain, DomainCheck, EnumType, Sequence
+from async_migrations.schema.compare import ORDER
+from async_migrations.schema.snapshot import Domain, DomainCheck, EnumType, Sequence, Snapshot
 from async_migrations.schema.table import (
     Column,
     Computed,
@@ -18,7 +19,7 @@ from async_migrations.schema.table import (
     Table,
     TableKind,
 )
-from tests.support.plans import check, column, compared, index, key, planned, reference, snapshot, table
+from tests.support.plans import check, column, compared, index, key, plan_of, planned, reference, snapshot, table
 
 ID = column("id", nullable=False)
 KEY = key("users_pkey", "id")
@@ -27,6 +28,10 @@ PUBLIC = "public"
 STATUS = Name(PUBLIC, "status")
 NEW_OLD = EnumType(STATUS, ("new", "old"))
 STATE = column("state", "public.status", type_name=STATUS)
+
+
+def more(enum: EnumType) -> EnumType:
+    return replace(enum, labels=(*enum.labels, "gone"))
 
 
 def users(*parts: Column | Constraint | Index) -> Table:
@@ -417,3 +422,102 @@ def test_every_difference_is_listed_once() -> None:
         d.ColumnRemoved,
         d.TableRemoved,
     ]
+
+
+# All of them
+
+
+DEFERRED = reference(
+    "fk", "id", "users", deferrable=True, definition="FOREIGN KEY (id) REFERENCES public.users(id) DEFERRABLE"
+)
+VIRTUAL = column("n", computed=Computed("(id * 2)", stored=False))
+EVERY: list[tuple[Snapshot, Snapshot, list[tuple[str, str, str]]]] = [
+    (snapshot(schemas=()), snapshot(USERS, enums=(NEW_OLD,), domains=(SMALL,)), []),
+    (snapshot(USERS, enums=(NEW_OLD,), domains=(SMALL,)), snapshot(schemas=()), []),
+    (snapshot(), snapshot(sequences=(Sequence(Name(PUBLIC, "s"), SequenceOptions()),)), []),
+    (snapshot(sequences=(Sequence(Name(PUBLIC, "s"), SequenceOptions()),)), snapshot(), []),
+    (
+        snapshot(sequences=(Sequence(Name(PUBLIC, "s"), SequenceOptions()),)),
+        snapshot(sequences=(Sequence(Name(PUBLIC, "z"), SequenceOptions(increment=2)),)),
+        [("sequence", "public.s", "z")],
+    ),
+    (
+        snapshot(users(column("a"), index("ix", "a")), enums=(NEW_OLD,)),
+        snapshot(
+            table("people", ID, column("b"), replace(KEY, name="pk"), index("ix_b", "b")),
+            enums=(EnumType(Name(PUBLIC, "state"), ("fresh", "old")),),
+        ),
+        [
+            ("table", "public.users", "people"),
+            ("column", "public.users.a", "b"),
+            ("type", "public.status", "state"),
+            ("enum_value", "public.status.new", "fresh"),
+            ("index", "public.ix", "ix_b"),
+        ],
+    ),
+    (snapshot(table("t", STATE), enums=(NEW_OLD,)), snapshot(table("t", STATE), enums=(more(NEW_OLD),)), []),
+    (snapshot(domains=(SMALL,)), snapshot(domains=(replace(SMALL, default="7"),)), []),
+    (
+        snapshot(PARTED, PART, users(column("a"))),
+        snapshot(
+            replace(PARTED, partition_key="LIST (id)"),
+            replace(PART, partition_bound="DEFAULT"),
+            replace(
+                users(column("b")),
+                tablespace="fast",
+                method="columnar",
+                unlogged=True,
+                options=("fillfactor=70",),
+                parents=(PARTED.name,),
+                comment="People",
+            ),
+        ),
+        [],
+    ),
+    (
+        snapshot(
+            users(column("a", "text"), column("b", "text"), column("c"), column("d", default="1"), column("e"), VIRTUAL)
+        ),
+        snapshot(
+            users(
+                column("a"),
+                column("b", "text", collation='pg_catalog."C"'),
+                column("c", identity=Identity(True, SequenceOptions(), Name(PUBLIC, "s")), nullable=False),
+                column("d"),
+                column("e", nullable=False),
+                column("n"),
+            )
+        ),
+        [],
+    ),
+    (
+        snapshot(
+            users(check("ck", "(id > 0)", "id", validated=False), check("old", "(id > 1)", "id"), index("ix", "id"))
+        ),
+        snapshot(users(check("ck", "(id > 0)", "id"), reference("fk", "id", "users"), index("ix", "id", unique=True))),
+        [],
+    ),
+    (
+        snapshot(users(index("ix", "id"))),
+        snapshot(users(check("new", "(id > 1)", "id"), index("iy", "id", unique=True))),
+        [],
+    ),
+    (snapshot(users(reference("fk", "id", "users"))), snapshot(users(DEFERRED)), []),
+    (snapshot(users(check("ck", "(id > 0)", "id"))), snapshot(users(check("ck", "(id > 1)", "id"))), []),
+]
+
+
+def test_every_kind_of_difference_comes_of_two_snapshots_and_is_one_line_that_names_its_place_and_is_planned() -> None:
+    seen: set[type[d.Difference]] = set()
+    for live, wanted, hints in EVERY:
+        found = compared(live, wanted, hints)
+        plan = planned(live, wanted, renames=hints, allow_destructive=True)
+        assert plan.calls
+        for each in found:
+            seen.add(type(each))
+            assert str(each)
+            assert "\n" not in str(each)
+            assert str(each.group).rpartition(".")[2] in str(each)
+            assert plan_of([each], live, wanted, allow_destructive=True).calls, each
+
+    assert {*ORDER} - seen == {d.SchemaRenamed}
