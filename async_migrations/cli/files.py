@@ -37,9 +37,9 @@ def new(project: Project, name: str, *, sql: bool, auto: bool, **options: Any) -
         return write(project, name, Wanted(**options), **allowed)
     if any(options.values()):
         raise click.UsageError("This is an option of --auto, which compares the database with the models.")
-    from async_migrations import numbering
+    from async_migrations import drafts
 
-    path = numbering.create(project.settings.directory, name, sql=sql)
+    path = drafts.create(project.settings.directory, name, sql=sql)
     shown = project.path(path)
     return Answer({"command": "new", "name": path.stem, "path": shown}, shown)
 

@@ -88,6 +88,30 @@ async def read(driver: Any) -> tuple[Place, Snapshot]:
     return place, await _assembled(answers, place, Translation())
 
 
+async def read_inside(driver: Any, *, patience: float) -> tuple[Place, Snapshot]:
+    """Read the whole schema as a transaction sees it that has work in it; its settings stay changed.
+
+    Args:
+        driver: asyncpg's connection, in a savepoint that will be rolled back.
+        patience: seconds that one query may take.
+
+    Raises:
+        SchemaError: the server is too old, or this role may not read its catalog.
+    """
+    try:
+        place = await read_place(driver)
+        await driver.execute(f"{queries.SET_PRINTED}; SET LOCAL statement_timeout = {int(patience * 1000)}")
+        for _ in range(TRIES):
+            # Each query has a snapshot of its own here, and others may change things between two of them.
+            before = await ask(driver, queries.SELECT_STAMP)
+            answers = await _ask_all(driver, place.version)
+            if before == await ask(driver, queries.SELECT_STAMP):
+                break
+    except Exception as error:
+        raise _explained(error) from error
+    return place, await _assembled(answers, place, Translation())
+
+
 async def read_within(driver: Any, place: Place, translation: Translation | None = None) -> Snapshot:
     """Read the whole schema as the transaction sees it that is open; its settings for printing stay changed.
 

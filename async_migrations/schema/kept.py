@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from async_migrations.retry import sqlstate
 from async_migrations.schema.answers import ask, rows
@@ -26,13 +27,18 @@ def scratch_name(place: Place) -> str:
     return PREFIX + hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
+async def is_kept(driver: Any, name: str) -> bool:
+    """Whether the scratch database is there, and whole."""
+    return await _limit(driver, name) not in {None, _HALF_MADE}
+
+
 async def ensure(live: Session, name: str, place: Place) -> str | None:
     """Have the scratch database; return why there is none."""
-    limits = rows(await ask(live.driver, SELECT_DATABASE.format(name=quote_literal(name))))
-    if limits and limits[0][0] != _HALF_MADE:
+    limit = await _limit(live.driver, name)
+    if limit not in {None, _HALF_MADE}:
         return None
     try:
-        if limits:
+        if limit is not None:
             await live.send(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
         await live.send(_creation(name, place))
     except Exception as error:
@@ -42,6 +48,11 @@ async def ensure(live: Session, name: str, place: Place) -> str | None:
             return f"the role {place.role} may not create a database"
         raise
     return None
+
+
+async def _limit(driver: Any, name: str) -> str | None:
+    found = rows(await ask(driver, SELECT_DATABASE.format(name=quote_literal(name))))
+    return found[0][0] if found else None
 
 
 def _creation(name: str, place: Place) -> str:

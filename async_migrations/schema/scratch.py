@@ -20,6 +20,7 @@ from async_migrations.retry import sqlstate
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
 from async_migrations.schema.kept import ensure, scratch_name
+from async_migrations.schema.live import Live
 from async_migrations.schema.translation import Translation, translation
 from async_migrations.session import Session
 
@@ -71,7 +72,7 @@ class Scratch:
 @asynccontextmanager
 async def open_scratch(
     engine: AsyncEngine,
-    live: Session,
+    live: Live,
     place: Place,
     schemas: Collection[str],
     *,
@@ -85,7 +86,7 @@ async def open_scratch(
 
     Args:
         engine: of the live database.
-        live: a session of it, in no transaction.
+        live: its side, which has a scratch database made.
         place: what it said of itself.
         schemas: those of the metadata.
         scratch_url: a database to use instead; when it is not empty, one beside it.
@@ -104,9 +105,9 @@ async def open_scratch(
 
 
 async def _opened(
-    stack: AsyncExitStack, engine: AsyncEngine, live: Session, place: Place, schemas: Collection[str], deadline: float
+    stack: AsyncExitStack, engine: AsyncEngine, live: Live, place: Place, schemas: Collection[str], deadline: float
 ) -> Scratch:
-    reason = await ensure(live, name := scratch_name(place), place)
+    reason = await live.ensure(name := scratch_name(place), place)
     if reason is None:
         try:
             return await stack.enter_async_context(_begun(engine, name, deadline))

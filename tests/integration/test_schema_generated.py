@@ -16,6 +16,7 @@ from tests.schema_cases import Case
 from tests.schema_cases.changed import CASES
 from tests.schema_cases.hindered import CASES as HINDERED
 from tests.schema_cases.moved import every
+from tests.schema_cases.rare import CASES as RARE
 from tests.support.generated import comparable, values, walk, walk_back
 
 
@@ -56,7 +57,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert result.returncode == 0, result.stdout
 
 
-ALL = [*CASES, *every(), *HINDERED]
+ALL = [*CASES, *every(), *HINDERED, *RARE]
 
 
 @pytest.mark.asyncio(loop_scope="module")

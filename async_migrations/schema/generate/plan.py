@@ -39,7 +39,6 @@ PLANS: Mapping[type[d.Difference], Plan] = {
     d.CommentChanged: renames.comment,
     d.SchemaAdded: things.schema_added,
     d.EnumAdded: things.enum_added,
-    d.DomainAdded: domains.added,
     d.DomainChanged: domains.changed,
     d.SequenceAdded: things.sequence_added,
     d.SequenceChanged: things.sequence_changed,
@@ -71,7 +70,6 @@ PLANS: Mapping[type[d.Difference], Plan] = {
 
 _LAST: Mapping[type[d.Difference], Callable[[Context, Any, Stage], Iterator[Step]]] = {
     d.EnumRemoved: things.enum_removed,
-    d.DomainRemoved: domains.removed,
     d.SequenceRemoved: things.sequence_removed,
 }
 
@@ -91,7 +89,8 @@ def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
         context: what is followed.
         allow_destructive: whether a label may be taken from an enum.
     """
-    steps = [*_simple(context), *tables.added(context), *tables.removed(context), *constraints.in_the_way(context)]
+    steps = [*_simple(context), *domains.added(context), *tables.added(context), *tables.removed(context)]
+    steps += constraints.in_the_way(context)
     steps = _early_if_in_the_way(context, steps)
     last = Stage.DROP if any(step.stage is Stage.DROP for step in steps) else Stage.MAIN
     for it in context.operations:
@@ -99,6 +98,7 @@ def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
             steps += _labels(context, it, steps, allow_destructive=allow_destructive)
         elif (follow := _LAST.get(type(it))) is not None:
             steps += follow(context, it, last)
+    steps += domains.removed(context, last)
     ordered = sorted(_known(context, steps), key=lambda step: (step.stage, step.phase))
     stages = sorted({step.stage for step in ordered})
     return tuple(FilePlan(stage, tuple(step for step in ordered if step.stage is stage)) for stage in stages)
