@@ -1,17 +1,17 @@
 """Where nothing has changed, a comparison is silent, however awkwardly it is spelled."""
 
 import asyncio
-import subprocess
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from async_migrations import compare_schema
-from async_migrations.testing.server import Server, find_binaries
+from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.schema_cases import Case
 from tests.schema_cases.unchanged import CASES
+from tests.support.dumps import restore
 from tests.support.schemas import create
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=str)
@@ -40,12 +40,3 @@ async def test_a_restored_dump_has_no_differences(
         assert [str(each) for each in difference.operations] == []
     finally:
         await restored.dispose()
-
-
-def restore(server: Server, version: int, source: str, url: str) -> None:
-    """Send a database through pg_dump and psql into another one."""
-    programs = find_binaries(version)
-    target = url.replace("postgresql+asyncpg", "postgresql")
-    dump = subprocess.run([programs / "pg_dump", server.url(source, driver="")], check=True, capture_output=True)
-    load = [str(programs / "psql"), "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", target]
-    subprocess.run(load, check=True, input=dump.stdout, capture_output=True)
