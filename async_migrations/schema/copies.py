@@ -41,7 +41,7 @@ async def read_copies(driver: Any, live: Snapshot, made: Collection[Name]) -> li
         live: the live schema.
         made: what the metadata makes itself.
     """
-    await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''")
+    await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''; SET LOCAL statement_timeout = 0")
     try:
         statements = [sql for name, sql in _known(live) if name not in made]
         for schema, name, facts in rows(await ask(driver, SELECT_COLLATIONS)):

@@ -21,14 +21,16 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = options.environments or Path(temporary)
-        rows = [row for name in options.packages if (row := _measured(name, place / name)) is not None]
+        rows = [row for name in options.packages if (row := _measured(name, place / name))]
     print("| package | version | SQLAlchemy | tables | first | again | differences, created / restored / migrated |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     for row in rows:
         found = " / ".join(str(len(row[each])) for each in ("created", "restored", "migrated"))
         times = f"{row['first'] * 1000:,.0f} ms | {row['again'] * 1000:,.0f} ms"
         print(f"| {row['name']} | {row['version']} | {row['sqlalchemy']} | {row['tables']} | {times} | {found} |")
-    alarms = [f"{row['name']}: {each}" for row in rows for way in ("created", "restored", "migrated") for each in row[way]]
+    alarms = [
+        f"{row['name']}: {each}" for row in rows for way in ("created", "restored", "migrated") for each in row[way]
+    ]
     print(*alarms, sep="\n", end="\n" if alarms else "")
     return 1 if alarms or len(rows) < len(options.packages) else 0
 
@@ -36,9 +38,9 @@ def main() -> int:
 def _measured(name: str, environment: Path) -> dict[str, Any] | None:
     python = environment / "bin" / "python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"{ROOT}[embedded]", name], check=True)
-    command = [python, "-W", "ignore", "-m", "tests.real_models.measure", name]
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", f"{ROOT}[embedded]", name], check=True)
+    command = [str(python), "-W", "ignore", "-m", "tests.real_models.measure", name]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
         print(f"{name}: {result.stderr.strip().splitlines()[-1]}", file=sys.stderr)

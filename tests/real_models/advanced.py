@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 Base = DefaultBase
-# Each of the package's bases has one registry, and with it one metadata, in common.
+"""All bases of the package have one metadata in common."""
 
 
 class Author(UUIDAuditBase, mixins.SlugKey, mixins.SentinelMixin):
@@ -19,7 +19,6 @@ class Author(UUIDAuditBase, mixins.SlugKey, mixins.SentinelMixin):
 
 class Book(UUIDv7Base):
     author_id: Mapped[Any] = mapped_column(ForeignKey("author.id", ondelete="CASCADE"))
-    cover: Mapped[Any] = mapped_column(types.FileObject.__name__ and types.StoredObject(backend="local"))
     seen: Mapped[Any] = mapped_column(types.DateTimeUTC, nullable=True)
 
 

@@ -12,17 +12,11 @@ _TYPES: dict[str, Any] = {
     "email": u.EmailType(),
     "address": u.IPAddressType(),
     "json": u.JSONType(),
-    "tree": u.LtreeType(),
     "list": u.ScalarListType(int),
     "search": u.TSVectorType("email", regconfig="pg_catalog.simple"),
-    "url": u.URLType() if hasattr(u, "URLType") else Text(),
+    "url": u.URLType(),
     "uuid": u.UUIDType(),
     "raw": u.UUIDType(binary=False),
-    "days": u.DateRangeType(),
-    "times": u.DateTimeRangeType(),
-    "span": u.IntRangeType(),
-    "wide": u.Int8RangeType(),
-    "money": u.NumericRangeType(),
 }
 things = Table(
     "things",
@@ -31,5 +25,4 @@ things = Table(
     *(Column(name, type_) for name, type_ in _TYPES.items()),
 )
 Index("ix_search", things.c.search, postgresql_using="gin")
-Index("ix_tree", things.c.tree, postgresql_using="gist")
 Index("ix_email", func.lower(cast(things.c.email, Text)), unique=True)
