@@ -1,4 +1,4 @@
-"""A service on advanced-alchemy: each of its mixins and types."""
+"""A service on advanced-alchemy: its mixins and types, but for `JsonB`, which fails with SQLAlchemy 2.1 by itself."""
 
 from typing import Any
 
@@ -14,7 +14,6 @@ Base = DefaultBase
 class Author(UUIDAuditBase, mixins.SlugKey, mixins.SentinelMixin):
     name: Mapped[str] = mapped_column(index=True, comment="As it's printed")
     secret: Mapped[str | None] = mapped_column(types.EncryptedString(key="k"))
-    settings: Mapped[dict[str, Any]] = mapped_column(types.JsonB, default=dict)
 
 
 class Book(UUIDv7Base):

@@ -62,10 +62,11 @@ def _airflow() -> list[MetaData]:
 
 
 def _prefect() -> list[MetaData]:
-    """Leave out the indexes that need an operator class which only the package's migrations name."""
+    """Leave out what PostgreSQL refuses: indexes without their operator class, and the second of one name."""
     metadata = _found("prefect.server.database.orm_models:Base")
     for table in metadata.tables.values():
-        table.indexes -= {index for index in table.indexes if str(index.name).startswith("trgm_")}
+        named = {index.name: index for index in table.indexes if not str(index.name).startswith("trgm_")}
+        table.indexes.intersection_update(named.values())
     return [metadata]
 
 
@@ -130,7 +131,7 @@ HEAVY = (
     Package(
         "mlflow",
         # PostgreSQL refuses the present ones, which are only altered into being.
-        _at("mlflow.store.tracking.dbmodels.initial_models:Base", "mlflow.server.auth.db.models:Base"),
+        _at("mlflow.store.tracking.dbmodels.initial_models:Base"),
         "mlflow",
     ),
     Package("neutron", _neutron, "neutron"),
