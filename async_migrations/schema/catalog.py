@@ -24,7 +24,7 @@ OLDEST = 140000
 TRIES = 4
 """How often a schema is read at most that changes while it is read."""
 
-BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0"
 _DISTINCT_SINCE = 150000
 
 
@@ -83,7 +83,7 @@ async def read(driver: Any) -> tuple[Place, Snapshot]:
     for _ in range(TRIES):
         place, answers, before = await _read_once(driver)
         # Some of PostgreSQL's printing functions look at the present and not at our snapshot.
-        if before == await ask(driver, queries.SELECT_STAMP):
+        if before == await _stamp(driver):
             break
     return place, await _assembled(answers, place, Translation())
 
@@ -132,6 +132,15 @@ async def _read_once(driver: Any) -> tuple[Place, Mapping[str, bytes], bytes]:
         return place, await _ask_all(driver, place.version), await ask(driver, queries.SELECT_STAMP)
     except Exception as error:
         raise _explained(error) from error
+    finally:
+        if not driver.is_closed():
+            await driver.execute("ROLLBACK")
+
+
+async def _stamp(driver: Any) -> bytes:
+    await driver.execute(BEGIN)
+    try:
+        return await ask(driver, queries.SELECT_STAMP)
     finally:
         if not driver.is_closed():
             await driver.execute("ROLLBACK")

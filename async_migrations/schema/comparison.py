@@ -10,8 +10,9 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.connector import EngineConnector, connect
-from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
+from async_migrations.errors import ConfigurationError, DatabaseUnavailableError, MigrationsError
 from async_migrations.events import Event
+from async_migrations.retry import describe, is_unavailable
 from async_migrations.schema import hints as h
 from async_migrations.schema.answer import SchemaDifference
 from async_migrations.schema.bench import Bench, Shadow
@@ -81,9 +82,13 @@ async def compare_schema(
                 engine, LiveSession(session, live), wish, scratch_url=scratch_url, deadline=deadline
             ) as bench:
                 return await _compared(bench, wish, live, scope, hints)
-    except SessionLostError as error:
+    except MigrationsError:
+        raise
+    except Exception as error:
+        if not isinstance(error, SessionLostError) and not is_unavailable(error):
+            raise
         raise DatabaseUnavailableError(
-            EngineConnector(engine).where, str(error), "Nothing was compared; try again."
+            EngineConnector(engine).where, describe(error), "Nothing was compared; try again."
         ) from error
 
 

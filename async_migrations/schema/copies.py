@@ -43,7 +43,7 @@ async def read_copies(driver: Any, live: Snapshot, made: Collection[Name]) -> li
         live: the live schema.
         made: what the metadata makes itself.
     """
-    await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''")
+    await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''; SET LOCAL statement_timeout = 0")
     try:
         return [*copied(live, made), *await read_by_hand(driver)]
     finally:

@@ -18,7 +18,12 @@ SELECT_DATABASE = "SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname
 _PROVIDER_SINCE = 150000
 _HALF_MADE = "-2"  # datconnlimit of a database whose CREATE or DROP was killed
 _ALREADY = frozenset({"42P04", "23505"})
-_MAY_NOT = "42501"
+_REASONS = {
+    "42501": "the role {role} may not create a database",
+    "25006": "transactions are read-only here",
+    "57014": "CREATE DATABASE took longer than the statement_timeout of the role {role}",
+}
+"""Why there is none, by error code. No setting is changed for it: behind a pooler that would reach others."""
 
 
 def scratch_name(place: Place) -> str:
@@ -44,8 +49,8 @@ async def ensure(live: Session, name: str, place: Place) -> str | None:
     except Exception as error:
         if sqlstate(error) in _ALREADY:
             return None
-        if sqlstate(error) == _MAY_NOT:
-            return f"the role {place.role} may not create a database"
+        if reason := _REASONS.get(sqlstate(error) or ""):
+            return reason.format(role=place.role)
         raise
     return None
 

@@ -166,6 +166,8 @@ async def _begun(
             session = await stack.enter_async_context(
                 spare(EngineConnector(engine), _nobody, deadline=deadline, pooled=True)
             )
+        stack.push_async_callback(session.rollback)
+        await _begin(session, deadline)
         place = await read_place(session.driver)
         if database is not None and place.database != database:
             raise DatabaseUnavailableError(
@@ -173,20 +175,31 @@ async def _begun(
                 "the engine's own way to connect leads to one database only",
                 "Give a scratch_url.",
             )
-        stack.push_async_callback(session.rollback)
         await _lock(session, place, deadline)
         await _check_empty(session, place, kind)
         yield Scratch(session, place, kind, note)
 
 
-async def _lock(session: Session, place: Place, deadline: float) -> None:
-    # A client that hangs must not keep the others out for ever.
+async def _begin(session: Session, deadline: float) -> None:
+    # A role's own timeouts are made for requests, and a client that hangs must not keep the others out for ever.
     patience = (
-        f"SET LOCAL lock_timeout = {int(deadline * 1000)}; SET LOCAL statement_timeout = 0; "
+        f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {int(deadline * 1000)}; "
         "SET LOCAL idle_in_transaction_session_timeout = '10min'"
     )
     try:
-        await session.begin(patience, f"SELECT pg_advisory_xact_lock({LOCK})", "SET LOCAL lock_timeout = 0")
+        await session.begin("SET TRANSACTION READ WRITE", patience)
+    except Exception as error:
+        if sqlstate(error) != "0A000":
+            raise
+        raise SchemaError(
+            "There is no scratch place: this server is a read-only standby. Nothing was compared. Give a scratch_url, "
+            "or compare on the primary."
+        ) from error
+
+
+async def _lock(session: Session, place: Place, deadline: float) -> None:
+    try:
+        await session.send(f"SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout = 0")
     except Exception as error:
         if sqlstate(error) != "55P03":
             raise

@@ -13,13 +13,16 @@ from sqlalchemy import (
     Computed,
     Enum,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     MetaData,
+    Sequence,
     String,
     Table,
     Text,
+    UniqueConstraint,
     event,
     text,
 )
@@ -28,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
-from async_migrations import SchemaDifference, compare_schema
+from async_migrations import RawType, SchemaDifference, compare_schema
 from async_migrations.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -267,6 +270,29 @@ async def test_an_engine_with_its_own_way_to_connect_uses_scratch_schemas(engine
         (lambda: [Column("a", pg.ENUM("x", name="nowhere", create_type=False))], "table public.t", 'type "nowhere"'),
         (lambda: [Column("a", pg.DOMAIN("dom", Integer, check="VALUE = 'x'"))], "domain public.dom", "invalid input"),
         (lambda: [Column("a", Integer, server_default=text("'x'"))], "table public.t", "invalid input"),
+        (
+            lambda: [Column("a", Text), ForeignKeyConstraint(["a"], ["t.id"], name="fk", use_alter=True)],
+            "constraint fk of table public.t",
+            "cannot be implemented",
+        ),
+        (
+            lambda: [Column("a", Text), Index("ix", "a", postgresql_using="gist")],
+            "index ix of table public.t",
+            'no default operator class for access method "gist"',
+        ),
+        (
+            lambda: [Column("a", pg.JSON), UniqueConstraint("a", name="uq")],
+            "table public.t",
+            "no default operator class",
+        ),
+        (
+            lambda: [Column("a", Integer, Sequence("s", increment=0), primary_key=True)],
+            "sequence public.s",
+            "INCREMENT must not be zero",
+        ),
+        (lambda: [Column("a", pg.ENUM("x", "x", name="twice"))], "enum public.twice", "already exists"),
+        (lambda: [Column("a", RawType("vectors(3)"))], "table public.t", 'type "vectors" does not exist'),
+        (lambda: [Column("a", String(5, collation="nowhere"))], "table public.t", 'collation "nowhere"'),
     ],
 )
 async def test_what_postgresql_refuses_is_named(engine: AsyncEngine, parts: Any, thing: str, reason: str) -> None:
