@@ -77,6 +77,12 @@ async def as_role(engine: AsyncEngine, role: str, *, database: str | None = None
         await run_sql(engine, f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """Begin as a process does: a shadow that another test has made would hide what a scratch place says."""
+    bench.forget()
+
+
 async def test_an_equal_schema_is_false_and_says_so(engine: AsyncEngine) -> None:
     m = simple()
     async with engine.begin() as connection:
