@@ -105,7 +105,7 @@ async def test_a_connection_that_is_lost_is_an_error_and_the_next_comparison_wor
     opened = bench.Bench.__init__
 
     def noted(self: Any, engine: Any, session: Any, *arguments: Any, **options: Any) -> None:
-        live.append(session.driver.get_server_pid())
+        live.append(session.session.driver.get_server_pid())
         opened(self, engine, session, *arguments, **options)
 
     with monkeypatch.context() as patched:

@@ -29,7 +29,9 @@ async def test_models_of_others_are_no_difference(
         assert (done.created, done.restored, done.migrated) == ((), (), ())
 
 
-async def test_a_schema_that_is_kept_as_sql_is_no_difference(engine: AsyncEngine) -> None:
+async def test_a_schema_that_is_kept_as_sql_is_no_difference(engine: AsyncEngine, postgres_version: int) -> None:
+    if postgres_version < 15:
+        pytest.skip("SQLAlchemy writes NULLS DISTINCT for what it reflects, which PostgreSQL 14 does not know")
     await run_sql(engine, procrastinate_schema())
     m = MetaData()
     async with engine.connect() as connection:
