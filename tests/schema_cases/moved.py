@@ -2,11 +2,14 @@
 
 import datetime as dt
 import enum
+import math
+import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+from asyncpg import BitString
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -198,6 +201,19 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "interval with precision": (Interval, pg.INTERVAL(precision=0), "'1 day'", dt.timedelta(days=1)),
     "timestamp precision": (DateTime, pg.TIMESTAMP(precision=6), "'2020-01-31'", _at(2020, 1, 31)),
     "integer to oid": (BigInteger, pg.OID, "7", 7),
+    "interval to seconds": (Interval, Integer, "'90 seconds'", 90),
+    "seconds to interval": (Integer, Interval, "90", dt.timedelta(seconds=90)),
+    "date to seconds": (Date, BigInteger, "'1970-01-02'", 86400),
+    "money to integer": (pg.MONEY, Integer, "7", 7),
+    "integer to bits": (Integer, pg.BIT(8), "5", BitString("00000101")),
+    "bytes to uuid": (LargeBinary, Uuid, "decode(repeat('00', 15) || '01', 'hex')", uuid.UUID(int=1)),
+    "uuid to its digits": (Uuid, pg.CHAR(32), "'00000000-0000-0000-0000-000000000001'", f"{1:032x}"),
+    "boolean to a letter": (Boolean, pg.CHAR(1), "true", "t"),
+    "boolean array to integers": (ARRAY(Boolean), ARRAY(Integer), "'{t,f}'", [1, 0]),
+    "longer hardware address": (pg.MACADDR, pg.MACADDR8, "'08:00:2b:01:02:03'", "08:00:2b:ff:fe:01:02:03"),
+    "range to multirange": (pg.INT4RANGE, pg.INT4MULTIRANGE, "'[1,3)'", None),
+    "timestamp to jsonb": (DateTime, pg.JSONB, "'2020-01-31'", "2020-01-31T00:00:00"),
+    "jsonb to timestamp": (pg.JSONB, DateTime, "to_jsonb('2020-01-31'::date)", _at(2020, 1, 31)),
     "hstore to text": (pg.HSTORE, Text, "'a=>1'", '"a"=>"1"'),
 }
 for _name, (_before, _after, _value, _kept) in CONVERSIONS.items():
@@ -260,6 +276,10 @@ ADDED: dict[str, tuple[Callable[[], Any], Any]] = {
         dt.date(2020, 1, 31),
     ),
     "not null with a decimal of Python": (a(Numeric(5, 2), nullable=False, default=Decimal("1.25")), Decimal("1.25")),
+    "not null with a document of Python": (a(pg.JSONB, nullable=False, default={"a": "it's"}), {"a": "it's"}),
+    "not null with bytes of Python": (a(LargeBinary, nullable=False, default=b"\x00'"), b"\x00'"),
+    "not null with infinity of Python": (a(Double, nullable=False, default=math.inf), math.inf),
+    "not null with a function of SQL's": (a(Text, nullable=False, default=func.upper("x")), "X"),
     "identity": (a(Integer, _IDENTITY), 1),
     "identity that begins elsewhere": (a(BigInteger, lambda: Identity(always=True, start=50, increment=5)), 50),
     "computed": (a(Integer, lambda: Computed("id * 2", persisted=True)), 2),

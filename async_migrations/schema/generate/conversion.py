@@ -84,6 +84,8 @@ def back(column: str, before: str, after: str) -> str | None:
         return f"{column}::{before}"
     if one in STRINGS and other == "bytea":
         return f"convert_from({column}, 'UTF8')"
+    if other == one.replace("range", "multirange") != one:
+        return f"range_merge({column})"
     return using(column, after, before)
 
 
