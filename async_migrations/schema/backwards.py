@@ -36,7 +36,7 @@ async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name], transl
             "The rename of a schema cannot be followed through scratch schemas in the live database. Nothing was "
             "compared. Give a scratch_url, or the right CREATEDB."
         )
-    for number, hint in enumerate(reversed(renaming.hints)):
+    for number, hint in enumerate(reversed(renaming.steps)):
         for sql, away in _statements(hint, renaming, domains, f"async_migrations_away_{number}"):
             await _follow(driver, hint, translation.outward(sql), translation.outward(away))
 

@@ -9,7 +9,7 @@ from typing import Any
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.snapshot import Domain, Snapshot
 from async_migrations.schema.table import Name
-from async_migrations.sql import qualified, quote_literal
+from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 # With an empty search path, PostgreSQL's own names need no schema.
 _OURS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
@@ -43,7 +43,8 @@ async def read_copies(driver: Any, live: Snapshot, made: Collection[Name]) -> li
     """
     await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''")
     try:
-        statements = [sql for name, sql in _known(live) if name not in made]
+        statements = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(each)}" for each in live.schemas]
+        statements += [sql for name, sql in _known(live) if name not in made]
         for schema, name, facts in rows(await ask(driver, SELECT_COLLATIONS)):
             statements.append(_collation(Name(schema or "", name or ""), json.loads(facts or "{}")))
         for schema, name, columns in rows(await ask(driver, SELECT_COMPOSITES)):

@@ -55,7 +55,8 @@ def compiled(metadata: MetaData, dialect: Dialect, schema: str | None) -> tuple[
         if isinstance(element, TextClause) and element._bindparams:  # noqa: SLF001 - there is no public word for it
             raise NotPlainError("text() with parameters")
         sql = str(element.compile(dialect=dialect)).strip()
-        if sql:
+        # Without a look at the database SQLAlchemy makes a sequence once for each column that draws from it.
+        if sql and not (isinstance(element, CreateSequence) and any(step.sql == sql for step in steps)):
             steps.append(Step(alone(sql), described(element, schema)))
 
     try:

@@ -12,6 +12,9 @@ from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Constraint, Index, Name
 
+_SWAPPED = frozenset({"column", "enum_value", "constraint", "index"})
+"""What others are not named after, so that a third name in between is seen by nobody."""
+_ROOM = 63 - len("_swapped")
 _Key = tuple[str, Name, str]
 
 
@@ -47,10 +50,11 @@ def resolve(hints: Sequence[Hint], live: Snapshot, wanted: Snapshot) -> Renaming
             done.append(hint)
         else:
             problems.append(f"{hint}: the database has no {_said(old)}.")
-    ordered = _ordered(followed, problems)
+    steps = _ordered(followed, problems)
     if problems:
         raise RenameError(problems)
-    return replace(_renaming(ordered, live), hints=tuple(ordered), done=tuple(done))
+    by_kind = sorted(followed, key=lambda hint: h.KINDS.index(hint.kind))
+    return replace(_renaming(by_kind, live), hints=tuple(by_kind), steps=tuple(steps), done=tuple(done))
 
 
 def _key(hint: Hint) -> _Key:
@@ -134,14 +138,19 @@ def _renaming(hints: Sequence[Hint], live: Snapshot) -> Renaming:
 
 
 def _ordered(hints: Sequence[Hint], problems: list[str]) -> list[Hint]:
-    """Put a rename onto a name behind the one that frees it."""
+    """Put a rename onto a name behind the one that frees it; swapped names go over a third one."""
     left, ordered = list(hints), list[Hint]()
     while left:
         taken = {_key(hint) for hint in left}
         free = [hint for hint in left if _key_on_the_way(hint) not in taken - {_key(hint)}]
         if not free:
-            problems.append(f"{left[0]}: names that are swapped need two steps and a third name in between.")
-            return ordered
+            first = left[0]
+            if first.kind not in _SWAPPED:
+                problems.append(f"{first}: names that are swapped need two steps and a third name in between.")
+                return ordered
+            away = f"{first.old.encode()[:_ROOM].decode(errors='ignore')}_swapped"
+            free, left = [replace(first, new=away)], [*left, replace(first, old=away)]
+            left.remove(first)
         ordered += free
         left = [hint for hint in left if hint not in free]
     return sorted(ordered, key=lambda hint: h.KINDS.index(hint.kind))

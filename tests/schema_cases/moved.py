@@ -205,7 +205,7 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "seconds to interval": (Integer, Interval, "90", dt.timedelta(seconds=90)),
     "date to seconds": (Date, BigInteger, "'1970-01-02'", 86400),
     "money to integer": (pg.MONEY, Integer, "7", 7),
-    "integer to bits": (Integer, pg.BIT(8), "5", BitString("00000101")),
+    "integer to bits": (Integer, pg.BIT(8), "5", BitString(b"00000101")),
     "bytes to uuid": (LargeBinary, Uuid, "decode(repeat('00', 15) || '01', 'hex')", uuid.UUID(int=1)),
     "uuid to its digits": (Uuid, pg.CHAR(32), "'00000000-0000-0000-0000-000000000001'", f"{1:032x}"),
     "boolean to a letter": (Boolean, pg.CHAR(1), "true", "t"),

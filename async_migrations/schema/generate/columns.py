@@ -9,6 +9,7 @@ from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import identity_node, type_node
 from async_migrations.schema.generate.context import Context
 from async_migrations.schema.generate.conversion import back, using
+from async_migrations.schema.generate.selection import is_made_anew, labels_after
 from async_migrations.schema.generate.source import Group, Node, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.things import owned_again
@@ -70,7 +71,9 @@ def defaulted(context: Context, it: d.DefaultChanged) -> Iterator[Step]:
     up = [_alter(context, it, server_default=_default(context, it.table, column))]
     if column.sequence is not None:
         up.append(op("restart_identity", it.table.name, it.column, schema=context.schema(it.table)))
-    down = () if _goes_before(context, it) else (_alter(context, it, server_default=before),)
+    # One that is gone before the labels do comes back after them.
+    back_to = _NONE if _goes_before(context, it) else before
+    down = (_alter(context, it, server_default=back_to),)
     yield Step(Stage.MAIN, Phase.DEFAULTS, tuple(up), down, told=(it.before or "",))
 
 
@@ -143,8 +146,10 @@ def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:
 def _goes_before(context: Context, it: d.DefaultChanged) -> bool:
     """Whether the default is dropped early, before labels go that it may name."""
     kind = context.column(it.table, it.column).type_name
-    changed = {each.name for each in context.of(d.EnumLabelsChanged) if each.removed or each.reordered}
-    return it.before is not None and kind in changed
+    return it.before is not None and any(
+        each.name == kind and is_made_anew(each.before, labels_after(each, allow_destructive=context.allow_destructive))
+        for each in context.of(d.EnumLabelsChanged)
+    )
 
 
 def told_type(column: Column) -> Node:

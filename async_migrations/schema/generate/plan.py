@@ -46,7 +46,6 @@ PLANS: Mapping[type[d.Difference], Plan] = {
     d.ParentsChanged: tables.parents_changed,
     d.PartitioningChanged: partitioning.changed,
     d.PartitionBoundChanged: tables.bound_changed,
-    d.PersistenceChanged: tables.persistence_changed,
     d.AccessMethodChanged: tables.method_changed,
     d.TablespaceChanged: tables.tablespace_changed,
     d.TableOptionsChanged: tables.options_changed,
@@ -84,21 +83,27 @@ class FilePlan:
     steps: tuple[Step, ...]
 
 
-def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
+def plan(context: Context) -> tuple[FilePlan, ...]:
     """Return the files that are needed, each with its steps in order.
 
     Args:
         context: what is followed.
-        allow_destructive: whether a label may be taken from an enum.
     """
-    steps = [*_simple(context), *tables.added(context), *tables.removed(context), *constraints.in_the_way(context)]
+    steps = [
+        *_simple(context),
+        *tables.persistence(context),
+        *tables.added(context),
+        *tables.removed(context),
+        *constraints.in_the_way(context),
+    ]
     steps = _early_if_in_the_way(context, steps)
     last = Stage.DROP if any(step.stage is Stage.DROP for step in steps) else Stage.MAIN
     for it in context.operations:
         if isinstance(it, d.EnumLabelsChanged):
-            steps += _labels(context, it, steps, allow_destructive=allow_destructive)
+            steps += _labels(context, it, steps)
         elif (follow := _LAST.get(type(it))) is not None:
             steps += follow(context, it, last)
+    steps = _names_before_labels(context, steps)
     ordered = sorted(_known(context, steps), key=lambda step: (step.stage, step.phase))
     stages = sorted({step.stage for step in ordered})
     return tuple(FilePlan(stage, tuple(step for step in ordered if step.stage is stage)) for stage in stages)
@@ -107,7 +112,7 @@ def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
 def _simple(context: Context) -> Iterator[Step]:
     for it in context.operations:
         follow = PLANS.get(type(it))
-        if follow is not None and not _comes_with_its_column(context, it):
+        if follow is not None and not any(along(context, it) for along in _ALONG):
             yield from follow(context, it)
 
 
@@ -118,11 +123,46 @@ def _comes_with_its_column(context: Context, it: d.Difference) -> bool:
     return (it.table, it.column) in context.remade
 
 
-def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step], *, allow_destructive: bool) -> Iterator[Step]:
-    after = labels_after(it, allow_destructive=allow_destructive)
-    added = [quote_literal(label) for label in after if label not in it.before]
-    used = any(label in text for step in steps for text in _texts(step) for label in added)
+def _comes_with_its_table(context: Context, it: d.Difference) -> bool:
+    """Whether a table is made anew anyway, with what this difference wants."""
+    if not isinstance(it, d.OfTable) or it.verb is d.Verb.RENAME or isinstance(it, d.PartitioningChanged):
+        return False
+    return any(it.table == each.table for each in context.of(d.PartitioningChanged))
+
+
+def _comes_from_parent(context: Context, it: d.Difference) -> bool:
+    """Whether PostgreSQL does it together with the same change of a table from which the column is inherited."""
+    if not isinstance(it, _INHERITED) or context.column(it.table, it.column).local:
+        return False
+    parents = context.tables[it.table].parents
+    return any(each.table in parents and each.column == it.column for each in context.of(type(it)))
+
+
+_INHERITED = (d.ColumnTypeChanged, d.CollationChanged, d.DefaultChanged, d.NullabilityChanged)
+_ALONG = (_comes_with_its_column, _comes_with_its_table, _comes_from_parent)
+
+
+def _names_before_labels(context: Context, steps: list[Step]) -> list[Step]:
+    """Let types have their names when labels come to them, which is before all else."""
+    if not any(step.stage is Stage.LABELS for step in steps):
+        return steps
+    kinds = (d.SchemaRenamed, d.SchemaAdded, d.TypeRenamed, d.EnumLabelRenamed)
+    early = [step for kind in kinds for it in context.of(kind) for step in PLANS[kind](context, it)]
+    return [replace(step, stage=Stage.LABELS) if step in early else step for step in steps]
+
+
+def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step]) -> Iterator[Step]:
+    after = labels_after(it, allow_destructive=context.allow_destructive)
+    added = [each for label in after if label not in it.before for each in _as_literals(label)]
+    used = any(literal in text for step in steps for text in _texts(step) for literal in added)
     yield from things.labels_changed(context, it, Stage.LABELS if used else Stage.MAIN, after)
+
+
+def _as_literals(label: str) -> Iterator[str]:
+    """Return the ways in which the source of a step may write a label."""
+    for written in (f"'{label}'", quote_literal(label)):
+        yield written
+        yield written.replace("\\", "\\\\")
 
 
 def _texts(step: Step) -> Iterator[str]:
@@ -130,6 +170,7 @@ def _texts(step: Step) -> Iterator[str]:
     for each in step.up:
         text = flat(each)
         yield text
+        yield text.replace('\\"', '"').replace("\\'", "'")
         yield text.replace('"', "'")
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import LARGEST, given_options
 from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.selection import is_made_anew
 from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
 from async_migrations.schema.generate.words import sql_node
 from async_migrations.schema.snapshot import Sequence as SequenceValue
 from async_migrations.schema.table import Name, SequenceOptions
+from async_migrations.sql import quote_literal
 
 NUMBERS = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
 
@@ -21,7 +23,8 @@ NUMBERS = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa
 def schema_added(context: Context, it: d.SchemaAdded) -> Iterator[Step]:  # noqa: ARG001 - as its neighbours
     """Create a schema."""
     up = op("create_schema", it.schema, if_not_exists=True)
-    yield Step(Stage.MAIN, Phase.SCHEMAS, (up,), (op("drop_schema", it.schema),))
+    # Something may be moved into it.
+    yield Step(Stage.MAIN, Phase.RENAME, (up,), (op("drop_schema", it.schema),))
 
 
 def enum_added(context: Context, it: d.EnumAdded) -> Iterator[Step]:
@@ -47,7 +50,7 @@ def labels_changed(context: Context, it: d.EnumLabelsChanged, stage: Stage, afte
     """
     name, own = it.name.name, context.schema(it.name)
     back = op("set_enum_values", name, [*it.before], schema=own)
-    if [label for label in after if label in it.before] != [*it.before]:
+    if is_made_anew(it.before, after):
         up: list[Group] = [op("set_enum_values", name, [*after], schema=own)]
         stage = Stage.MAIN
         yield from _defaults_away(context, it.name)
@@ -84,9 +87,24 @@ def sequence_changed(context: Context, it: d.SequenceChanged) -> Iterator[Step]:
     yield Step(
         Stage.MAIN,
         Phase.OWNERS,
-        (op("alter_sequence", *names, schema=own, **up),),
-        (op("alter_sequence", *names, schema=own, **down),),
+        (*_within(context, it.name, it.before, it.after), op("alter_sequence", *names, schema=own, **up)),
+        (*_within(context, it.name, it.after, it.before), op("alter_sequence", *names, schema=own, **down)),
     )
+
+
+def _within(context: Context, name: Name, before: SequenceValue, after: SequenceValue) -> Iterator[Group]:
+    """Move a sequence into its new limits, outside of which PostgreSQL refuses to let it stand."""
+    old, new = before.options, after.options
+    if max(old.minimum, new.minimum) > min(old.maximum, new.maximum):
+        return
+    quoted, reached = context.sql_name(name), "last_value"
+    if new.minimum > old.minimum:
+        reached = f"greatest({reached}, {new.minimum})"
+    if new.maximum < old.maximum:
+        reached = f"least({reached}, {new.maximum})"
+    if reached != "last_value" and old.type == new.type:
+        counted = f"is_called AND last_value BETWEEN {new.minimum} AND {new.maximum}"
+        yield op("execute", f"SELECT setval({quote_literal(quoted)}, {reached}, {counted}) FROM {quoted}")
 
 
 def owned_again(context: Context, sequence: SequenceValue) -> Iterator[Group]:
@@ -165,6 +183,8 @@ def _alterations(before: SequenceValue, after: SequenceValue) -> dict[str, Any]:
         "cycle": (old.cycle, new.cycle),
     }
     found |= {name: now for name, (then, now) in pairs.items() if then != now}
+    if max(old.minimum, new.minimum) > min(old.maximum, new.maximum):
+        found["restart"] = new.start
     if old.type != new.type and new.maximum == LARGEST[new.type] and old.maximum == LARGEST[old.type]:
         found.pop("maxvalue", None)  # it goes with the type
     if before.owner != after.owner:
