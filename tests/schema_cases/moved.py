@@ -9,7 +9,6 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from asyncpg import BitString
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -205,7 +204,7 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "seconds to interval": (Integer, Interval, "90", dt.timedelta(seconds=90)),
     "date to seconds": (Date, BigInteger, "'1970-01-02'", 86400),
     "money to integer": (pg.MONEY, Integer, "7", 7),
-    "integer to bits": (Integer, pg.BIT(8), "5", BitString(b"00000101")),
+    "integer to bits": (Integer, pg.BIT(8), "5", None),
     "bytes to uuid": (LargeBinary, Uuid, "decode(repeat('00', 15) || '01', 'hex')", uuid.UUID(int=1)),
     "uuid to its digits": (Uuid, pg.CHAR(32), "'00000000-0000-0000-0000-000000000001'", f"{1:032x}"),
     "boolean to a letter": (Boolean, pg.CHAR(1), "true", "t"),
@@ -1330,6 +1329,124 @@ case(
     rows=ROWS,
     renames=(("table", "public.t", "app.t"),),
     kept=("SELECT count(*) FROM app.t", [(2,)]),
+)
+
+
+# What once went wrong
+def shared(*names: str) -> Build:
+    """Fill with tables whose ids come from one sequence."""
+
+    def build(m: MetaData) -> None:
+        ids = Sequence("ids", metadata=m, start=10)
+        for name in names:
+            Table(name, m, Column("id", Integer, ids, server_default=ids.next_value(), primary_key=True))
+
+    return build
+
+
+def refers(kind: Any, *, unlogged: bool = False, parent: bool = True, child: bool = True) -> Build:
+    """Fill with two tables, one of which refers to the other."""
+
+    def build(m: MetaData) -> None:
+        prefixes = ["UNLOGGED"] if unlogged else []
+        key = [ForeignKey("z.id")] if parent else []
+        Table("z", m, Column("id", kind, primary_key=True), prefixes=prefixes)
+        if child:
+            Table("a", m, Column("id", Integer, primary_key=True), Column("z", kind, *key), prefixes=prefixes)
+
+    return build
+
+
+REFERS = "INSERT INTO z (id) VALUES (1); INSERT INTO a VALUES (1, 1)"
+case("sequence of two tables", "sequence", shared("t1"), shared("t1", "t2"), rows="INSERT INTO t1 DEFAULT VALUES")
+case("table logged with what it refers to", "options", refers(Integer, unlogged=True), refers(Integer), rows=REFERS)
+case("table unlogged with what it refers to", "options", refers(Integer), refers(Integer, unlogged=True), rows=REFERS)
+case("serial key and its reference to text", "pk", refers(Integer), refers(Text), rows=REFERS)
+case("table goes that refers to a key of another type", "pk", refers(Integer), refers(Text, child=False), rows=REFERS)
+case(
+    "reference and what it refers to go",
+    "fk",
+    both(table(a(Integer, unique=True)), table(a(lambda: ForeignKey("t.a")), name="other")),
+    both(table(a(Integer)), table(name="other")),
+    rows="INSERT INTO t VALUES (1, 1); INSERT INTO other VALUES (1, 1)",
+)
+case("sequence turns round", "sequence", seq(), seq(increment=-1, start=-1), rows="SELECT nextval('seq')")
+case("sequence begins higher", "sequence", seq(), seq(minvalue=100, start=100), rows="SELECT nextval('seq')")
+case(
+    "label with a quote as a default",
+    "enum",
+    table(a(Enum("x", name="kind"), server_default="x")),
+    table(a(Enum("x", "it's", "y\\z", name="kind"), server_default="it's")),
+    rows=ROW.format("'x'"),
+)
+case(
+    "label that was the default goes, one that comes is",
+    "enum",
+    table(a(Enum("x", "y", name="kind"), server_default="y")),
+    table(a(Enum("x", "z", name="kind"), server_default="z")),
+    rows=ROW.format("'x'"),
+)
+case(
+    "labels swapped",
+    "rename",
+    table(a(Enum("x", "y", name="kind"))),
+    table(a(Enum("y", "x", name="kind"))),
+    rows=ROW.format("'x'"),
+    renames=(("enum_value", "public.kind.x", "y"), ("enum_value", "public.kind.y", "x")),
+    kept=("SELECT a::text FROM t", [("y",)]),
+)
+case(
+    "columns swapped",
+    "rename",
+    table(*AB, ix("a"), ck("a > 0")),
+    table(lambda: Column("b", Integer), lambda: Column("a", Text), ix("b"), ck("b > 0")),
+    rows=ROWS,
+    renames=(("column", "public.t.a", "b"), ("column", "public.t.b", "a")),
+    kept=("SELECT a FROM t ORDER BY id", [("x",), ("y",)]),
+)
+case(
+    "enum moves and gets a label that is used",
+    "rename",
+    table(a(Enum("x", name="kind"), server_default="x")),
+    table(a(Enum("w", "y", name="sort", schema="app"), server_default="y")),
+    rows=ROW.format("'x'"),
+    renames=(("type", "public.kind", "app.sort"), ("enum_value", "public.kind.x", "w")),
+    kept=("SELECT a::text FROM t", [("w",)]),
+)
+case(
+    "domain renamed with its check",
+    "rename",
+    table(a(pg.DOMAIN("n", Integer, check="VALUE > 0"))),
+    table(a(pg.DOMAIN("m", Integer, check="VALUE > 0"))),
+    rows=ROW.format("7"),
+    renames=(("type", "public.n", "m"),),
+)
+case(
+    "table renamed and its old name used anew",
+    "rename",
+    table(a(Integer, index=True)),
+    both(table(a(Integer, index=True), name="t_old"), table(a(Text))),
+    rows=ROW.format("7"),
+    renames=(("table", "public.t", "t_old"),),
+    kept=("SELECT a FROM t_old", [(7,)]),
+)
+case(
+    "types of inherited columns",
+    "inheritance",
+    heirs(inherits=True, extra=(a(Integer),)),
+    heirs(inherits=True, extra=(a(Text, server_default="1", nullable=False),)),
+    rows="INSERT INTO base VALUES (1, 7)",
+    kept=("SELECT a FROM base", [("7",)]),
+)
+case("partitioned at last, with more", "partition", parts(by=None), parts(a(Integer), ix("a"), by="HASH (id)"), rows="")
+case(
+    "a function of another schema",
+    "schema",
+    table(a(Integer)),
+    table(a(Integer, lambda: CheckConstraint("lib.twice(a) > 0", name="ck"), server_default=text("lib.twice(2)"))),
+    setup="CREATE SCHEMA lib; CREATE FUNCTION lib.twice(integer) RETURNS integer IMMUTABLE LANGUAGE sql AS "
+    "'SELECT $1 * 2'",
+    rows=ROW.format("7"),
 )
 
 # Several at once

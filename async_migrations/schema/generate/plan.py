@@ -132,7 +132,10 @@ def _comes_with_its_table(context: Context, it: d.Difference) -> bool:
 
 def _comes_from_parent(context: Context, it: d.Difference) -> bool:
     """Whether PostgreSQL does it together with the same change of a table from which the column is inherited."""
-    if not isinstance(it, _INHERITED) or context.column(it.table, it.column).local:
+    if not isinstance(it, _INHERITED):
+        return False
+    # Heirs may have a default of their own; the rest is changed for all of them or for none.
+    if isinstance(it, d.DefaultChanged) and context.column(it.table, it.column).local:
         return False
     parents = context.tables[it.table].parents
     return any(each.table in parents and each.column == it.column for each in context.of(type(it)))
