@@ -332,13 +332,26 @@ async def test_a_wrong_hint_is_named(engine: AsyncEngine, hint: Any, sentence: s
         await compare_schema(engine, m, renames=[hint])
 
 
-async def test_hints_that_contradict_each_other_or_swap_names_are_refused(engine: AsyncEngine) -> None:
-    await run_sql(engine, "CREATE TABLE t (id serial primary key, a int, b int)")
+async def test_hints_that_contradict_each_other_or_swap_tables_are_refused(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial primary key, a int, b int); CREATE TABLE u (id int)")
     m = simple(Column("a", Integer), Column("b", Integer))
+    Table("u", m, Column("id", Integer))
     with pytest.raises(RenameError, match="another hint renames the same column"):
         await compare_schema(engine, m, renames=[("column", "public.t.a", "x"), ("column", "public.t.a", "y")])
     with pytest.raises(RenameError, match="swapped need two steps"):
-        await compare_schema(engine, m, renames=[("column", "public.t.a", "b"), ("column", "public.t.b", "a")])
+        await compare_schema(engine, m, renames=[("table", "public.t", "u"), ("table", "public.u", "t")])
+
+
+async def test_names_that_are_swapped_go_over_a_third_one(engine: AsyncEngine) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial primary key, a int, b int)")
+    m = simple(Column("a", Integer), Column("b", Integer))
+    hints = [("column", "public.t.a", "b"), ("column", "public.t.b", "a")]
+    difference = await compare_schema(engine, m, renames=hints)
+    assert [str(each) for each in difference.operations] == [
+        "column public.t.a is renamed to a_swapped",
+        "column public.t.b is renamed to a",
+        "column public.t.a_swapped is renamed to b",
+    ]
 
 
 async def test_renames_in_a_chain_come_in_the_order_that_frees_the_names(engine: AsyncEngine) -> None:
