@@ -1439,6 +1439,36 @@ case(
     kept=("SELECT a FROM base", [("7",)]),
 )
 case("partitioned at last, with more", "partition", parts(by=None), parts(a(Integer), ix("a"), by="HASH (id)"), rows="")
+
+
+class Vector(UserDefinedType[str]):
+    """A type of an extension that is in a schema of its own."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "ext.vector(3)"
+
+
+case(
+    "an operator class of another schema",
+    "index",
+    table(a(Vector)),
+    table(
+        a(Vector),
+        lambda: Index("ix", "a", postgresql_using="hnsw", postgresql_ops={"a": "ext.vector_cosine_ops"}),
+    ),
+    setup="CREATE SCHEMA ext",
+    extensions=("vector SCHEMA ext",),
+    rows=ROW.format("'[1,2,3]'"),
+)
+case(
+    "a free sequence goes with the default that drew from it",
+    "sequence",
+    both(lambda m: Sequence("seq", metadata=m), table(a(Integer, server_default=text("nextval('seq')")))),
+    table(a(Integer)),
+    rows=N1,
+)
 case(
     "a function of another schema",
     "schema",

@@ -110,7 +110,8 @@ def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
 
 
 def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:
-    return not (it.before.type.endswith("[]") and it.after.type in {"json", "jsonb"})
+    one_way = it.before.type.endswith("[]") or it.before.type.rpartition(".")[2] == "hstore"
+    return not (one_way and it.after.type in {"json", "jsonb"})
 
 
 def _moved_on(
