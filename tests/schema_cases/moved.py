@@ -1373,6 +1373,14 @@ case(
 case("sequence turns round", "sequence", seq(), seq(increment=-1, start=-1), rows="SELECT nextval('seq')")
 case("sequence begins higher", "sequence", seq(), seq(minvalue=100, start=100), rows="SELECT nextval('seq')")
 case(
+    "identity turns round",
+    "identity",
+    table(a(Integer, _IDENTITY)),
+    table(a(Integer, lambda: Identity(increment=-1, start=1000, minvalue=-1000, maxvalue=1000))),
+    rows="INSERT INTO t (id) VALUES (1), (2)",
+    kept=("SELECT nextval('t_a_seq')", [(0,)]),
+)
+case(
     "label with a quote as a default",
     "enum",
     table(a(Enum("x", name="kind"), server_default="x")),

@@ -87,8 +87,8 @@ def identified(context: Context, it: d.IdentityChanged) -> Iterator[Step]:
     if it.before is None:
         down += _plain_again(context, it)
     elif it.after is not None:
-        up[:0] = _moved_on(context, it, it.before.options, it.after.options)
-        down[:0] = _moved_on(context, it, it.after.options, it.before.options)
+        up = _moved_on(context, it, up, it.before.options, it.after.options)
+        down = _moved_on(context, it, down, it.after.options, it.before.options)
     yield Step(Stage.MAIN, phase, tuple(up), tuple(down))
 
 
@@ -115,8 +115,8 @@ def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:
 
 
 def _moved_on(
-    context: Context, it: d.IdentityChanged, before: SequenceOptions, after: SequenceOptions
-) -> Iterator[Group]:
+    context: Context, it: d.IdentityChanged, calls: list[Group], before: SequenceOptions, after: SequenceOptions
+) -> list[Group]:
     """Let the numbers go on where the new limits allow it, which PostgreSQL wants to see first."""
     table, name = context.sql_name(it.table), context.quote(it.column)
     sequence = f"pg_get_serial_sequence({quote_literal(table)}, {quote_literal(it.column)})"
@@ -125,8 +125,13 @@ def _moved_on(
     elif after.increment < 0 and after.maximum < before.maximum:
         following = f"least({after.start}, (SELECT min({name}) - 1 FROM {table}))"
     else:
-        return
-    yield op("execute", f"SELECT setval({sequence}, {following}, false)")
+        return calls
+    goes_on = op("execute", f"SELECT setval({sequence}, {following}, false)")
+    if (before.increment > 0) is (after.increment > 0):
+        return [goes_on, *calls]
+    # One that turns round goes on from a number outside of its old limits.
+    within = f"least({before.maximum}, greatest({before.minimum}, {following}))"
+    return [op("execute", f"SELECT setval({sequence}, {within}, false)"), *calls, goes_on]
 
 
 def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:
