@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+import sqlalchemy.schema
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Sequence,
     String,
     Table,
     Text,
@@ -276,6 +278,18 @@ async def test_what_postgresql_refuses_is_named(engine: AsyncEngine, parts: Any,
     assert caught.value.sqlstate
     assert "statement:" in str(caught.value)
     assert kinds(await compare_schema(engine, simple())) == ["TableAdded"]
+
+
+@pytest.mark.skipif(not hasattr(sqlalchemy.schema, "CheckFirst"), reason="needs SQLAlchemy 2.1")
+async def test_a_sequence_of_two_tables_is_made_once_beside_a_listener_that_asks(engine: AsyncEngine) -> None:
+    m = MetaData()
+    ids = Sequence("ids", metadata=m)
+    for name in ("t", "u"):
+        Table(name, m, Column("id", Integer, ids, server_default=ids.next_value(), primary_key=True))
+    event.listen(m, "before_create", lambda _m, connection, **_: connection.execute(text("SELECT :one"), {"one": "1"}))
+    async with engine.begin() as connection:
+        await connection.run_sync(m.create_all)
+    assert not await compare_schema(engine, m)
 
 
 async def test_a_listener_that_asks_the_database_is_answered(engine: AsyncEngine) -> None:
