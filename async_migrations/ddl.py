@@ -19,7 +19,7 @@ from sqlalchemy import (
     Table,
 )
 from sqlalchemy.dialects.postgresql import DOMAIN, ENUM, ExcludeConstraint
-from sqlalchemy.exc import CompileError, InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, ExecutableDDLElement
 from sqlalchemy.sql import ClauseElement
@@ -160,15 +160,6 @@ def named_types(type_: TypeEngine[Any], dialect: Dialect) -> Iterator[NamedType]
         yield implementation
     elif isinstance(implementation, ENUM):
         yield implementation
-
-
-def column_type(dialect: Dialect, column: Column[Any]) -> str | None:
-    """Return the type as CREATE TABLE writes it, without COLLATE; None if it has no SQL of its own."""
-    try:
-        written = dialect.type_compiler_instance.process(column.type, type_expression=column)
-    except CompileError:
-        return None
-    return written.partition(" COLLATE ")[0]
 
 
 def expression(dialect: Dialect, clause: ClauseElement) -> str:

@@ -1,11 +1,11 @@
-"""The numbers of migration files: the next free one, and the end of a clash."""
+"""The numbers of migration files: the next free ones, and the end of a clash."""
 
 from __future__ import annotations
 
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,30 +18,6 @@ LONGEST_FILE_NAME = 255
 """Bytes that a file's name may have, and characters that the ledger's column holds."""
 
 NAME = re.compile(r"(?P<stem>(?P<digits>\d{3,})_[^\x00-\x1f\x7f]+?)(?P<suffix>\.down\.sql|\.py|\.sql)", re.DOTALL)
-
-PYTHON = '''"""Migration {digits}: {description}."""
-
-from async_migrations import BaseMigration
-
-
-class Migration(BaseMigration):
-    """{description}"""
-
-    async def upgrade(self) -> dict[str, int]:
-        raise NotImplementedError("{name} is not written yet")
-        # Option 1: add what the models have gained
-        # (needs `from async_migrations import AutoSchemaMigration` and the models as base)
-        # return await AutoSchemaMigration(self.engine, self.base).run()
-
-        # Option 2: SQL
-        # await self.execute("ALTER TABLE users ADD COLUMN last_login TIMESTAMP WITH TIME ZONE")
-        # return {{"tables_created": 0, "columns_added": 1, "indexes_created": 0}}
-'''
-SQL = """-- description: {description}
-
--- The file runs as one transaction. Put the statements in the place of this one:
-DO $$ BEGIN RAISE EXCEPTION '{name} is not written yet'; END $$;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,89 +50,6 @@ class Rename:
     old: str
     new: str
     suffixes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A Python migration that is to be written.
-
-    Attributes:
-        title: what it does, in any spelling, for its name.
-        text: writes the file when it is told the digits of its number.
-    """
-
-    title: str
-    text: Callable[[str], str]
-
-
-def create(directory: Path, title: str, *, sql: bool = False) -> Path:
-    """Write the next migration, and name it in the head file.
-
-    The file fails until its author has written it: a service that restarts by itself, as in development, would
-    record an empty one as applied.
-
-    Args:
-        directory: the folder; made if it is missing.
-        title: what the migration does, in any spelling: `Add user settings` becomes `add_user_settings`.
-        sql: whether to write plain SQL.
-
-    Returns:
-        The file.
-
-    Raises:
-        ConfigurationError: nothing of the title can be in a name, or it is too long.
-        MigrationsError: the file exists, or cannot be written.
-    """
-    found = scan(directory) if directory.exists() else []
-    digits = _digits(max((each.number for each in found), default=0) + 1, found)
-    name = _fitting(f"{digits}_{_slug(title)}")
-    path = directory / (name + (".sql" if sql else ".py"))
-    text = SQL if sql else PYTHON
-    description = sentence(title) if sql else _escaped(sentence(title))
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(text.format(digits=digits, name=name, description=description))
-        _write_head(directory, name)
-    except OSError as error:
-        raise MigrationsError(f"{error.filename or path} cannot be written: {error.strerror}.") from error
-    return path
-
-
-def write(directory: Path, drafts: Sequence[Draft]) -> list[Path]:
-    """Write migrations under the next numbers, all or none of them, and name the last in the head file.
-
-    Args:
-        directory: the folder; made if it is missing.
-        drafts: in their order.
-
-    Returns:
-        The files.
-
-    Raises:
-        ConfigurationError: nothing of a title can be in a name, or it is too long.
-        MigrationsError: a file exists, or cannot be written.
-    """
-    found = scan(directory) if directory.exists() else []
-    first = max((each.number for each in found), default=0) + 1
-    numbers = [_digits(first + place, found) for place in range(len(drafts))]
-    names = [_fitting(f"{digits}_{_slug(each.title)}") for digits, each in zip(numbers, drafts, strict=True)]
-    paths = [directory / f"{name}.py" for name in names]
-    texts = [each.text(digits) for digits, each in zip(numbers, drafts, strict=True)]
-    written: list[Path] = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, texts, strict=True):
-            with path.open("x", encoding="utf-8") as stream:
-                written.append(path)
-                stream.write(text)
-        if names:
-            _write_head(directory, names[-1])
-    except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise MigrationsError(f"{error.filename or directory} cannot be written: {error.strerror}.") from error
-    return paths
 
 
 def renumber(
@@ -238,10 +131,38 @@ def plan_renames(
     return [rename for rename in _renames(found, moved) if rename.old != rename.new]
 
 
+def names(directory: Path, titles: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the digits and the names of the next migrations of a folder, which need not exist.
+
+    Args:
+        directory: the folder.
+        titles: what they do, in any spelling: `Add user settings` becomes `add_user_settings`.
+
+    Raises:
+        ConfigurationError: nothing of a title can be in a name, or it is too long.
+        DiscoveryError: the folder cannot be read.
+    """
+    found = scan(directory) if directory.exists() else []
+    first = max((each.number for each in found), default=0) + 1
+    digits = [_digits(first + place, found) for place in range(len(titles))]
+    return [(number, _fitting(f"{number}_{_slug(title)}")) for number, title in zip(digits, titles, strict=True)]
+
+
 def last_name(directory: Path) -> str:
     """Return the name of the last migration; empty without any."""
     found = scan(directory)
     return found[-1].name if found else ""
+
+
+def write_head(directory: Path, name: str) -> None:
+    """Name the last migration in the head file, which is never half written."""
+    draft = directory / f".{HEAD}.draft"
+    try:
+        draft.write_text(f"{name}\n" if name else "", encoding="utf-8")
+        draft.replace(directory / HEAD)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _undecided(number: int, rivals: Sequence[Numbered], keepers: Sequence[Numbered]) -> str:
@@ -280,7 +201,7 @@ def _carry_out(directory: Path, found: Sequence[Numbered], renames: Sequence[Ren
     names = {rename.old: rename.new for rename in renames}
     if renames or (directory / HEAD).exists():
         last = max(found, key=lambda each: _order(names.get(each.name, each.name)), default=None)
-        _write_head(directory, names.get(last.name, last.name) if last else "")
+        write_head(directory, names.get(last.name, last.name) if last else "")
 
 
 def _move(old: Path, new: Path, rename: Rename) -> None:
@@ -325,22 +246,8 @@ def _slug(title: str) -> str:
     return slug
 
 
-def sentence(title: str) -> str:
-    """Return a title as a description says it: `add_user_settings` becomes `Add user settings`."""
-    words = " ".join(re.sub(r"[_\x00-\x1f\x7f]+", " ", title).split()).rstrip(".")
-    return words[:1].upper() + words[1:]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
 def _read_head(directory: Path) -> str:
     try:
         return (directory / HEAD).read_text(encoding="utf-8").strip()
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
-
-
-def _write_head(directory: Path, name: str) -> None:
-    (directory / HEAD).write_text(f"{name}\n" if name else "", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,16 +38,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=int(os.environ.get("ASYNC_MIGRATIONS_TEST_POSTGRES", "18")),
         help="major version of PostgreSQL to test on: 18, 16, or Debian's 15",
     )
+    parser.addoption("--postgres-bin", type=Path, help="directory with the programs of another PostgreSQL to test on")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the directory in which all workers share one server, in the process that outlives them."""
+    if binaries := config.getoption("--postgres-bin"):
+        config.option.postgres = _offer(binaries)
     if hasattr(config, "workerinput"):
         config.stash[SERVER_DIRECTORY] = Path(config.workerinput["server_directory"])
         return
     stack = ExitStack()
     config.stash[SERVER_DIRECTORY] = stack.enter_context(temporary_directory())
     config.add_cleanup(stack.close)
+
+
+def _offer(binaries: Path) -> int:
+    """Have the programs of a directory found by this process and its children; return their major version."""
+    answer = subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, text=True)
+    version = int(answer.stdout.split()[2].partition(".")[0])
+    os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+    if find_binaries(version) != binaries.resolve():
+        raise pytest.UsageError(
+            f"PostgreSQL {version} is here already, in {find_binaries(version)}: --postgres={version}"
+        )
+    return version
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -17,7 +17,6 @@ from async_migrations.auto_schema import (
     foundations,
     indexes,
     names,
-    observations,
     tables,
 )
 from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, read_schemas, read_table_names
@@ -35,7 +34,7 @@ class AutoSchemaMigration:
     """Adds to the database what the models have and it lacks; changes and drops nothing.
 
     What it sees but must not do (a type that changed, a column that the models no longer have) is a warning in the
-    log. Every other failure is an error, and of one call everything or nothing stays.
+    log, as `compare_schema` finds it. Every other failure is an error, and of one call everything or nothing stays.
 
     Args:
         engine: `self.engine` of a migration, an AsyncEngine, or an AsyncConnection (whose transaction the caller
@@ -62,7 +61,14 @@ class AutoSchemaMigration:
         Raises:
             AutoSchemaError: something cannot be added without guessing; the message says what to do.
         """
-        created, added, indexed = await self._work(_run)
+        # Loaded here: whoever only names this class needs no comparison.
+        from async_migrations.auto_schema.observations import Observer
+
+        async with self._transaction() as connection:
+            observer = Observer(connection, self._metadata, self._tell)
+            await observer.prepare()
+            created, added, indexed, refused = await connection.run_sync(lambda sync: self._prepared(sync, _run))
+            await observer.report(refused)
         return {
             "tables_created": len(created),
             "columns_added": len(added),
@@ -168,7 +174,7 @@ class AutoSchemaMigration:
                 yield connection
 
 
-def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str]]:
+def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str], set[Name]]:
     # Columns first: a new table may refer to a new column, and needs its unique index. Foreign keys of new
     # columns last: they may refer to a new table.
     existing = tables.existing(target, snapshot)
@@ -177,8 +183,7 @@ def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list
     indexed = indexes.create(target, snapshot, existing)
     created, indexed_there = tables.create(target, snapshot)
     constraints.add_foreign_keys(target, snapshot, added)
-    observations.report(target, snapshot, existing)
-    return created, _names(added), indexed + indexed_there
+    return created, _names(added), indexed + indexed_there, target.refused
 
 
 def _add_columns(target: Target, snapshot: Snapshot) -> list[str]:

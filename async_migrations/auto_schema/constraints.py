@@ -91,17 +91,9 @@ def _position(dialect: Dialect, constraint: Constraint) -> tuple[bool, str, list
 def _add(target: Target, snapshot: Snapshot, table: Table, constraint: Constraint) -> None:
     live = snapshot.tables[target.name_of(table)]
     name = ddl.plain_name(target.dialect, constraint)
-    if name in live.constraints:
-        target.warn(
-            f"The constraint {name} of {table.fullname} is in the database without the added columns: left as it is. "
-            "Drop it and add it again in a migration of its own."
-        )
-    elif isinstance(constraint, PrimaryKeyConstraint) and live.has_primary_key:
-        target.warn(
-            f"The primary key of {table.fullname} has another column in the models than in the database: left as it "
-            "is. Drop it and add it again in a migration of its own."
-        )
-    else:
+    taken = name in live.constraints or (isinstance(constraint, PrimaryKeyConstraint) and live.has_primary_key)
+    # What is there without the added columns has to go first: the comparison tells it.
+    if not taken:
         target.connection.execute(ddl.add_constraint(constraint))
         if constraint.comment is not None:
             target.connection.execute(SetConstraintComment(constraint))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import DOMAIN, ENUM
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
@@ -14,7 +13,7 @@ from async_migrations import ddl
 from async_migrations.auto_schema.snapshot import Snapshot
 from async_migrations.auto_schema.target import Name, Named, Target
 from async_migrations.errors import AutoSchemaError
-from async_migrations.sql import quote_identifier, quote_literal
+from async_migrations.sql import quote_identifier
 
 TypeKey = tuple[str | None, str]
 
@@ -22,20 +21,11 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 SELECT_TYPES = text("""
 SELECT n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind,
-       pg_catalog.pg_type_is_visible(t.oid) AS visible,
-       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid) AS labels
+       pg_catalog.pg_type_is_visible(t.oid) AS visible
   FROM pg_catalog.pg_type AS t
   JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
  WHERE t.typname = ANY (CAST(:names AS text[]))
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class LiveType:
-    """A type of the database; `kind` is pg_type.typtype."""
-
-    kind: str
-    labels: frozenset[str]
 
 
 def create(target: Target, snapshot: Snapshot) -> None:
@@ -72,15 +62,14 @@ def _create_schema(target: Target, schema: str) -> None:
 
 
 def create_types(target: Target) -> None:
-    """Create the enums and domains that columns need; say which labels an existing enum lacks."""
+    """Create the enums and domains that columns need."""
     needed = needed_types(target)
     live = _read_types(target, needed)
     for type_ in needed:
         shown = target.shown(type_)
         found = live.get(_key(target, type_))
         if found is not None:
-            for sentence in _complaints(type_, found, ddl.type_name(target.dialect, type_)):
-                target.warn(sentence)
+            _check_kind(target, type_, found)
         elif type_.create_type:
             with target.step(f"Creating missing type: {shown}", f"Created type: {shown}"):
                 type_.create(target.connection, checkfirst=False)
@@ -106,28 +95,21 @@ def needed_types(target: Target) -> list[ddl.NamedType]:
     return list(found.values())
 
 
-def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, LiveType]:
+def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, str]:
     names = sorted({str(type_.name) for type_ in needed})
-    live: dict[TypeKey, LiveType] = {}
+    live: dict[TypeKey, str] = {}
     for row in target.connection.execute(SELECT_TYPES, {"names": names}) if names else ():
-        found = live[row.schema, row.name] = LiveType(row.kind, frozenset(row.labels))
+        live[row.schema, row.name] = row.kind
         if row.visible:
-            live[None, row.name] = found
+            live[None, row.name] = row.kind
     return live
 
 
-def _complaints(type_: ddl.NamedType, live: LiveType, quoted: str) -> Iterator[str]:
+def _check_kind(target: Target, type_: ddl.NamedType, kind: str) -> None:
     wanted, name = ("d", "a domain") if isinstance(type_, DOMAIN) else ("e", "an enum")
-    if live.kind != wanted:
-        yield f"The type {type_.name} exists in the database and is not {name}, as the models say: left as it is."
-    elif isinstance(type_, ENUM):
-        for label in type_.enums:
-            if label not in live.labels:
-                yield (
-                    f"The enum {type_.name} lacks the label {label!r} of the models. A label can be used only after "
-                    "the transaction that adds it, so add it in a migration of its own: "
-                    f"ALTER TYPE {quoted} ADD VALUE {quote_literal(label)}"
-                )
+    if kind != wanted:
+        sentence = f"The type {type_.name} exists in the database and is not {name}, as the models say: left as it is."
+        target.refuse(target.name_of(type_), sentence)
 
 
 def _key(target: Target, type_: ddl.NamedType) -> TypeKey:

@@ -1,13 +1,11 @@
-"""Missing indexes, and those that have the right name and are another index."""
+"""Missing indexes, and those whose name is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Column, Index, Table
-from sqlalchemy.engine.interfaces import ReflectedIndex
+from sqlalchemy import Index, Table
 from sqlalchemy.sql.ddl import SchemaGenerator
 
 from async_migrations import ddl
@@ -39,8 +37,8 @@ def create(target: Target, snapshot: Snapshot, tables: Sequence[Table]) -> list[
     created = []
     for table in tables:
         for wanted in _wanted(target, table):
-            if sentence := conflict(target, snapshot, wanted):
-                target.warn(sentence)
+            if sentence := conflict(snapshot, wanted):
+                target.refuse(wanted.name, sentence)
             elif wanted.name not in snapshot.relations:
                 _warn_of_large(target, snapshot, wanted)
                 _build(target, wanted)
@@ -48,54 +46,18 @@ def create(target: Target, snapshot: Snapshot, tables: Sequence[Table]) -> list[
     return created
 
 
-def conflict(target: Target, snapshot: Snapshot, wanted: WantedIndex) -> str | None:
-    """Say why the name of an index stands for something else in the database; None if it is free or right."""
+def conflict(snapshot: Snapshot, wanted: WantedIndex) -> str | None:
+    """Say what has the name of an index and is none of its table; None if it is free or such an index."""
     taken = snapshot.relations.get(wanted.name)
-    if taken is None:
+    if taken is None or taken.indexed == wanted.table.name:
         return None
     if taken.indexed is None:
         kind = KINDS.get(taken.kind, "something else")
         return f"The index {wanted} was not created: {wanted.name.name} is {kind}. Rename it in the models."
-    if taken.indexed != wanted.table.name:
-        return (
-            f"The index {wanted} was not created: {taken.indexed} has an index of this name, and PostgreSQL takes a "
-            "name once in a schema. Rename it in the models."
-        )
-    if not taken.valid:
-        return (
-            f"The index {wanted} is INVALID, left by a concurrent build that died, and no query uses it. Build it "
-            "again with self.op.create_index in a migration with transactional = False."
-        )
-    return _other_definition(snapshot.tables[target.name_of(wanted.table)].indexes, wanted)
-
-
-def _other_definition(live: Sequence[ReflectedIndex], wanted: WantedIndex) -> str | None:
-    for reflected in live:
-        if reflected["name"] == wanted.name.name and (what := ", ".join(differences(wanted.index, reflected))):
-            return (
-                f"The index {wanted} is in the database ({what}) and otherwise in the models: left as it is. "
-                "Drop it and create it again in a migration of its own, with self.op."
-            )
-    return None
-
-
-def differences(index: Index, live: ReflectedIndex) -> Iterator[str]:
-    """Say what an index of the database surely has that the one of the models has not.
-
-    Expressions and conditions are not compared: PostgreSQL writes them its own way.
-    """
-    wanted = index.dialect_options["postgresql"]
-    found: dict[str, Any] = dict(live.get("dialect_options", {}))
-    if bool(index.unique) != live["unique"]:
-        yield "unique" if live["unique"] else "not unique"
-    if not _same_columns(index, live["column_names"]):
-        yield f"on ({', '.join(name or 'an expression' for name in live['column_names'])})"
-    if (wanted["using"] or "btree").lower() != (using := found.get("postgresql_using", "btree")):
-        yield f"USING {using}"
-    if {_column_name(column) for column in wanted["include"] or ()} != {*found.get("postgresql_include", ())}:
-        yield f"INCLUDE ({', '.join(found.get('postgresql_include', ()))})"
-    if (wanted["where"] is None) != ("postgresql_where" not in found):
-        yield f"WHERE {found['postgresql_where']}" if wanted["where"] is None else "without a condition"
+    return (
+        f"The index {wanted} was not created: {taken.indexed} has an index of this name, and PostgreSQL takes a "
+        "name once in a schema. Rename it in the models."
+    )
 
 
 def _wanted(target: Target, table: Table) -> list[WantedIndex]:
@@ -119,17 +81,6 @@ class _Builder(SchemaGenerator):
     def visit_index(self, index: Index, create_ok: bool = True) -> None:  # noqa: FBT001, FBT002, ARG002 - SQLAlchemy's
         with self.with_ddl_events(index):
             self.connection.execute(ddl.CreateIndexHere(index))
-
-
-def _same_columns(index: Index, live: Sequence[str | None]) -> bool:
-    wanted = [expression.name if isinstance(expression, Column) else None for expression in index.expressions]
-    if len(wanted) != len(live):
-        return False
-    return all(ours in {theirs, None} or theirs is None for ours, theirs in zip(wanted, live, strict=True))
-
-
-def _column_name(column: Column[Any] | str) -> str:
-    return column if isinstance(column, str) else column.name
 
 
 def _warn_of_large(target: Target, snapshot: Snapshot, wanted: WantedIndex) -> None:

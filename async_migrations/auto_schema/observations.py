@@ -1,186 +1,114 @@
-"""What auto schema sees and must not do: each difference that is no addition, once, as a sentence."""
+"""What auto schema sees and must not do: whatever a comparison still finds after all was added."""
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import TypeVar
 
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    Constraint,
-    Dialect,
-    ForeignKeyConstraint,
-    PrimaryKeyConstraint,
-    Table,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.dialects.postgresql import ExcludeConstraint
-from sqlalchemy.exc import DBAPIError, NoReferenceError
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from async_migrations import ddl
-from async_migrations.auto_schema import constraints
-from async_migrations.auto_schema.columns import missing_in, shown
-from async_migrations.auto_schema.snapshot import LiveColumn, LiveTable, Snapshot
-from async_migrations.auto_schema.target import Target
+from async_migrations.auto_schema.target import LEDGER
+from async_migrations.errors import MigrationsError
+from async_migrations.events import Say
+from async_migrations.retry import describe
+from async_migrations.schema import difference as d
+from async_migrations.schema.scope import Include
+from async_migrations.schema.shadow import Wish
+from async_migrations.schema.table import Name
+from async_migrations.schema.within import Preparation, prepare
 
-SELECT_TYPE_OIDS = text("""
-SELECT written, pg_catalog.to_regtype(written)::oid::int8 AS oid
-  FROM unnest(CAST(:written AS text[])) AS types (written)
-""")
+T = TypeVar("T")
 
-# Types whose modifiers PostgreSQL always prints, so that those of both sides can be compared.
-_PLAIN = re.compile(r"(?:character|bit|numeric|time|timestamp|interval)\b")
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_MODIFIERS = re.compile(r"\s*\(([^)]*)\)")
-_FIELDS = re.compile(r"\b(?:year|month|day|hour|minute|second)\b")
+DEADLINE = 10.0
+"""Seconds that the comparison may take before anything is added, and after it: it must not delay a service for long."""
+
+_FREE = d.EnumRemoved | d.DomainRemoved | d.SequenceRemoved
 
 
-def report(target: Target, snapshot: Snapshot, tables: Sequence[Table]) -> None:
-    """Warn of everything in `tables` that the database has otherwise than the models.
+class Observer:
+    """Compares before and after auto schema has worked, and tells what is left.
 
     Args:
-        target: what was worked on.
-        snapshot: read before anything was added.
-        tables: those that stood before.
+        connection: in the transaction of the work.
+        metadata: the models.
+        say: takes a logging level and a sentence.
     """
-    oids = read_type_oids(target, tables)
-    for table in tables:
-        live = snapshot.tables[target.name_of(table)]
-        for sentence in observe(target.dialect, table, live, oids):
-            target.warn(sentence)
 
+    def __init__(self, connection: AsyncConnection, metadata: MetaData, say: Say) -> None:
+        self._connection, self._metadata, self._say = connection, metadata, say
+        self._preparation: Preparation | None = None
 
-def observe(dialect: Dialect, table: Table, live: LiveTable, oids: Mapping[str, int | None]) -> Iterator[str]:
-    """Say in what a table of the database differs from the models, additions aside.
-
-    Args:
-        dialect: how SQL is written.
-        table: of the models.
-        live: the same table in the database.
-        oids: what PostgreSQL makes of each type as the models write it.
-    """
-    for column in table.columns:
-        if column.name in live.columns and not column.system:
-            yield from _observe_column(dialect, column, live.columns[column.name], oids)
-    known = {column.name for column in table.columns}
-    for gone in (name for name in live.columns if name not in known):
-        yield (
-            f"The column {table.fullname}.{gone} is in the database and not in the models: left as it is. If it is "
-            "no longer needed, drop it in a migration of its own."
-        )
-    yield from _observe_constraints(dialect, table, live)
-
-
-def read_type_oids(target: Target, tables: Sequence[Table]) -> dict[str, int | None]:
-    """Return what PostgreSQL makes of each type as the models write it; None for one that it does not know."""
-    written = {ddl.column_type(target.dialect, column) for table in tables for column in table.columns}
-    asked = sorted(filter(None, written))
-    if not asked:
-        return {}
-    try:
-        with target.connection.begin_nested():
-            rows = target.connection.execute(SELECT_TYPE_OIDS, {"written": asked}).all()
-    except DBAPIError as error:
-        # Before PostgreSQL 16 a type that it cannot parse is an error; a comparison is not worth a migration.
-        target.say(logging.DEBUG, f"Types were not compared: {error.orig}")
-        return {}
-    return {row.written: row.oid for row in rows}
-
-
-def type_differs(written: str, oid: int | None, live: LiveColumn) -> bool:
-    """Whether the type that the models write is surely another than the one in the database."""
-    if oid is None:
-        return False
-    if oid != live.type_oid:
-        return True
-    if not _PLAIN.match(live.type):
-        return False
-    return _modifiers(written, live.type) != _modifiers(live.type, live.type)
-
-
-def _modifiers(type_: str, printed: str) -> tuple[list[str], list[str]]:
-    """Return the numbers in parentheses and the fields of an interval, as PostgreSQL prints them."""
-    plain = _QUOTED.sub("", type_).lower()
-    match = _MODIFIERS.search(plain)
-    numbers = [number.strip() for number in match[1].split(",")] if match else []
-    if printed.startswith(("character(", "bit(")) and not numbers:
-        numbers = ["1"]
-    if printed.startswith("numeric") and len(numbers) == 1:
-        numbers.append("0")
-    return numbers, _FIELDS.findall(plain) if printed.startswith("interval") else []
-
-
-def _observe_column(
-    dialect: Dialect, column: Column[Any], live: LiveColumn, oids: Mapping[str, int | None]
-) -> Iterator[str]:
-    written = ddl.column_type(dialect, column)
-    table = dialect.identifier_preparer.format_table(column.table)
-    alter = f"ALTER TABLE {table} ALTER COLUMN {dialect.identifier_preparer.format_column(column)}"
-    if written and type_differs(written, oids.get(written), live):
-        yield (
-            f"The column {shown(column)} is {live.type} in the database and {written} in the models: left as it is. "
-            f"Change it in a migration of its own: {alter} TYPE {written}"
-        )
-    if column.nullable and live.not_null:
-        yield (
-            f"The column {shown(column)} is NOT NULL in the database and nullable in the models: left as it is. "
-            f"Change it in a migration of its own: {alter} DROP NOT NULL"
-        )
-    if not column.nullable and not live.not_null:
-        yield (
-            f"The column {shown(column)} may be NULL in the database and is NOT NULL in the models: left as it is. "
-            f"Change it in a migration of its own: {alter} SET NOT NULL"
-        )
-
-
-def _observe_constraints(dialect: Dialect, table: Table, live: LiveTable) -> Iterator[str]:
-    coming = constraints.concerning(dialect, table, missing_in(table, live))
-    standing = [each for each in constraints.concerning(dialect, table, table.columns) if each not in coming]
-    for column in table.columns:
-        standing += column.constraints if column.name in live.columns else ()
-    for constraint in standing:
-        if not _has(dialect, live, constraint):
-            yield (
-                f"A constraint of {table.fullname} is in the models and not in the database: left out, since rows may "
-                "break it. Add it in a migration of its own: "
-                f"{ddl.add_constraint_text(dialect, table, constraint)}"
+    async def prepare(self) -> None:
+        """Make ready while the transaction holds no locks yet; say so if that cannot be done."""
+        self._preparation = await self._tried(
+            lambda: prepare(
+                self._connection,
+                self._metadata,
+                include=_of_models,
+                deadline=DEADLINE,
+                say=lambda sentence: self._say(logging.INFO, sentence),
             )
+        )
+        if self._preparation is not None and self._preparation.shadow.note is not None:
+            self._say(logging.INFO, self._preparation.shadow.note)
+
+    async def report(self, refused: Collection[tuple[str, str]]) -> None:
+        """Warn of everything that the database has otherwise than the models.
+
+        Args:
+            refused: schema and name of what was told already.
+        """
+        if self._preparation is not None and (found := await self._tried(self._preparation.compare)) is not None:
+            for sentence in sentences(found.operations, refused):
+                self._say(logging.WARNING, sentence)
+
+    async def _tried(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        try:
+            return await work()
+        except Exception as error:  # a look at the schema is not worth a migration
+            if self._connection.invalidated or not await self._is_alive():
+                raise
+            reason = str(error) if isinstance(error, MigrationsError) else describe(error)
+            self._say(
+                logging.WARNING,
+                f"Whether the database differs from the models otherwise was not looked at: {reason.rstrip('.')}. "
+                "`async-migrations diff` tells, where there is a scratch place for it.",
+            )
+            return None
+
+    async def _is_alive(self) -> bool:
+        driver = (await self._connection.get_raw_connection()).driver_connection
+        return driver is not None and not driver.is_closed()
 
 
-def _has(dialect: Dialect, live: LiveTable, constraint: Constraint) -> bool:
-    """Whether the database has `constraint`, or whether that cannot be told."""
-    name = ddl.plain_name(dialect, constraint)
-    if name in live.constraints:
-        return True
-    if isinstance(constraint, PrimaryKeyConstraint):
-        return live.has_primary_key
-    if isinstance(constraint, UniqueConstraint):
-        return _has_unique(constraint, live)
-    if isinstance(constraint, ForeignKeyConstraint):
-        return _is_open(constraint) or any(constraints.same_key(constraint, key) for key in live.foreign_keys)
-    return name is None or not isinstance(constraint, CheckConstraint | ExcludeConstraint)
+def sentences(differences: Collection[d.Difference], refused: Collection[tuple[str, str]] = ()) -> Iterator[str]:
+    """Say what a migration would have to change.
+
+    Left out is what stands alone and may belong to other models, and what only has another name.
+
+    Args:
+        differences: what is left after all was added.
+        refused: schema and name of what was told already.
+    """
+    for each in differences:
+        if isinstance(each, _FREE) or each.verb is d.Verb.RENAME or _name(each) in refused:
+            continue
+        yield (
+            f"The database differs from the models: {each}. Left as it is; `async-migrations new NAME --auto` writes "
+            "the migration for it."
+        )
 
 
-def _has_unique(constraint: UniqueConstraint, live: LiveTable) -> bool:
-    columns = {column.name for column in constraint.columns}
-    if live.has_primary_key and columns == {column.name for column in constraint.table.primary_key}:
-        return True
-    return any(
-        index["unique"]
-        and set(index["column_names"]) == columns
-        and "postgresql_where" not in index.get("dialect_options", {})
-        for index in live.indexes
-    )
+def _name(difference: d.Difference) -> tuple[str, str] | None:
+    if isinstance(difference, d.IndexAdded):
+        return difference.table.schema, difference.index.name
+    return (difference.name.schema, difference.name.name) if isinstance(difference, d.Named) else None
 
 
-def _is_open(constraint: ForeignKeyConstraint) -> bool:
-    """Whether a foreign key refers to a table that these models do not know."""
-    try:
-        _ = constraint.referred_table
-    except NoReferenceError:
-        return True
-    return False
+def _of_models(wish: Wish) -> Include:
+    """Compare the tables of the models alone, and whatever types and sequences there are."""
+    declared = (each for each in wish.metadata.tables.values() if each.name != LEDGER)
+    tables = {Name(wish.schema(each.schema), each.name) for each in declared}
+    return lambda kind, name: kind != "table" or name in tables

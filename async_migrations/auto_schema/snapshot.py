@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, inspect, text
-from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint, ReflectedIndex
-from sqlalchemy.engine.reflection import ObjectKind
+from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 
 from async_migrations import ddl
 from async_migrations.auto_schema.target import Name, Target
@@ -56,11 +54,9 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
  WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
 """)
 
-# Not the inspector's get_multi_columns: it warns about every type that SQLAlchemy does not know (a vector, a
-# point), and what it makes of the known ones cannot be compared with what PostgreSQL says.
+# Not the inspector's get_multi_columns: it warns about every type that SQLAlchemy does not know (a vector, a point).
 SELECT_COLUMNS = text("""
-SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name, a.attnotnull AS not_null,
-       a.atttypid::int8 AS type_oid, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type
+SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name
   FROM pg_catalog.pg_attribute AS a
   JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -98,27 +94,16 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveColumn:
-    """A column as the database has it; `type` is what PostgreSQL prints."""
-
-    name: str
-    type: str
-    type_oid: int
-    not_null: bool
-
-
-@dataclass(frozen=True, slots=True)
 class LiveTable:
     """What belongs to one table of the database.
 
     Attributes:
+        columns: their names.
         constraints: the names of all constraints, with the letter of pg_constraint.contype.
     """
 
-    columns: dict[str, LiveColumn] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
     constraints: dict[str, str] = field(default_factory=dict)
-    indexes: list[ReflectedIndex] = field(default_factory=list)
-    foreign_keys: list[ReflectedForeignKeyConstraint] = field(default_factory=list)
 
     @property
     def has_primary_key(self) -> bool:
@@ -197,24 +182,14 @@ def read_tables(connection: Connection, names: Sequence[Name]) -> Mapping[Name, 
         return tables
     for row in connection.execute(SELECT_COLUMNS, asked):
         if table := tables.get(Name(row.schema, row.table)):
-            table.columns[row.name] = LiveColumn(row.name, row.type, row.type_oid, row.not_null)
+            table.columns.add(row.name)
     for row in connection.execute(SELECT_CONSTRAINTS, asked):
         if table := tables.get(Name(row.schema, row.table)):
             table.constraints[row.name] = row.kind
-    _reflect(connection, tables)
     return tables
 
 
-def _reflect(connection: Connection, tables: Mapping[Name, LiveTable]) -> None:
-    inspector = inspect(connection)
-    names: dict[str, list[str]] = defaultdict(list)
-    for name in tables:
-        names[name.schema].append(name.name)
-    for schema, wanted in names.items():
-        # Always with the schema's name: without one the inspector takes whatever search_path shows.
-        indexes = inspector.get_multi_indexes(schema=schema, filter_names=wanted, kind=ObjectKind.ANY)
-        keys = inspector.get_multi_foreign_keys(schema=schema, filter_names=wanted, kind=ObjectKind.ANY)
-        for table in wanted:
-            live = tables[Name(schema, table)]
-            live.indexes.extend(indexes.get((schema, table), []))
-            live.foreign_keys.extend(keys.get((schema, table), []))
+def read_foreign_keys(connection: Connection, name: Name) -> list[ReflectedForeignKeyConstraint]:
+    """Return the foreign keys of one table."""
+    # Always with the schema's name: without one the inspector takes whatever search_path shows.
+    return inspect(connection).get_foreign_keys(name.name, schema=name.schema)

@@ -9,7 +9,7 @@ from sqlalchemy.sql.ddl import SchemaGenerator
 
 from async_migrations import ddl
 from async_migrations.auto_schema import constraints, indexes
-from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_tables
+from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_foreign_keys
 from async_migrations.auto_schema.target import Target
 from async_migrations.errors import AutoSchemaError
 
@@ -70,9 +70,8 @@ def create(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
 def _add_left_out(target: Target, created: list[Table]) -> None:
     """Add foreign keys that CREATE TABLE left out because of what an earlier create_all did to the models."""
     apart = [key for table in created for key in table.foreign_key_constraints if ddl.is_set_apart(key)]
-    live = read_tables(target.connection, list({target.name_of(key.table) for key in apart}))
     for key in sorted(apart, key=lambda key: (key.table.fullname, key.column_keys)):
-        there = live[target.name_of(key.table)].foreign_keys
+        there = read_foreign_keys(target.connection, target.name_of(key.table))
         if ddl.applies(target.dialect, key) and not any(constraints.same_key(key, found) for found in there):
             target.connection.execute(ddl.add_constraint(key))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, Dialect, MetaData, Table
@@ -44,12 +44,14 @@ class Target:
         metadata: the models.
         say: takes a logging level and a sentence.
         default_schema: where an unqualified name is created: the first schema of `search_path` that exists.
+        refused: what could not be created, and why was told.
     """
 
     connection: Connection
     metadata: MetaData
     say: Say
     default_schema: str | None
+    refused: set[Name] = field(default_factory=set)
 
     @property
     def dialect(self) -> Dialect:
@@ -91,6 +93,11 @@ class Target:
     def warn(self, sentence: str) -> None:
         """Tell of something that was seen and left as it is."""
         self.say(logging.WARNING, sentence)
+
+    def refuse(self, name: Name, sentence: str) -> None:
+        """Tell why something cannot be created."""
+        self.refused.add(name)
+        self.warn(sentence)
 
     @contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The commands: each is one method of the runner, or of the numbering."""
+"""The commands about the database: each is one method of the runner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from async_migrations.cli.answer import Answer, Code, counted, table
-from async_migrations.cli.comparison import Wanted, comparing
+from async_migrations.cli.comparison import Wanted, looking
 from async_migrations.cli.options import seconds
 from async_migrations.cli.program import Program
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from async_migrations.cli.project import Project
     from async_migrations.migration import MigrationStatus, Report
     from async_migrations.plan import Finding, Plan
-    from async_migrations.runner import MigrationRunner
 
 HELP = """Bring a PostgreSQL database up to date, exactly once whoever else tries.
 
@@ -30,7 +29,7 @@ Exit codes:
   0    done
   1    failed; the sentence on stderr says what is true now
   2    wrong usage or configuration; nothing was touched
-  3    pending or drift (verify, status --check, diff, schema dump --check)
+  3    pending or drift (verify, status --check, diff, new --auto, schema dump --check)
   130  stopped by Ctrl-C; 143 by SIGTERM
 """
 PATIENCE = 600.0
@@ -94,20 +93,28 @@ def plan(project: Project, target: str | None) -> Answer:
 
 @main.command()
 @click.option("--models", is_flag=True, help="Compare the database with the models as well, as `diff` does.")
-def verify(project: Project, *, models: bool) -> Answer:
-    """Compare files and ledger; exit with 3 if they differ or something is pending."""
-    found = project.run(lambda runner: runner.verify())
-    ok = all(each.choice == "warn" for each in found)
-    document: dict[str, Any] = {"command": "verify", "ok": ok, "findings": [_finding(each) for each in found]}
-    text = "\n".join(f"{each.kind}: {each.text}" for each in found) or ALL_IS_WELL
-    if models:
-        from async_migrations.cli import comparison
+@looking
+def verify(project: Project, *, models: bool, **options: Any) -> Answer:
+    """Compare files and ledger; exit with 3 if they differ or something is pending.
 
-        difference = comparison.compare(project, comparison.Wanted())
-        ok = ok and not difference
-        document |= {"ok": ok, "models": comparison.document(difference)}
-        text = f"{text}\n{comparison.text(difference)}"
-    return Answer(document, text, Code.DONE if ok else Code.NOT_CURRENT)
+    The options about scratch places, schemas and names belong to --models. With --replay no database of the project's
+    is needed: the migrations are applied to an empty one, which goes again.
+    """
+    if not models:
+        if any(options.values()):
+            raise click.UsageError("This is an option of --models, which compares the database with the models.")
+        return _verified(project.run(lambda runner: runner.verify()))
+    from async_migrations.cli.comparison import comparison, subject
+    from async_migrations.cli.differences import document, text
+
+    project.models()  # before anything is asked of the database
+    with subject(project, Wanted(**options)) as (there, how):
+        answer = _verified(there.run(lambda runner: runner.verify()))
+        with comparison(there, how) as compare:
+            found = compare(())
+    ok = answer.document["ok"] and not found
+    facts = {**answer.document, "ok": ok, "models": document(found)}
+    return Answer(facts, f"{answer.text}\n{text(found)}", Code.DONE if ok else Code.NOT_CURRENT)
 
 
 @main.command()
@@ -150,53 +157,6 @@ def repair(project: Project, names: tuple[str, ...]) -> Answer:
 
 
 @main.command()
-@click.argument("name")
-@click.option("--sql", is_flag=True, help="Write plain SQL.")
-@click.option("--auto", is_flag=True, help="Write what leads from the database to the models.")
-@click.option("--allow-destructive", is_flag=True, help="With --auto: also what loses something.")
-@comparing
-def new(project: Project, name: str, *, sql: bool, auto: bool, allow_destructive: bool, **options: Any) -> Answer:
-    """Write the next migration and print its path; NAME is what it does.
-
-    With --auto the database, on which nothing may be pending, is compared with the models, and several files are
-    written where one transaction cannot do it. On a terminal it asks whether what is gone has a new name.
-    """
-    if auto:
-        from async_migrations.cli.writing import write
-
-        if sql:
-            raise click.UsageError("--auto writes Python: leave --sql out.")
-        return write(project, name, Wanted(**options), allow_destructive=allow_destructive)
-    if allow_destructive or any(options.values()):
-        raise click.UsageError("This is an option of --auto, which compares the database with the models.")
-    from async_migrations import numbering
-
-    path = numbering.create(project.settings.directory, name, sql=sql)
-    shown = project.path(path)
-    return Answer({"command": "new", "name": path.stem, "path": shown}, shown)
-
-
-@main.command()
-@click.argument("names", nargs=-1)
-@click.option("--dry-run", is_flag=True, help="Only show what would be renamed.")
-def renumber(project: Project, names: tuple[str, ...], *, dry_run: bool) -> Answer:
-    """Give each number to one file only, after a merge.
-
-    The applied one keeps its number if there is a database to ask, else the one that head.txt names. NAMES are
-    migrations that move behind the last one in any case.
-    """
-    from async_migrations import numbering
-
-    applied = project.run(_applied) if project.has_database else ()
-    directory = project.settings.directory
-    renames = numbering.renumber(directory, applied, names=names, dry_run=dry_run)
-    document = {"command": "renumber", "dry_run": dry_run, "renames": [{"old": r.old, "new": r.new} for r in renames]}
-    verb = "would become" if dry_run else "is now"
-    lines = [f"{each.old} {verb} {each.new}" for each in renames]
-    return Answer(document, "\n".join(lines) or "Each number is that of one migration.")
-
-
-@main.command()
 @click.option("--yes", is_flag=True, help="End the session that holds it.")
 def unlock(project: Project, *, yes: bool) -> Answer:
     """Show who holds the migration lock; end that session only with --yes."""
@@ -208,13 +168,15 @@ def unlock(project: Project, *, yes: bool) -> Answer:
     return Answer(document, f"{holder}\n{ended}")
 
 
-async def _applied(runner: MigrationRunner) -> tuple[str, ...]:
-    # Not by status(): that needs a folder in order, and this one is about to be put in order.
-    return tuple(row.name for row in await runner.applied())
-
-
 def _facts(report: Report) -> dict[str, Any]:
     return {"waited": report.waited, "duration_ms": report.duration_ms, "statistics": report.statistics}
+
+
+def _verified(found: Sequence[Finding]) -> Answer:
+    ok = all(each.choice == "warn" for each in found)
+    document = {"command": "verify", "ok": ok, "findings": [_finding(each) for each in found]}
+    text = "\n".join(f"{each.kind}: {each.text}" for each in found)
+    return Answer(document, text or ALL_IS_WELL, Code.DONE if ok else Code.NOT_CURRENT)
 
 
 def _finding(finding: Finding) -> dict[str, str]:

@@ -108,12 +108,12 @@ def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_js
             return failure(error, str(error), Code.USAGE)
         except MigrationsError as error:
             return failure(error, str(error))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             return _stopped(StoppedError(SIGINT), progress)
         except StoppedError as error:
             return _stopped(error, progress)
-        except click.exceptions.Exit:
-            raise
+        except (click.exceptions.Exit, click.ClickException):
+            raise  # click's own way to say what is wrong with the command line
         except Exception as error:
             return _bug(error, verbose=bool(flags.get("verbose")))
 
@@ -127,7 +127,13 @@ def _project(flags: dict[str, Any], progress: Progress) -> Iterator[Project]:
         here = Path.cwd()
         settings = read_settings(here, flags, os.environ)
         with importing_from(here):
-            yield Project(settings, progress, _embedded(here, flags), called_from)
+            yield Project(settings, progress, _embedded(here, flags), called_from, asks=_can_ask(flags))
+
+
+def _can_ask(flags: dict[str, Any]) -> bool:
+    """Whether somebody reads our questions and answers them: neither a program, nor a robot, nor a pipe."""
+    people = not flags.get("as_json") and os.environ.get("CI", "").lower() in {"", "0", "false"}
+    return people and all(each is not None and each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def _embedded(project: Path, flags: dict[str, Any]) -> Path | None:

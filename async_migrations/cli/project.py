@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from async_migrations.runner import MigrationRunner
 
 T = TypeVar("T")
+PATIENCE = 60.0
+"""Seconds to wait for a database if nothing else was said, as the runner has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,14 @@ class Project:
         progress: what it has done.
         embedded: where a server of the project's own keeps its data; None without.
         called_from: the directory in which the command was typed.
+        asks: whether there is somebody who can be asked.
     """
 
     settings: Settings
     progress: Progress
     embedded: Path | None
     called_from: Path
+    asks: bool = False
 
     @property
     def has_database(self) -> bool:
@@ -127,6 +131,11 @@ class Project:
                 'under [tool.async_migrations]: base = "models:Base".'
             )
         return load_base(self.settings.base)
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a database; the runner's connect_deadline."""
+        return float(self.settings.options.get("connect_deadline", PATIENCE))
 
     @property
     def ledger_table(self) -> str:

@@ -10,8 +10,10 @@ import click
 
 from async_migrations.cli.answer import Answer, Code
 from async_migrations.cli.commands import main
-from async_migrations.cli.comparison import Wanted, compare, comparing, document, text
+from async_migrations.cli.comparison import Wanted, compare, comparing, comparison, looking, subject
+from async_migrations.cli.differences import document, text
 from async_migrations.cli.program import Topic
+from async_migrations.errors import MigrationsError
 
 if TYPE_CHECKING:
     from async_migrations.cli.project import Project
@@ -23,6 +25,8 @@ OUTPUT = click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it to a file."
 )
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
+
+Chosen = Callable[[str, "Name"], bool]
 
 
 @main.command()
@@ -42,95 +46,113 @@ def schema(**_: object) -> None:
 @schema.command()
 @NAMES
 @MODELS
-def show(project: Project, names: tuple[str, ...], *, models: bool) -> Answer:
+@looking
+def show(project: Project, names: tuple[str, ...], *, models: bool, **options: Any) -> Answer:
     """Show the schema, or of it what is called NAME: users, public.users."""
-    from async_migrations.schema.dump import sections
+    from async_migrations.schema.dump import facts, sections
 
-    snapshot, default = _snapshot(project, models=models), not names
-    shown = list(sections(snapshot, _chosen(project, names)))
+    snapshot, chosen = _looked(project, Wanted(**options), names, models=models)
+    shown = list(sections(snapshot, chosen))
+    found = {"command": "schema show", **facts(snapshot, chosen)}
     if not shown:
-        what = "There is nothing in it." if default else f"There is no {' and no '.join(names)}."
-        return Answer({"command": "schema show", "things": []}, what, Code.DONE if default else Code.FAILED)
-    things = [{"name": lines[0], "lines": lines[1:]} for lines in shown]
+        what = f"There is no {' and no '.join(names)}." if names else "There is nothing in it."
+        return Answer(found, what, Code.FAILED if names else Code.DONE)
     coloured = "\n\n".join("\n".join([click.style(lines[0], bold=True), *lines[1:]]) for lines in shown)
-    return Answer({"command": "schema show", "things": things}, coloured)
+    return Answer(found, coloured)
 
 
 @schema.command()
 @MODELS
 @OUTPUT
 @click.option("--check", is_flag=True, help="Write nothing; exit with 3 if the file says something else.")
-def dump(project: Project, output: Path | None, *, models: bool, check: bool) -> Answer:
+@looking
+def dump(project: Project, output: Path | None, *, models: bool, check: bool, **options: Any) -> Answer:
     """Write the schema down as text that stays the same: a pull request then shows what a migration changes."""
     from async_migrations.schema.dump import text as dumped
 
     if check and output is None:
         raise click.UsageError("--check compares with a file: say which with --output FILE.")
-    written = dumped(_snapshot(project, models=models), _chosen(project, ()))
+    written = dumped(*_looked(project, Wanted(**options), (), models=models))
     if output is None:
         return Answer({"command": "schema dump", "text": written}, written.rstrip("\n"))
     output = project.called_from / output
-    facts = {"command": "schema dump", "path": project.path(output)}
-    if not check:
-        _write(output, written.encode())
-        return Answer({**facts, "current": True}, project.path(output))
-    there = output.read_text(encoding="utf-8") if output.exists() else ""
-    if there == written:
-        return Answer({**facts, "current": True}, f"{project.path(output)} is current.")
-    told = f"{project.path(output)} is not current:\n{_changes(there, written)}\nWrite it anew without --check."
-    return Answer({**facts, "current": False}, told, Code.NOT_CURRENT)
+    return _checked(project, output, written) if check else _kept(project, "dump", output, written.encode())
 
 
 @schema.command()
 @NAMES
 @MODELS
 @OUTPUT
-def diagram(project: Project, names: tuple[str, ...], output: Path | None, *, models: bool) -> Answer:
+@looking
+def diagram(project: Project, names: tuple[str, ...], output: Path | None, *, models: bool, **options: Any) -> Answer:
     """Draw tables and their keys: Mermaid, or by FILE's ending .mmd, .dot, .svg or .png.
 
-    SVG and PNG are drawn by Graphviz, whose program `dot` must be installed.
+    SVG and PNG are drawn by Graphviz, if it is installed; SVG also with the extra `diagram`.
     """
-    from async_migrations.cli.drawing import drawn
+    from async_migrations.cli.drawing import drawn, see_that_it_can_be_drawn
 
     ending = output.suffix if output else ".mmd"
-    picture = drawn(_snapshot(project, models=models), _chosen(project, names), ending)
+    see_that_it_can_be_drawn(ending)
+    picture = drawn(*_looked(project, Wanted(**options), names, models=models), ending)
     if output is None:
         return Answer({"command": "schema diagram", "text": picture.decode()}, picture.decode().rstrip("\n"))
-    output = project.called_from / output
-    _write(output, picture)
-    return Answer({"command": "schema diagram", "path": project.path(output)}, project.path(output))
+    return _kept(project, "diagram", project.called_from / output, picture)
 
 
-def _snapshot(project: Project, *, models: bool) -> Snapshot:
-    if models:
-        found = compare(project, Wanted())
-        return found.wanted
+def _looked(project: Project, wanted: Wanted, names: Sequence[str], *, models: bool) -> tuple[Snapshot, Chosen]:
+    """Return a snapshot, and what says which things of it are shown."""
     from async_migrations.schema.comparison import read_schema
 
-    return project.use(read_schema)
+    if models:
+        project.models()  # before anything is asked of the database
+    with subject(project, wanted) as (there, how):
+        if models:
+            with comparison(there, how) as compare_with:
+                snapshot = compare_with(()).wanted
+        else:
+            snapshot = there.use(lambda engine: read_schema(engine, deadline=there.patience))
+    return snapshot, _chosen(project, how, names, snapshot)
 
 
-def _chosen(project: Project, names: Sequence[str]) -> Callable[[str, Name], bool]:
-    """Return what says which things are shown: those of these names, or all but the ledger."""
+def _chosen(project: Project, how: Wanted, names: Sequence[str], snapshot: Snapshot) -> Chosen:
+    """Return what says which things are shown: those of these names, or all but ledgers and what is excluded."""
     from async_migrations.schema.names import parse_name
+    from async_migrations.schema.scope import excluding, is_ledger
 
     asked = [parse_name(each) for each in names]
-    ledger = parse_name(project.ledger_table)
+    ledgers = {each.name for each in snapshot.tables if is_ledger(each, project.ledger_table)}
+    include = excluding(how.exclude) or (lambda _kind, _name: True)
+    owners = {each.name: each.owner[0] for each in snapshot.sequences if each.owner}
 
-    def chosen(_kind: str, name: Name) -> bool:
-        parts = (name.schema, name.name)
+    def chosen(kind: str, name: Name) -> bool:
         if asked:
-            return any(parts[-len(each) :] == each for each in asked)
-        return parts[-len(ledger) :] not in {ledger, (*ledger[:-1], f"{ledger[-1]}_id_seq")}
+            return any((name.schema, name.name)[-len(each) :] == each for each in asked)
+        # A sequence goes where its table goes.
+        table = owners.get(name, name)
+        if (how.within and name.schema not in how.within) or not (include(kind, name) and include("table", table)):
+            return False
+        return table not in ledgers
 
     return chosen
 
 
-def _write(path: Path, content: bytes) -> None:
+def _checked(project: Project, path: Path, written: str) -> Answer:
+    there = path.read_text(encoding="utf-8") if path.exists() else ""
+    shown = project.path(path)
+    facts = {"command": "schema dump", "path": shown, "current": there == written}
+    if there == written:
+        return Answer(facts, f"{shown} is current.")
+    told = f"{shown} is not current:\n{_changes(there, written)}\nWrite it anew without --check."
+    return Answer(facts, told, Code.NOT_CURRENT)
+
+
+def _kept(project: Project, command: str, path: Path, content: bytes) -> Answer:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise click.FileError(str(path), error.strerror) from error
+        raise MigrationsError(f"{path} cannot be written: {error.strerror}.") from error
+    current = {"current": True} if command == "dump" else {}
+    return Answer({"command": f"schema {command}", "path": project.path(path), **current}, project.path(path))
 
 
 def _changes(before: str, after: str) -> str:

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from async_migrations.errors import ConfigurationError
 
-Kind = Literal["text", "policy", "seconds"]
+Kind = Literal["text", "policy", "seconds", "flag", "texts"]
 
 CHOICES = ("error", "warn", "ignore")
 """What a policy can be; the engine's own list would bring SQLAlchemy along."""
 
 SECTION = "tool.async_migrations"
 URL_VARIABLE = "DATABASE_URL"
+SCRATCH_VARIABLE = "ASYNC_MIGRATIONS_SCRATCH_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Setting:
             and not isinstance(value, bool)
             and math.isfinite(value)
             and value >= 0,
+            "flag": isinstance(value, bool),
+            "texts": isinstance(value, list) and all(isinstance(each, str) and each for each in value),
         }
         if wanted[self.kind]:
             return value
@@ -57,6 +60,8 @@ class Setting:
             "text": "a text",
             "policy": f"one of {', '.join(CHOICES)}",
             "seconds": "a number of seconds, 0 or more",
+            "flag": "true or false",
+            "texts": "a list of texts",
         }
         raise ConfigurationError(
             f"{self.name} = {value!r} under [{SECTION}] in pyproject.toml must be {words[self.kind]}."
@@ -81,7 +86,17 @@ RUNNER_SETTINGS = (
     Setting("grace", "seconds", "After SIGTERM the migration at work may take so long."),
 )
 SETTINGS = (BASE, *RUNNER_SETTINGS)
-IN_FILE = {each.name: each for each in (*SETTINGS, Setting("database_url_env", "text", ""))}
+LOOK_SETTINGS = (
+    Setting("within", "texts", "The schemas to look at."),
+    Setting("exclude", "texts", "Patterns of names that are left alone."),
+    Setting("scratch_embedded", "flag", "Create the models on a PostgreSQL of the command's own."),
+)
+"""Options of the commands that look at the schema; no other command has them."""
+
+VARIABLES = (Setting("database_url_env", "text", ""), Setting("scratch_url_env", "text", ""))
+"""Keys that name environment variables; what is in those holds passwords, and has no place in a file."""
+
+IN_FILE = {each.name: each for each in (*SETTINGS, *LOOK_SETTINGS, *VARIABLES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,8 @@ class Settings:
         base: `module:attribute` of the models, if it was said.
         database_url: where the database is, if it was said; holds a password.
         url_variable: the environment variable that names it.
+        comparison: of the options of a look at the schema, those that were said elsewhere than on the command line;
+            may hold a password.
     """
 
     project: Path
@@ -103,6 +120,7 @@ class Settings:
     base: str | None = None
     database_url: str | None = field(default=None, repr=False)
     url_variable: str = URL_VARIABLE
+    comparison: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def directory(self) -> Path:
@@ -131,6 +149,7 @@ def read_settings(project: Path, flags: Mapping[str, Any], environment: Mapping[
         said.get("base"),
         flags.get("database_url") or environment.get(variable) or None,
         variable,
+        _comparison(said, environment),
     )
 
 
@@ -154,6 +173,13 @@ def read_pyproject(project: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is no valid TOML: {error}.") from error
 
 
+def _comparison(said: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {each.name: said[each.name] for each in LOOK_SETTINGS if each.name in said}
+    if url := environment.get(said.get("scratch_url_env", SCRATCH_VARIABLE)):
+        found["scratch_url"] = url
+    return found
+
+
 def _section(document: Mapping[str, Any]) -> dict[str, Any]:
     tool = document.get("tool", {})
     section = tool.get("async_migrations", {}) if isinstance(tool, dict) else {}
@@ -166,10 +192,13 @@ def _section(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown(key: str) -> str:
-    if key in {"database_url", "url"}:
+    if key in {"database_url", "url", "scratch_url"}:
+        variable, name = (
+            (SCRATCH_VARIABLE, "scratch_url_env") if key == "scratch_url" else (URL_VARIABLE, "database_url_env")
+        )
         return (
-            f"{key} under [{SECTION}] in pyproject.toml: credentials do not belong in a file. Set {URL_VARIABLE}, or "
-            'name another variable with database_url_env = "…".'
+            f"{key} under [{SECTION}] in pyproject.toml: credentials do not belong in a file. Set {variable}, or "
+            f'name another variable with {name} = "…".'
         )
     import difflib
 

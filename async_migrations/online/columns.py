@@ -20,6 +20,7 @@ from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.dependents import Place, dependents_on
 from async_migrations.online.generated import find_readers
 from async_migrations.online.indexes import IndexOperations
+from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import ColumnFacts
 from async_migrations.online.not_null_names import NotNullNamesBench
 from async_migrations.online.table_definition import (
@@ -133,9 +134,10 @@ class ColumnOperations(AddingBench, IndexOperations, NotNullNamesBench):
         """Alter what is given of a column, and leave the rest.
 
         A change of the type takes the default away before and sets it after, and with a `serial` column's type its
-        sequence changes. Generated columns that read it are made again, at the table's end. A type without COLLATE
-        takes its own collation: for a column with another one pass `String(collation="...")`. Rows that have to be
-        rewritten or looked at keep everybody waiting meanwhile; longer texts and unlimited ones need neither.
+        sequence changes. Generated columns that read it are made again, at the table's end; views, rules, triggers and
+        policies that lean on it are made again as they were. A type without COLLATE takes its own collation: for a
+        column with another one pass `String(collation="...")`. Rows that have to be rewritten or looked at keep
+        everybody waiting meanwhile; longer texts and unlimited ones need neither.
 
         Args:
             table: the table's name, exactly.
@@ -191,8 +193,10 @@ class ColumnOperations(AddingBench, IndexOperations, NotNullNamesBench):
     async def _alter(self, alteration: Alteration, facts: ColumnFacts) -> list[str]:
         """Return the statements of an alteration; a conversion that an earlier try has made is not made twice."""
         if alteration.needs_rebuild(facts):
-            dependents = await dependents_on(self._wire, [Place(facts.relation, facts.number)])
-            return [*dependents.before, *alteration.rebuild(facts, self._dialect), *dependents.after]
+            place = [Place(facts.relation, facts.number)]
+            dependents, leaning = await dependents_on(self._wire, place), await leaning_on(self._wire, place)
+            rebuilt = alteration.rebuild(facts, self._dialect)
+            return [*leaning.before, *dependents.before, *rebuilt, *dependents.after, *leaning.after]
         wanted = None if self._transactional else alteration.type
         if wanted is not None and await is_same_type(self._wire, alteration.table, alteration.column, wanted):
             alteration = replace(alteration, type=None, using=None)
@@ -202,7 +206,10 @@ class ColumnOperations(AddingBench, IndexOperations, NotNullNamesBench):
         readers = await find_readers(self._wire, [(facts.relation, facts.number)])
         dependents = await dependents_on(self._wire, [Place(each.relation, each.number) for each in readers])
         again = [statement for each in readers for statement in each.again()]
-        return [*dependents.before, *(each.gone for each in readers), *statements, *again, *dependents.after]
+        places = [(facts.relation, facts.number), *((each.relation, each.number) for each in readers)]
+        leaning = await leaning_on(self._wire, [Place(*each) for each in places])
+        gone = [*leaning.before, *dependents.before, *(each.gone for each in readers)]
+        return [*gone, *statements, *again, *dependents.after, *leaning.after]
 
     async def _is_column(self, column: Column[Any]) -> bool:
         """Tell whether an earlier try has added the column.

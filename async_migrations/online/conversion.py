@@ -9,6 +9,7 @@ from typing import Any
 
 from async_migrations.online.dependents import Place, dependents_on
 from async_migrations.online.generated import Generated, find_readers
+from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import TypeFacts
 from async_migrations.online.wire import Wire
 from async_migrations.sql import qualified, quote_identifier, quote_literal
@@ -74,15 +75,17 @@ class Conversion:
             *(Place(user.relation, user.number, whole=False) for user in plain),
             *(Place(each.relation, each.number) for each in generated),
         ]
-        dependents = await dependents_on(wire, places)
+        dependents, leaning = await dependents_on(wire, places), await leaning_on(wire, places)
         owner = await wire.read(OWNER.format(name=quote_literal(self.name)))
         return [
+            *leaning.before,
             *dependents.before,
             *(each.gone for each in generated),
             *self._new_type(owner),
             *self._conversions(plain),
             *(statement for each in generated for statement in each.again()),
             *dependents.after,
+            *leaning.after,
             f"DROP TYPE {qualified(self.enum.schema, OLD)}",
         ]
 

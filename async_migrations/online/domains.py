@@ -7,13 +7,14 @@ from sqlalchemy import Dialect
 from async_migrations.errors import NameConflictError
 from async_migrations.online import looks
 from async_migrations.online.bench import KEEP, Keep
+from async_migrations.online.not_null_names import NotNullNamesBench
 from async_migrations.online.relations import RelationBench
 from async_migrations.online.texts import AnyType, Expression, default_text, expression_text, type_text
 from async_migrations.online.twins import TWIN, is_same_domain, is_same_domain_check
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 
-class DomainOperations(RelationBench):
+class DomainOperations(RelationBench, NotNullNamesBench):
     """Domains and their constraints."""
 
     async def create_domain(  # noqa: PLR0913 - the options are those of CREATE DOMAIN
@@ -162,7 +163,7 @@ class DomainOperations(RelationBench):
         await self._do(f"Dropped constraint {name} of {domain}", statement)
 
     async def rename_domain(self, old: str, new: str, *, schema: str | None = None) -> None:
-        """Rename a domain; its columns follow.
+        """Rename a domain; its columns follow, and the names of its constraints that PostgreSQL chose.
 
         Args:
             old: the type's name now, exactly.
@@ -170,6 +171,7 @@ class DomainOperations(RelationBench):
             schema: its schema; None looks along `search_path`.
         """
         await self._rename("DOMAIN", schema, old, new)
+        await self._follow_domain(schema, old, new)
 
     async def drop_domain(self, name: str, *, schema: str | None = None, if_exists: bool = False) -> None:
         """Drop a domain that no column uses.

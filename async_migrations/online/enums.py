@@ -132,8 +132,9 @@ class EnumOperations(RelationBench):
         """Give an enum these values, in this order: remove some, add some, put them in order.
 
         PostgreSQL can do it only with a new type: every column of the old one, and of arrays of it, is converted and
-        its table rewritten while nobody reads or writes; defaults, and the indexes, checks and generated columns that
-        lean on the columns, are dropped before and made again after. All of it is one transaction.
+        its table rewritten while nobody reads or writes; defaults, and the indexes, checks, generated columns, views,
+        triggers and policies that lean on the columns, are dropped before and made again after. All of it is one
+        transaction.
 
         Args:
             enum: the type's name, exactly.
@@ -143,8 +144,7 @@ class EnumOperations(RelationBench):
 
         Raises:
             AuthorError: a label of `replace` is unknown.
-            sqlalchemy.exc.DBAPIError: rows have a label that goes and is not in `replace`, or a view leans on a
-                column; nothing was changed.
+            sqlalchemy.exc.DBAPIError: rows have a label that goes and is not in `replace`; nothing was changed.
         """
         await self._convert(await self._enum(schema, enum), values, replace or {})
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from async_migrations.online.wire import Wire
 from async_migrations.sql import quote_identifier, quote_literal
 
+# On PostgreSQL 14 the column leans on those that it reads, later the expression does.
 READERS = """SELECT DISTINCT a.attrelid::bigint AS relation, a.attnum AS number,
  format('%I.%I', n.nspname, c.relname) AS table, a.attname AS name,
  format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null, a.attgenerated = 's' AS stored,
  pg_get_expr(d.adbin, d.adrelid) AS expression, col_description(a.attrelid, a.attnum) AS comment
  FROM pg_attribute AS a JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
- JOIN pg_depend AS p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid
+ JOIN pg_depend AS p ON (p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid
+   OR p.classid = 'pg_class'::regclass AND p.objid = a.attrelid AND p.objsubid = a.attnum)
   AND p.refclassid = 'pg_class'::regclass AND p.refobjid = a.attrelid AND p.refobjsubid <> a.attnum
  WHERE a.attgenerated <> '' AND a.attinhcount = 0 AND (p.refobjid, p.refobjsubid) IN (VALUES {columns})
  ORDER BY 3, 2"""

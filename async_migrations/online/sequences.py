@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -87,6 +88,9 @@ class SequenceOperations(RelationBench):
     ) -> None:
         """Alter what is given of a sequence, and leave the rest.
 
+        PostgreSQL refuses limits that leave out the sequence's last number. Where it has given none yet, or where its
+        numbers enter the new limits at their beginning, it restarts there.
+
         Args:
             name: its name, exactly.
             schema: its schema; None looks along `search_path`.
@@ -100,6 +104,9 @@ class SequenceOperations(RelationBench):
             cycle: whether it begins again at the end.
             owned_by: (table, column) of the same schema, with which it goes; None sets it free.
         """
+        if restart is None and (isinstance(minvalue, int) or isinstance(maxvalue, int)):
+            state = await self._wire.read(SELECT_STATE.format(name=quote_literal(qualified(schema, name))))
+            restart = restarted(state, start, increment, minvalue, maxvalue)
         options = _options(
             self._dialect,
             type_=type_,
@@ -170,6 +177,33 @@ class SequenceOperations(RelationBench):
         )
 
 
+def restarted(
+    state: Sequence[Mapping[str, Any]],
+    start: int | None,
+    increment: int | None,
+    minvalue: int | Keep | None,
+    maxvalue: int | Keep | None,
+) -> int | None:
+    """Return the number to restart from, where the last one is outside of new limits; None to go on.
+
+    Args:
+        state: the row of the sequence as it is: `start`, `increment`, `last` (None before its first number).
+        start: as `alter_sequence` takes it, like the others.
+        increment: the step.
+        minvalue: the lowest number.
+        maxvalue: the highest.
+    """
+    for row in state:
+        first = row["start"] if start is None else start
+        rises = (row["increment"] if increment is None else increment) > 0
+        last = row["last"]
+        below = isinstance(minvalue, int) and (row["kept"] if last is None else last) < minvalue
+        above = isinstance(maxvalue, int) and (row["kept"] if last is None else last) > maxvalue
+        if (below or above) and (last is None or (below if rises else above)):
+            return int(first)
+    return None
+
+
 def _owner(schema: str | None, owned_by: tuple[str, str] | None) -> str:
     if owned_by is None:
         return "OWNED BY NONE"
@@ -190,6 +224,13 @@ def _options(dialect: Dialect, **options: Any) -> str:
     clauses += [f"{WORDS[key]} {value:d}" for key, value in options.items() if value is not None]
     return " ".join(clauses)
 
+
+SELECT_STATE = """SELECT s.seqstart AS start, s.seqincrement AS increment, q.last_value AS last,
+ coalesce(q.last_value, s.seqstart) AS kept FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
+ JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ LEFT JOIN pg_sequences AS q ON q.schemaname = n.nspname AND q.sequencename = c.relname
+ WHERE s.seqrelid = to_regclass({name}) AND has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')"""
+"""The view has no last number before the first was given, and none for who may not see it."""
 
 WORDS = {"start": "START", "increment": "INCREMENT", "cache": "CACHE", "restart": "RESTART"}
 """Of the options that are one number."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from async_migrations.errors import RenameError, SchemaError
@@ -17,6 +18,9 @@ from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 _TAKEN = frozenset({"42P07", "42701", "42710", "42P06"})
 """Duplicate table, column, object and schema."""
+
+_AWAY = "async_migrations_away_"
+_OF_ITS_OWN = frozenset({"table", "type", "sequence"})
 
 
 async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name], translation: Translation) -> None:
@@ -36,9 +40,52 @@ async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name], transl
             "The rename of a schema cannot be followed through scratch schemas in the live database. Nothing was "
             "compared. Give a scratch_url, or the right CREATEDB."
         )
-    for number, hint in enumerate(reversed(renaming.steps)):
-        for sql, away in _statements(hint, renaming, domains, f"async_migrations_away_{number}"):
-            await _follow(driver, hint, translation.outward(sql), translation.outward(away))
+    swapped = [hint for hint in renaming.hints if _is_swapped(hint, renaming.hints)]
+    for number, hint in enumerate(reversed(renaming.hints)):
+        if hint in swapped:
+            kin = [each for each in swapped if each.kind == hint.kind]
+            swapped = [each for each in swapped if each.kind != hint.kind]
+            for sql in _swapped(kin, renaming, domains):
+                await _follow(driver, hint, translation.outward(sql), "")
+        elif not _is_swapped(hint, renaming.hints):
+            for sql, away in _statements(hint, renaming, domains, f"{_AWAY}{number}"):
+                await _follow(driver, hint, translation.outward(sql), translation.outward(away))
+
+
+def _is_swapped(hint: Hint, hints: Sequence[Hint]) -> bool:
+    """Whether a rename stands in a circle: its name was another's, and so on back to its own."""
+    seen: list[Hint] = []
+    here: Hint | None = hint
+    while here is not None and here not in seen:
+        seen.append(here)
+        place = here.renamed if here.kind in _OF_ITS_OWN else Name(here.owner.schema, here.owner.name)
+        here = next((each for each in hints if _stood_at(each, hint.kind, place, seen[-1].new)), None)
+    return here == hint
+
+
+def _stood_at(hint: Hint, kind: str, place: Name, name: str) -> bool:
+    if hint.kind != kind or hint.old != name:
+        return False
+    return kind == "schema" or hint.owner == place
+
+
+def _swapped(hints: Sequence[Hint], renaming: Renaming, domains: frozenset[Name]) -> Iterator[str]:
+    """Write the way back of names that are swapped: all of them out of the way first."""
+    back: list[str] = []
+    for number, hint in enumerate(hints):
+        spare = f"{_AWAY}swapped_{number}"
+        if hint.kind not in _OF_ITS_OWN:
+            yield _statements(replace(hint, old=spare), renaming, domains, spare)[0][0]
+            back.append(_statements(replace(hint, new=spare), renaming, domains, spare)[0][0])
+            continue
+        now: Name = getattr(renaming, hint.kind)(hint.owner)
+        home = renaming.schemas.get(hint.owner.schema, hint.owner.schema)
+        word = _word(hint, now, domains)
+        yield f"ALTER {word} {qualified(now.schema, now.name)} RENAME TO {quote_identifier(spare)}"
+        if now.schema != home:
+            back.append(f"ALTER {word} {qualified(now.schema, spare)} SET SCHEMA {quote_identifier(home)}")
+        back.append(f"ALTER {word} {qualified(home, spare)} RENAME TO {quote_identifier(hint.old)}")
+    yield from back
 
 
 def forms_of(backwards: Snapshot, renaming: Renaming) -> tuple[Forms, Mapping[Address, tuple[Address, str]]]:
@@ -96,7 +143,7 @@ def _statements(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: 
 def _of_its_own(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: str) -> list[tuple[str, str]]:
     """Write the way back of a table, type or sequence: into its schema, then to its name."""
     now: Name = getattr(renaming, hint.kind)(hint.owner)
-    word = {"table": "TABLE", "sequence": "SEQUENCE"}.get(hint.kind, "DOMAIN" if now in domains else "TYPE")
+    word = _word(hint, now, domains)
     # Schemas are renamed last of all on the way back.
     home = renaming.schemas.get(hint.owner.schema, hint.owner.schema)
     statements = []
@@ -116,3 +163,7 @@ def _of_its_own(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: 
             )
         )
     return statements
+
+
+def _word(hint: Hint, now: Name, domains: frozenset[Name]) -> str:
+    return {"table": "TABLE", "sequence": "SEQUENCE"}.get(hint.kind, "DOMAIN" if now in domains else "TYPE")

@@ -14,16 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from async_migrations.schema import fingerprint
 from async_migrations.schema.backwards import forms_of, undo
 from async_migrations.schema.catalog import read_within
-from async_migrations.schema.copies import read_copies
 from async_migrations.schema.ddl import Step, types_of
 from async_migrations.schema.forms import Address, Forms
+from async_migrations.schema.live import Live
 from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.scratch import Kind, Scratch, open_scratch
 from async_migrations.schema.settle import Doubt, settle
 from async_migrations.schema.shadow import Wish, create, snapshot, steps_of
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Name
-from async_migrations.session import Session
 
 REMEMBERED = 8
 """How many shadows are remembered."""
@@ -63,8 +62,7 @@ class Bench:
 
     Args:
         engine: of the live database.
-        live: a session of it.
-        before: its schema.
+        live: its side.
         wish: the metadata, and where it is meant to be.
         scratch_url: a database to use as the scratch place.
         deadline: seconds to wait for it.
@@ -73,14 +71,13 @@ class Bench:
     def __init__(
         self,
         engine: AsyncEngine,
-        live: Session,
-        before: Snapshot,
+        live: Live,
         wish: Wish,
         *,
         scratch_url: str | None,
         deadline: float,
     ) -> None:
-        self._engine, self._live, self._before, self._wish = engine, live, before, wish
+        self._engine, self._live, self._wish = engine, live, wish
         self._scratch_url, self._deadline = scratch_url, deadline
         self._stack = AsyncExitStack()
         self._scratch: Scratch | None = None
@@ -165,7 +162,7 @@ class Bench:
 
     async def _hand_made(self) -> Sequence[str]:
         made = types_of(self._wish.metadata, await self._statements(), self._wish.place.default_schema)
-        return await read_copies(self._live.driver, self._before, made)
+        return await self._live.copies(made)
 
     async def _statements(self) -> Sequence[Step] | None:
         if not self._compiled:
@@ -178,7 +175,7 @@ class Bench:
         place = wish.place
         facts = [place.default_schema, place.search_path, sorted(place.settings.items()), sorted(place.locale.items())]
         extensions = [[each.name, each.schema, each.version] for each in wish.extensions]
-        flavour = json.dumps([place.version, place.default_schema])
+        flavour = json.dumps([place.version, place.default_schema, sorted(wish.translate.items(), key=str)])
         digest = fingerprint.recall(wish.metadata, flavour, wish.marks)
         if digest is None:
             steps = await self._statements()

@@ -24,7 +24,7 @@ OLDEST = 140000
 TRIES = 4
 """How often a schema is read at most that changes while it is read."""
 
-BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0"
 _DISTINCT_SINCE = 150000
 
 
@@ -83,8 +83,32 @@ async def read(driver: Any) -> tuple[Place, Snapshot]:
     for _ in range(TRIES):
         place, answers, before = await _read_once(driver)
         # Some of PostgreSQL's printing functions look at the present and not at our snapshot.
-        if before == await ask(driver, queries.SELECT_STAMP):
+        if before == await _stamp(driver):
             break
+    return place, await _assembled(answers, place, Translation())
+
+
+async def read_inside(driver: Any, *, patience: float) -> tuple[Place, Snapshot]:
+    """Read the whole schema as a transaction sees it that has work in it; its settings stay changed.
+
+    Args:
+        driver: asyncpg's connection, in a savepoint that will be rolled back.
+        patience: seconds that one query may take.
+
+    Raises:
+        SchemaError: the server is too old, or this role may not read its catalog.
+    """
+    try:
+        place = await read_place(driver)
+        await driver.execute(f"{queries.SET_PRINTED}; SET LOCAL statement_timeout = {int(patience * 1000)}")
+        for _ in range(TRIES):
+            # Each query has a snapshot of its own here, and others may change things between two of them.
+            before = await ask(driver, queries.SELECT_STAMP)
+            answers = await _ask_all(driver, place.version)
+            if before == await ask(driver, queries.SELECT_STAMP):
+                break
+    except Exception as error:
+        raise _explained(error) from error
     return place, await _assembled(answers, place, Translation())
 
 
@@ -108,6 +132,15 @@ async def _read_once(driver: Any) -> tuple[Place, Mapping[str, bytes], bytes]:
         return place, await _ask_all(driver, place.version), await ask(driver, queries.SELECT_STAMP)
     except Exception as error:
         raise _explained(error) from error
+    finally:
+        if not driver.is_closed():
+            await driver.execute("ROLLBACK")
+
+
+async def _stamp(driver: Any) -> bytes:
+    await driver.execute(BEGIN)
+    try:
+        return await ask(driver, queries.SELECT_STAMP)
     finally:
         if not driver.is_closed():
             await driver.execute("ROLLBACK")

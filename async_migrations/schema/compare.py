@@ -14,7 +14,6 @@ from async_migrations.schema.renaming import Renaming, differences, renamed
 from async_migrations.schema.scope import Scope
 from async_migrations.schema.sides import Sides
 from async_migrations.schema.snapshot import Domain, EnumType, Sequence, Snapshot
-from async_migrations.schema.table import TableKind
 
 ORDER: tuple[type[d.Difference], ...] = (
     d.SchemaRenamed,
@@ -116,19 +115,12 @@ def _schemas(sides: Sides) -> Iterator[d.Difference]:
 
 
 def _tables(sides: Sides, notes: list[str]) -> Iterator[d.Difference]:
-    others = {each.name: each for each in sides.live.others}
     for name, wanted in sides.there.items():
         live = sides.here.get(name)
-        if live is None and name in others:
-            notes.append(f"{name} is a {others[name].kind} in the database and a table in the metadata: left alone.")
+        if note := sides.left_alone(wanted):
+            notes.append(note)
         elif live is None:
             yield d.TableAdded(wanted)
-        elif live.kind is not wanted.kind and live.kind in {TableKind.FOREIGN, TableKind.PARTITION}:
-            notes.append(
-                f"{name} is a {live.kind.value} in the database and a {wanted.kind.value} in the metadata: left alone."
-            )
-        elif live.extension is not None:
-            notes.append(f"{name} belongs to the extension {live.extension}: left alone.")
         elif live != wanted:
             yield from compare_table(live, wanted, sides.forms)
     for table in sides.removed:

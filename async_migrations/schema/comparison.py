@@ -10,15 +10,18 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.connector import EngineConnector, connect
-from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
+from async_migrations.errors import ConfigurationError, DatabaseUnavailableError, MigrationsError
 from async_migrations.events import Event
+from async_migrations.retry import describe, is_unavailable
 from async_migrations.schema import hints as h
 from async_migrations.schema.answer import SchemaDifference
-from async_migrations.schema.bench import Bench
+from async_migrations.schema.bench import Bench, Shadow
 from async_migrations.schema.catalog import Place, read
-from async_migrations.schema.compare import compare
+from async_migrations.schema.compare import Compared, compare
 from async_migrations.schema.difference import Difference
 from async_migrations.schema.fingerprint import Marks, marks_of
+from async_migrations.schema.live import LiveSession
+from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.resolution import resolve
 from async_migrations.schema.scope import Include, Scope
 from async_migrations.schema.settle import Doubt, doubts
@@ -75,11 +78,17 @@ async def compare_schema(
             hints = h.parse(renames, place.default_schema)
             chosen = frozenset(schemas) if schemas is not None else wish.schemas | _mentioned(hints)
             scope = Scope(chosen, ledger_table, include)
-            async with Bench(engine, session, live, wish, scratch_url=scratch_url, deadline=deadline) as bench:
+            async with Bench(
+                engine, LiveSession(session, live), wish, scratch_url=scratch_url, deadline=deadline
+            ) as bench:
                 return await _compared(bench, wish, live, scope, hints)
-    except SessionLostError as error:
+    except MigrationsError:
+        raise
+    except Exception as error:
+        if not isinstance(error, SessionLostError) and not is_unavailable(error):
+            raise
         raise DatabaseUnavailableError(
-            EngineConnector(engine).where, str(error), "Nothing was compared; try again."
+            EngineConnector(engine).where, describe(error), "Nothing was compared; try again."
         ) from error
 
 
@@ -137,12 +146,26 @@ async def _compared(
     if renaming.hints:
         shadow = await bench.renamed(shadow, renaming)
     wanted = shadow.snapshot
-    result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
-    if await bench.settle(shadow, await to_thread.run_sync(_doubts, result.differences), renaming):
-        result = await to_thread.run_sync(compare, live, wanted, scope, renaming, shadow.forms)
+    result = await settled(bench, shadow, live, scope, renaming)
     said = [f"{hint} is followed already." for hint in renaming.done]
     notes = (*([shadow.note] if shadow.note else []), *said, *result.notes)
     return SchemaDifference(result.differences, wish.metadata, live, wanted, notes, shadow.place)
+
+
+async def settled(bench: Bench, shadow: Shadow, live: Snapshot, scope: Scope, renaming: Renaming) -> Compared:
+    """Compare, and once more when it turned out that texts mean the same which seemed to differ.
+
+    Args:
+        bench: the place of work, opened only if there is a doubt.
+        shadow: what is wanted; learns what was found out.
+        live: the schema as it is.
+        scope: what is compared.
+        renaming: what has another name on both sides.
+    """
+    result = await to_thread.run_sync(compare, live, shadow.snapshot, scope, renaming, shadow.forms)
+    if await bench.settle(shadow, await to_thread.run_sync(_doubts, result.differences), renaming):
+        result = await to_thread.run_sync(compare, live, shadow.snapshot, scope, renaming, shadow.forms)
+    return result
 
 
 def _doubts(differences: Iterable[Difference]) -> list[Doubt]:

@@ -28,6 +28,8 @@ SELECT_RANGES = f"""SELECT n.nspname, t.typname, format_type(r.rngsubtype, NULL)
  WHERE {_OURS} AND {_NOT_OF_EXTENSION.format(catalog="pg_type", oid="t.oid")}"""
 SELECT_CONFIGURATIONS = f"""SELECT n.nspname, c.cfgname FROM pg_ts_config AS c
  JOIN pg_namespace AS n ON n.oid = c.cfgnamespace WHERE {_OURS}"""
+SELECT_METHODS = f"""SELECT a.amname, a.amtype, a.amhandler FROM pg_am AS a
+ WHERE a.oid >= 16384 AND {_NOT_OF_EXTENSION.format(catalog="pg_am", oid="a.oid")}"""
 SELECT_FUNCTIONS = f"""SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p
  JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.prokind IN ('f', 'p') AND {_OURS}
  AND {_NOT_OF_EXTENSION.format(catalog="pg_proc", oid="p.oid")}"""
@@ -41,24 +43,39 @@ async def read_copies(driver: Any, live: Snapshot, made: Collection[Name]) -> li
         live: the live schema.
         made: what the metadata makes itself.
     """
-    await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''")
+    await driver.execute("BEGIN READ ONLY; SET LOCAL search_path = ''; SET LOCAL statement_timeout = 0")
     try:
-        statements = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(each)}" for each in live.schemas]
-        statements += [sql for name, sql in _known(live) if name not in made]
-        for schema, name, facts in rows(await ask(driver, SELECT_COLLATIONS)):
-            statements.append(_collation(Name(schema or "", name or ""), json.loads(facts or "{}")))
-        for schema, name, columns in rows(await ask(driver, SELECT_COMPOSITES)):
-            statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS ({columns or ''})")
-        for schema, name, subtype in rows(await ask(driver, SELECT_RANGES)):
-            statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS RANGE (SUBTYPE = {subtype})")
-        for schema, name in rows(await ask(driver, SELECT_CONFIGURATIONS)):
-            made_by = "(COPY = simple)"
-            statements.append(f"CREATE TEXT SEARCH CONFIGURATION {qualified(schema, name or '')} {made_by}")
-        statements += [row[0] or "" for row in rows(await ask(driver, SELECT_FUNCTIONS))]
+        return [*copied(live, made), *await read_by_hand(driver)]
     finally:
         if not driver.is_closed():
             await driver.execute("ROLLBACK")
-    return statements
+
+
+def copied(live: Snapshot, made: Collection[Name]) -> list[str]:
+    """Return statements that make the types and sequences of a snapshot, those aside that the metadata makes."""
+    return [sql for name, sql in _known(live) if name not in made]
+
+
+async def read_by_hand(driver: Any) -> list[str]:
+    """Return statements that make what a snapshot only names.
+
+    Args:
+        driver: asyncpg's connection to the live database, in a transaction with an empty search path.
+    """
+    statements = []
+    for schema, name, facts in rows(await ask(driver, SELECT_COLLATIONS)):
+        statements.append(_collation(Name(schema or "", name or ""), json.loads(facts or "{}")))
+    for schema, name, columns in rows(await ask(driver, SELECT_COMPOSITES)):
+        statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS ({columns or ''})")
+    for schema, name, subtype in rows(await ask(driver, SELECT_RANGES)):
+        statements.append(f"CREATE TYPE {qualified(schema, name or '')} AS RANGE (SUBTYPE = {subtype})")
+    for schema, name in rows(await ask(driver, SELECT_CONFIGURATIONS)):
+        made_by = "(COPY = simple)"
+        statements.append(f"CREATE TEXT SEARCH CONFIGURATION {qualified(schema, name or '')} {made_by}")
+    for name, kind, handler in rows(await ask(driver, SELECT_METHODS)):
+        made_as = f"TYPE {'TABLE' if kind == 't' else 'INDEX'} HANDLER {handler}"
+        statements.append(f"CREATE ACCESS METHOD {quote_identifier(name or '')} {made_as}")
+    return statements + [row[0] or "" for row in rows(await ask(driver, SELECT_FUNCTIONS))]
 
 
 async def make_copies(driver: Any, statements: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from async_migrations.schema.collector import held_back
 from async_migrations.schema.table import Name
 
 _TYPES = {"CreateEnumType": "enum", "CreateDomainType": "domain"}
+_NO_MAP: Mapping[str | None, str | None] = {}
 _CONCURRENTLY = re.compile(r"(\s*CREATE\s+(?:UNIQUE\s+)?INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
 
 
@@ -36,28 +37,33 @@ class NotPlainError(Exception):
     """Creating this metadata asks the database questions; only a real connection can answer them."""
 
 
-def compiled(metadata: MetaData, dialect: Dialect, schema: str | None) -> tuple[Step, ...]:
+def compiled(
+    metadata: MetaData, dialect: Dialect, schema: str | None, translate: Mapping[str | None, str | None] = _NO_MAP
+) -> tuple[Step, ...]:
     """Return the statements of `create_all`, without sending them.
 
     Args:
         metadata: what is created.
         dialect: one that has been connected, so that it knows the server's version.
         schema: the default schema, for the names of things.
+        translate: the `schema_translate_map` of the connection that would be used.
 
     Raises:
         NotPlainError: a listener of the metadata does more than send DDL.
     """
     steps: list[Step] = []
+    mapped: dict[str, Any] = {"schema_translate_map": translate, "render_schema_translate": True} if translate else {}
 
     def execute(element: Any, parameters: Any = None) -> None:
         if parameters or not isinstance(element, ExecutableDDLElement | TextClause):
             raise NotPlainError(type(element).__name__)
         if isinstance(element, TextClause) and element._bindparams:  # noqa: SLF001 - there is no public word for it
             raise NotPlainError("text() with parameters")
-        sql = str(element.compile(dialect=dialect)).strip()
-        # Without a look at the database SQLAlchemy makes a sequence once for each column that draws from it.
-        if sql and not (isinstance(element, CreateSequence) and any(step.sql == sql for step in steps)):
-            steps.append(Step(alone(sql), described(element, schema)))
+        sql = str(element.compile(dialect=dialect, **mapped)).strip()
+        step = Step(alone(sql), described(element, schema))
+        # A sequence of several columns is announced once for each; create_all looks whether it is there.
+        if sql and not (isinstance(element, CreateSequence) and step in steps):
+            steps.append(step)
 
     try:
         with held_back():

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from html import escape
 
+from async_migrations.schema.entities import (
+    FAINT,
+    HEAD,
+    KEY,
+    LINE,
+    PLAIN,
+    drawn,
+    is_single,
+    keys,
+    label,
+    may_be_nothing,
+    of_kind,
+    told_type,
+)
 from async_migrations.schema.names import Name, shown
 from async_migrations.schema.snapshot import Snapshot
-from async_migrations.schema.table import Column, Constraint, ConstraintKind, Table, TableKind
+from async_migrations.schema.table import Column, ConstraintKind, Table
 
-LONGEST_TYPE = 28
-HEAD, KEY, PLAIN, LINE, FAINT = "#2d4a6b", "#eef3f8", "#ffffff", "#8a97a6", "#5b6875"
-_MERMAID_WORD = re.compile(r"[^A-Za-z0-9_\-()\[\]]")
+# What its lexer takes, erDiagram.jison: words of columns and types, and names of entities in quotes.
+_NO_WORD = re.compile(r"[^A-Za-z0-9_\-()\[\]\u00C0-\uFFFF]")
+_MARK = re.compile(r"(?:pk|fk|uk)\b", re.IGNORECASE)
+_NO_ENTITY = re.compile(r"[%\\\x00-\x1f\x7f]")
 
 
 def mermaid(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> str:
@@ -22,15 +37,15 @@ def mermaid(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> str:
         snapshot: the schema.
         wanted: which tables are drawn; partitions never are, they look like their table.
     """
-    tables = _drawn(snapshot, wanted)
+    tables = drawn(snapshot, wanted)
     lines = ["erDiagram"]
     for table in tables:
         lines += [f"    {_entity(table.name, snapshot)} {{", *_mermaid_columns(table), "    }"]
-    for table, key in _keys(tables):
-        one, many = ("|o" if _may_be_nothing(table, key) else "||"), ("o|" if _is_single(table, key) else "o{")
+    for table, key in keys(tables):
+        one, many = ("|o" if may_be_nothing(table, key) else "||"), ("o|" if is_single(table, key) else "o{")
         target = _entity(key.target or table.name, snapshot)
-        label = _quoted(", ".join(key.columns))
-        lines.append(f"    {target} {one}--{many} {_entity(table.name, snapshot)} : {label}")
+        said = _quoted(", ".join(key.columns))
+        lines.append(f"    {target} {one}--{many} {_entity(table.name, snapshot)} : {said}")
     return "\n".join(lines) + "\n"
 
 
@@ -41,7 +56,7 @@ def dot(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> str:
         snapshot: the schema.
         wanted: as for `mermaid`.
     """
-    tables = _drawn(snapshot, wanted)
+    tables = drawn(snapshot, wanted)
     lines = [
         "digraph schema {",
         '  graph [rankdir=LR, nodesep=0.35, ranksep=0.9, pad=0.3, bgcolor="white", splines=spline];',
@@ -50,59 +65,19 @@ def dot(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> str:
     ]
     ports = {table.name: {each.name: f"c{number}" for number, each in enumerate(table.columns)} for table in tables}
     lines += [f"  {_id(table.name)} [label=<{_box(table, ports[table.name], snapshot)}>];" for table in tables]
-    for table, key in _keys(tables):
+    for table, key in keys(tables):
         target = key.target or table.name
         start, end = ports[table.name][key.columns[0]], ports[target].get(next(iter(key.target_columns), ""), "head")
-        optional = ", style=dashed" if _may_be_nothing(table, key) else ""
-        single = ", arrowhead=none" if _is_single(table, key) else ""
+        optional = ", style=dashed" if may_be_nothing(table, key) else ""
+        single = ", arrowhead=none" if is_single(table, key) else ""
         tip = f'tooltip="{_escaped(key.name)}: {_escaped(key.definition)}"'
         # Read from left to right, what is referred to stands first.
         lines.append(f"  {_id(target)}:{end}r:e -> {_id(table.name)}:{start}:w [{tip}{optional}{single}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _drawn(snapshot: Snapshot, wanted: Callable[[str, Name], bool]) -> list[Table]:
-    return sorted(
-        (
-            each
-            for each in snapshot.tables
-            if each.extension is None and each.kind is not TableKind.PARTITION and wanted("table", each.name)
-        ),
-        key=lambda each: each.name,
-    )
-
-
-def _keys(tables: Sequence[Table]) -> Iterator[tuple[Table, Constraint]]:
-    names = {each.name for each in tables}
-    for table in tables:
-        for each in table.constraints:
-            if each.kind is ConstraintKind.FOREIGN_KEY and each.target in names:
-                yield table, each
-
-
-def _may_be_nothing(table: Table, key: Constraint) -> bool:
-    return any(each.nullable for each in table.columns if each.name in key.columns)
-
-
-def _is_single(table: Table, key: Constraint) -> bool:
-    """Whether a row is referred to by one row at most: its columns are a key here too."""
-    unique = {ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE}
-    keys = [set(each.columns) for each in table.constraints if each.kind in unique]
-    keys += [{part.column or "" for part in each.keys} for each in table.indexes if each.unique and not each.where]
-    return any(each and each <= set(key.columns) for each in keys)
-
-
-def _of_kind(table: Table, kind: ConstraintKind) -> set[str]:
-    return {column for each in table.constraints if each.kind is kind for column in each.columns}
-
-
-def _label(name: Name, snapshot: Snapshot) -> str:
-    """The schema is said where it is not the one that names without a schema are in."""
-    return shown(name.name) if name.schema == snapshot.default_schema else str(name)
-
-
 def _mermaid_columns(table: Table) -> Iterator[str]:
-    primary, foreign = (_of_kind(table, kind) for kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.FOREIGN_KEY))
+    primary, foreign = (of_kind(table, kind) for kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.FOREIGN_KEY))
     unique = {
         each.columns[0] for each in table.constraints if each.kind is ConstraintKind.UNIQUE and not each.columns[1:]
     }
@@ -122,8 +97,8 @@ def _remark(column: Column) -> str:
 
 def _word(text: str, first: str) -> str:
     """Write what Mermaid takes for a type or a name: one word that begins with a letter."""
-    word = _MERMAID_WORD.sub("_", text)
-    return word if word[:1].isalpha() else f"{first}{word}"
+    word = _NO_WORD.sub("_", text)
+    return word if word[:1].isalpha() and not _MARK.match(word) else f"{first}{word}"
 
 
 def _quoted(text: str) -> str:
@@ -131,21 +106,19 @@ def _quoted(text: str) -> str:
 
 
 def _entity(name: Name, snapshot: Snapshot) -> str:
-    return _quoted(_label(name, snapshot).replace('"', ""))
+    return _quoted(_NO_ENTITY.sub("_", label(name, snapshot).replace('"', "")))
 
 
 def _box(table: Table, ports: dict[str, str], snapshot: Snapshot) -> str:
-    primary, foreign = (_of_kind(table, kind) for kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.FOREIGN_KEY))
-    title = escape(_label(table.name, snapshot))
+    primary, foreign = (of_kind(table, kind) for kind in (ConstraintKind.PRIMARY_KEY, ConstraintKind.FOREIGN_KEY))
+    title = escape(label(table.name, snapshot))
     head = f'<td port="headr" colspan="2" bgcolor="{HEAD}" cellpadding="6">'
     rows = [f'<tr>{head}<font color="white"><b>{title}</b></font></td></tr>']
     for column in table.columns:
         name = escape(shown(column.name))
         name = f"<b>{name}</b>" if column.name in primary else f"<i>{name}</i>" if column.name in foreign else name
-        type_ = column.type if len(column.type) <= LONGEST_TYPE else f"{column.type[: LONGEST_TYPE - 1]}…"
         cell = f'<td align="left" bgcolor="{KEY if column.name in primary else PLAIN}" port="{ports[column.name]}'
-        optional = "?" if column.nullable else ""
-        told = f'<font color="{FAINT}">{escape(type_)}{optional}</font>'
+        told = f'<font color="{FAINT}">{escape(told_type(column))}</font>'
         rows.append(f'<tr>{cell}">{name}</td>{cell}r">{told}</td></tr>')
     table_tag = f'<table border="1" color="{LINE}" cellborder="0" cellspacing="0" cellpadding="4">'
     return f"{table_tag}{''.join(rows)}</table>"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
 
 from async_migrations.schema.names import Name, one_line, shown
 from async_migrations.schema.snapshot import Domain, EnumType, Sequence, Snapshot
@@ -48,6 +49,16 @@ def text(snapshot: Snapshot, wanted: Wanted = lambda _kind, _name: True) -> str:
     return "\n\n".join("\n".join(lines) for lines in sections(snapshot, wanted)) + "\n"
 
 
+def facts(snapshot: Snapshot, wanted: Wanted = lambda _kind, _name: True) -> dict[str, list[Any]]:
+    """Return the same for programs: enums, domains, sequences and tables with all that is known of them."""
+    return {
+        "enums": [_plain(each) for each in _own("enum", snapshot.enums, wanted)],
+        "domains": [_plain(each) for each in _own("domain", snapshot.domains, wanted)],
+        "sequences": [_plain(each) for each in _own("sequence", snapshot.sequences, wanted)],
+        "tables": [_plain(each) for each in _own("table", snapshot.tables, wanted)],
+    }
+
+
 def table_lines(table: Table) -> Iterator[str]:
     """Yield a head, and an indented line for each part of a table."""
     unlogged = "unlogged " if table.unlogged else ""
@@ -65,6 +76,17 @@ def table_lines(table: Table) -> Iterator[str]:
 def _own(kind: str, things: Iterable[T], wanted: Wanted) -> list[T]:
     found = [each for each in things if each.extension is None and wanted(kind, each.name)]
     return sorted(found, key=lambda each: each.name)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Name):
+        return str(value)
+    if is_dataclass(value):
+        # What is told of one side only, or differs from server to server, is no part of the schema.
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.compare}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
 
 
 def _domain(domain: Domain) -> Iterator[str]:

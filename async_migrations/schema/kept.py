@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from async_migrations.retry import sqlstate
 from async_migrations.schema.answers import ask, rows
@@ -17,7 +18,12 @@ SELECT_DATABASE = "SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname
 _PROVIDER_SINCE = 150000
 _HALF_MADE = "-2"  # datconnlimit of a database whose CREATE or DROP was killed
 _ALREADY = frozenset({"42P04", "23505"})
-_MAY_NOT = "42501"
+_REASONS = {
+    "42501": "the role {role} may not create a database",
+    "25006": "transactions are read-only here",
+    "57014": "CREATE DATABASE took longer than the statement_timeout of the role {role}",
+}
+"""Why there is none, by error code. No setting is changed for it: behind a pooler that would reach others."""
 
 
 def scratch_name(place: Place) -> str:
@@ -26,22 +32,32 @@ def scratch_name(place: Place) -> str:
     return PREFIX + hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
+async def is_kept(driver: Any, name: str) -> bool:
+    """Whether the scratch database is there, and whole."""
+    return await _limit(driver, name) not in {None, _HALF_MADE}
+
+
 async def ensure(live: Session, name: str, place: Place) -> str | None:
     """Have the scratch database; return why there is none."""
-    limits = rows(await ask(live.driver, SELECT_DATABASE.format(name=quote_literal(name))))
-    if limits and limits[0][0] != _HALF_MADE:
+    limit = await _limit(live.driver, name)
+    if limit not in {None, _HALF_MADE}:
         return None
     try:
-        if limits:
+        if limit is not None:
             await live.send(f"DROP DATABASE IF EXISTS {quote_identifier(name)}")
         await live.send(_creation(name, place))
     except Exception as error:
         if sqlstate(error) in _ALREADY:
             return None
-        if sqlstate(error) == _MAY_NOT:
-            return f"the role {place.role} may not create a database"
+        if reason := _REASONS.get(sqlstate(error) or ""):
+            return reason.format(role=place.role)
         raise
     return None
+
+
+async def _limit(driver: Any, name: str) -> str | None:
+    found = rows(await ask(driver, SELECT_DATABASE.format(name=quote_literal(name))))
+    return found[0][0] if found else None
 
 
 def _creation(name: str, place: Place) -> str:

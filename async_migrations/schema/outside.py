@@ -124,12 +124,14 @@ def _identities(sides: Sides) -> Iterator[d.Difference]:
 
 
 def _comes_along(sequence: Sequence, sides: Sides) -> bool:
-    """Whether a serial column that is missing brings its sequence with it."""
+    """Whether a serial column brings its sequence with it: one that is missing, or of a table that is left alone."""
     if sequence.owner is None:
         return False
     table, name = sequence.owner
     live, wanted = sides.here.get(table), sides.there.get(table)
-    serial = wanted is not None and any(each.sequence == sequence.name for each in wanted.columns)
+    if wanted is None or sides.left_alone(wanted):
+        return True
+    serial = any(each.sequence == sequence.name for each in wanted.columns)
     return serial and (live is None or all(column.name != name for column in live.columns))
 
 

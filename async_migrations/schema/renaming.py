@@ -18,12 +18,10 @@ class Renaming:
 
     Attributes:
         hints: their owners by their old names.
-        steps: the same one after the other, where names are swapped over a third one.
         done: hints that the live schema follows already.
     """
 
     hints: tuple[Hint, ...] = ()
-    steps: tuple[Hint, ...] = ()
     done: tuple[Hint, ...] = ()
     tables: Mapping[Name, Name] = field(default_factory=dict)
     types: Mapping[Name, Name] = field(default_factory=dict)
@@ -79,7 +77,7 @@ def renamed(snapshot: Snapshot, renaming: Renaming) -> Snapshot:
 def differences(renaming: Renaming, live: Snapshot) -> list[d.Difference]:
     """Return the renames as differences, in an order that can be followed."""
     enums = {enum.name for enum in live.enums}
-    return [_difference(hint, renaming, enums) for hint in renaming.steps]
+    return [_difference(hint, renaming, enums) for hint in renaming.hints]
 
 
 def _difference(hint: Hint, renaming: Renaming, enums: Iterable[Name]) -> d.Difference:

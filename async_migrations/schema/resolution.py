@@ -12,9 +12,6 @@ from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Constraint, Index, Name
 
-_SWAPPED = frozenset({"column", "enum_value", "constraint", "index"})
-"""What others are not named after, so that a third name in between is seen by nobody."""
-_ROOM = 63 - len("_swapped")
 _Key = tuple[str, Name, str]
 
 
@@ -33,6 +30,7 @@ def resolve(hints: Sequence[Hint], live: Snapshot, wanted: Snapshot) -> Renaming
         return Renaming()
     problems: list[str] = []
     found = [_owned(hint, hints, live) for hint in hints]
+    found += _sequences_in_a_swap(found, live, wanted)
     renaming = _renaming(found, live)
     before, after = _inventory(live), _inventory(wanted)
     followed: list[Hint] = []
@@ -50,11 +48,27 @@ def resolve(hints: Sequence[Hint], live: Snapshot, wanted: Snapshot) -> Renaming
             done.append(hint)
         else:
             problems.append(f"{hint}: the database has no {_said(old)}.")
-    steps = _ordered(followed, problems)
+    ordered = _ordered(followed)
     if problems:
         raise RenameError(problems)
-    by_kind = sorted(followed, key=lambda hint: h.KINDS.index(hint.kind))
-    return replace(_renaming(by_kind, live), hints=tuple(by_kind), steps=tuple(steps), done=tuple(done))
+    return replace(_renaming(ordered, live), hints=tuple(ordered), done=tuple(done))
+
+
+def _sequences_in_a_swap(hints: Sequence[Hint], live: Snapshot, wanted: Snapshot) -> list[Hint]:
+    """Return hints for sequences of columns whose new names are those of other sequences, now."""
+    renaming = replace(_renaming(hints, live), hints=tuple(hints))
+    owners = {each.owner: each.name for each in wanted.sequences if each.owner}
+    names = {each.name for each in live.sequences}
+    said = {hint.owner for hint in hints if hint.kind == "sequence"}
+    found: list[Hint] = []
+    for each in live.sequences:
+        if each.owner and each.name not in said:
+            table, column = each.owner
+            target = owners.get((renaming.table(table), renaming.within("column", table, column)), each.name)
+            if target != each.name and target in names:
+                written = ("sequence", str(each.name), target.name)
+                found.append(Hint("sequence", each.name, each.name.name, target.name, None, written))
+    return found
 
 
 def _key(hint: Hint) -> _Key:
@@ -137,20 +151,12 @@ def _renaming(hints: Sequence[Hint], live: Snapshot) -> Renaming:
     )
 
 
-def _ordered(hints: Sequence[Hint], problems: list[str]) -> list[Hint]:
-    """Put a rename onto a name behind the one that frees it; swapped names go over a third one."""
+def _ordered(hints: Sequence[Hint]) -> list[Hint]:
+    """Put a rename onto a name behind the one that frees it; of names that are swapped one waits for the others."""
     left, ordered = list(hints), list[Hint]()
     while left:
         taken = {_key(hint) for hint in left}
-        free = [hint for hint in left if _key_on_the_way(hint) not in taken - {_key(hint)}]
-        if not free:
-            first = left[0]
-            if first.kind not in _SWAPPED:
-                problems.append(f"{first}: names that are swapped need two steps and a third name in between.")
-                return ordered
-            away = f"{first.old.encode()[:_ROOM].decode(errors='ignore')}_swapped"
-            free, left = [replace(first, new=away)], [*left, replace(first, old=away)]
-            left.remove(first)
+        free = [hint for hint in left if _key_on_the_way(hint) not in taken - {_key(hint)}] or left[:1]
         ordered += free
         left = [hint for hint in left if hint not in free]
     return sorted(ordered, key=lambda hint: h.KINDS.index(hint.kind))

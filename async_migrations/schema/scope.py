@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Name, Table, TableKind, parse_name
@@ -60,6 +61,25 @@ class Scope:
     def holds(self, kind: str, name: Name) -> bool:
         """Whether a thing is compared, on either side."""
         return name.schema in self.schemas and (self.include is None or self.include(kind, name))
+
+
+def excluding(patterns: Collection[str]) -> Include | None:
+    """Return what leaves out things by their names.
+
+    Args:
+        patterns: as a shell matches file names, `audit.*` or `celery_*`: against `schema.name`, and where there is no
+            dot in it against the bare name as well.
+    """
+    if not patterns:
+        return None
+
+    def include(_kind: str, name: Name) -> bool:
+        whole = f"{name.schema}.{name.name}"
+        return not any(
+            fnmatchcase(whole, each) or ("." not in each and fnmatchcase(name.name, each)) for each in patterns
+        )
+
+    return include
 
 
 def is_ledger(table: Table, ledger: str) -> bool:

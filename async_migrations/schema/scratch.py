@@ -20,6 +20,7 @@ from async_migrations.retry import sqlstate
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
 from async_migrations.schema.kept import ensure, scratch_name
+from async_migrations.schema.live import Live
 from async_migrations.schema.translation import Translation, translation
 from async_migrations.session import Session
 
@@ -71,7 +72,7 @@ class Scratch:
 @asynccontextmanager
 async def open_scratch(
     engine: AsyncEngine,
-    live: Session,
+    live: Live,
     place: Place,
     schemas: Collection[str],
     *,
@@ -85,7 +86,7 @@ async def open_scratch(
 
     Args:
         engine: of the live database.
-        live: a session of it, in no transaction.
+        live: its side, which has a scratch database made.
         place: what it said of itself.
         schemas: those of the metadata.
         scratch_url: a database to use instead; when it is not empty, one beside it.
@@ -104,9 +105,9 @@ async def open_scratch(
 
 
 async def _opened(
-    stack: AsyncExitStack, engine: AsyncEngine, live: Session, place: Place, schemas: Collection[str], deadline: float
+    stack: AsyncExitStack, engine: AsyncEngine, live: Live, place: Place, schemas: Collection[str], deadline: float
 ) -> Scratch:
-    reason = await ensure(live, name := scratch_name(place), place)
+    reason = await live.ensure(name := scratch_name(place), place)
     if reason is None:
         try:
             return await stack.enter_async_context(_begun(engine, name, deadline))
@@ -150,7 +151,8 @@ def _differs(live: Place, scratch: Place) -> str | None:
 def _less_exact(reason: str) -> str:
     return (
         f"Compared through scratch schemas in the live database, because {reason}: names without a schema may have "
-        "been found among live things. A scratch_url, or the right CREATEDB, makes it exact."
+        "been found among live things. A scratch_url (--scratch-url, --scratch-embedded) or the right CREATEDB "
+        "makes it exact."
     )
 
 
@@ -164,6 +166,8 @@ async def _begun(
             session = await stack.enter_async_context(
                 spare(EngineConnector(engine), _nobody, deadline=deadline, pooled=True)
             )
+        stack.push_async_callback(session.rollback)
+        await _begin(session, deadline)
         place = await read_place(session.driver)
         if database is not None and place.database != database:
             raise DatabaseUnavailableError(
@@ -171,20 +175,31 @@ async def _begun(
                 "the engine's own way to connect leads to one database only",
                 "Give a scratch_url.",
             )
-        stack.push_async_callback(session.rollback)
         await _lock(session, place, deadline)
         await _check_empty(session, place, kind)
         yield Scratch(session, place, kind, note)
 
 
-async def _lock(session: Session, place: Place, deadline: float) -> None:
-    # A client that hangs must not keep the others out for ever.
+async def _begin(session: Session, deadline: float) -> None:
+    # A role's own timeouts are made for requests, and a client that hangs must not keep the others out for ever.
     patience = (
-        f"SET LOCAL lock_timeout = {int(deadline * 1000)}; SET LOCAL statement_timeout = 0; "
+        f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {int(deadline * 1000)}; "
         "SET LOCAL idle_in_transaction_session_timeout = '10min'"
     )
     try:
-        await session.begin(patience, f"SELECT pg_advisory_xact_lock({LOCK})", "SET LOCAL lock_timeout = 0")
+        await session.begin("SET TRANSACTION READ WRITE", patience)
+    except Exception as error:
+        if sqlstate(error) != "0A000":
+            raise
+        raise SchemaError(
+            "There is no scratch place: this server is a read-only standby. Nothing was compared. Give a scratch_url, "
+            "or compare on the primary."
+        ) from error
+
+
+async def _lock(session: Session, place: Place, deadline: float) -> None:
+    try:
+        await session.send(f"SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout = 0")
     except Exception as error:
         if sqlstate(error) != "55P03":
             raise

@@ -41,6 +41,7 @@ class Wish:
         dialect: SQLAlchemy's, connected.
         extensions: those of the live database.
         marks: by which a change of the metadata is noticed.
+        translate: which schemas of the metadata go by another name, as in SQLAlchemy's `schema_translate_map`.
     """
 
     metadata: MetaData
@@ -48,18 +49,25 @@ class Wish:
     dialect: Dialect
     extensions: tuple[Extension, ...] = ()
     marks: Marks = field(default_factory=list)
+    translate: Mapping[str | None, str | None] = field(default_factory=dict)
 
     @property
     def schemas(self) -> frozenset[str]:
         """The schemas that the metadata uses, the default one included."""
-        default = self.place.default_schema
-        return schemas_of(self.metadata) | ({default} if default else frozenset())
+        named = {self.schema(each) for each in (None, *schemas_of(self.metadata))}
+        return frozenset(named - {""})
+
+    def schema(self, declared: str | None) -> str:
+        """Return the schema in which something is that the metadata has in `declared`."""
+        return self.translate.get(declared, declared) or self.place.default_schema or ""
 
 
 async def steps_of(wish: Wish) -> tuple[Step, ...] | None:
     """Return the statements of `create_all`; None if only a real connection can tell them."""
     try:
-        return await to_thread.run_sync(compiled, wish.metadata, wish.dialect, wish.place.default_schema)
+        return await to_thread.run_sync(
+            compiled, wish.metadata, wish.dialect, wish.place.default_schema, wish.translate
+        )
     except NotPlainError:
         return None
     except SQLAlchemyError as error:
@@ -100,7 +108,8 @@ async def _build(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None) -> 
         if scratch.kind is Kind.SCHEMAS:
             await _build_translated(scratch, wish)
         elif steps is None:
-            await scratch.session.connection.run_sync(_create_all, wish.metadata)
+            connection = await scratch.session.connection.execution_options(schema_translate_map=wish.translate)
+            await connection.run_sync(_create_all, wish.metadata)
         elif steps:
             await driver.execute(";\n".join(step.sql for step in steps))
     except Exception as error:
@@ -114,6 +123,7 @@ async def _build_translated(scratch: Scratch, wish: Wish) -> None:
     names: dict[str | None, str] = dict(scratch.translation.names.items())
     if wish.place.default_schema in names:
         names[None] = names[wish.place.default_schema]
+    names |= {declared: names[wish.schema(declared)] for declared in wish.translate}
     connection = await scratch.session.connection.execution_options(schema_translate_map=names)
     await connection.run_sync(_create_all, wish.metadata)
 
@@ -155,7 +165,7 @@ async def _furnish_schemas(scratch: Scratch) -> None:
             raise
         raise SchemaError(
             f"There is no scratch place: the role {scratch.place.role} may create neither a database nor a schema. "
-            "Nothing was compared. Give a scratch_url, or the right CREATEDB."
+            "Nothing was compared. Give a scratch_url (--scratch-url, or --scratch-embedded), or the right CREATEDB."
         ) from error
 
 
@@ -227,7 +237,7 @@ def _marked(read: Snapshot, wish: Wish) -> Snapshot:
 
 
 def _name(table: DeclaredTable, wish: Wish) -> Name:
-    return Name(table.schema or wish.place.default_schema or "", table.name)
+    return Name(wish.schema(table.schema), table.name)
 
 
 def _marked_table(table: Table, declared: DeclaredTable | None, wish: Wish) -> Table:

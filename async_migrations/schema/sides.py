@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from async_migrations.schema.forms import Forms
 from async_migrations.schema.scope import Scope, removable
 from async_migrations.schema.snapshot import Snapshot
-from async_migrations.schema.table import Name, Table
+from async_migrations.schema.table import Name, Table, TableKind
 
 
 class Sides:
@@ -29,3 +29,15 @@ class Sides:
         self.removed = removable(live, self.there, scope)
         gone = {table.name for table in self.removed}
         self.kept = tuple(each for each in live.tables if each.name not in gone and each.name not in self.there)
+        self._others = {each.name: each.kind for each in live.others}
+
+    def left_alone(self, wanted: Table) -> str | None:
+        """Say what stands in the database under the name of a wanted table and is left alone; None as a rule."""
+        live, name = self.here.get(wanted.name), wanted.name
+        if live is None:
+            kind = self._others.get(name)
+            return kind and f"{name} is a {kind} in the database and a table in the metadata: left alone."
+        if live.kind is not wanted.kind and live.kind in {TableKind.FOREIGN, TableKind.PARTITION}:
+            kinds = f"a {live.kind.value} in the database and a {wanted.kind.value} in the metadata"
+            return f"{name} is {kinds}: left alone."
+        return live.extension and f"{name} belongs to the extension {live.extension}: left alone."

@@ -54,11 +54,19 @@ async def models_equal_migrations(recipe: Recipe, url: str, scratch_url: str) ->
         scratch_url: of an empty database on the same server, in which the models are created and rolled back.
     """
     from async_migrations.schema.comparison import compare_schema
+    from async_migrations.schema.scope import excluding
 
     if recipe.base is None:
         raise NothingToCheckError("No models: name them with async_migrations_base = module:attribute.")
     async with engine_on(url) as engine:
-        found = await compare_schema(engine, recipe.base, scratch_url=scratch_url, ledger_table=_ledger(recipe))
+        found = await compare_schema(
+            engine,
+            recipe.base,
+            scratch_url=scratch_url,
+            schemas=recipe.within or None,
+            include=excluding(recipe.exclude),
+            ledger_table=_ledger(recipe),
+        )
     _must(not found, f"The migrations do not lead to the models:\n{found}")
 
 

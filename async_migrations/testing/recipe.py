@@ -6,7 +6,7 @@ import hashlib
 import pkgutil
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from async_migrations.discovery import Folder
     from async_migrations.runner import MigrationRunner
 
+COMMANDS_OWN = ("database_url_env", "scratch_embedded", "scratch_url_env")
+"""Keys that only the command line reads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -29,11 +32,15 @@ class Recipe:
         directory: the folder of migrations.
         base: the declarative base or the MetaData of the models; None if no migration asks for them.
         options: further keywords for `MigrationRunner`, such as `schema`.
+        within: the schemas in which the models are compared; by default those that they use.
+        exclude: patterns of names that are left alone then.
     """
 
     directory: Path | str
     base: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    within: Sequence[str] = ()
+    exclude: Sequence[str] = ()
 
     def runner(self, engine: AsyncEngine, **options: Any) -> MigrationRunner:
         """Return a runner that says nothing.
@@ -86,8 +93,10 @@ def recipe_of(project: Path, directory: str = "", base: str = "") -> Recipe:
     said = _section(project / "pyproject.toml")
     where = said.pop("directory", "migrations")
     models = said.pop("base", None)
-    said.pop("database_url_env", None)
-    return Recipe(project / (directory or where), _import(project, base or models), said)
+    looks = {name: tuple(said.pop(name, ())) for name in ("within", "exclude")}
+    for name in COMMANDS_OWN:
+        said.pop(name, None)
+    return Recipe(project / (directory or where), _import(project, base or models), said, **looks)
 
 
 def _section(path: Path) -> dict[str, Any]:

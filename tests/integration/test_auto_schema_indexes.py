@@ -74,12 +74,15 @@ async def test_names_follow_the_convention_and_are_cut_as_sqlalchemy_cuts_them(s
 @pytest.mark.parametrize(
     ("existing", "sentence"),
     [
-        ("CREATE UNIQUE INDEX ix ON users (name)", "The index ix on users is in the database (unique) and otherwise"),
-        ("CREATE INDEX ix ON users (id)", "is in the database (on (id)) and otherwise"),
-        ("CREATE INDEX ix ON users (name, id)", "(on (name, id))"),
-        ("CREATE INDEX ix ON users USING hash (name)", "(USING hash)"),
-        ("CREATE INDEX ix ON users (name) INCLUDE (id)", "(INCLUDE (id))"),
-        ("CREATE INDEX ix ON users (name) WHERE id > 5", "(WHERE (id > 5))"),
+        (
+            "CREATE UNIQUE INDEX ix ON users (name)",
+            "unique index ix of public.users is btree (name) instead of index btree (name)",
+        ),
+        ("CREATE INDEX ix ON users (id)", "index ix of public.users is btree (id) instead of index btree (name)"),
+        ("CREATE INDEX ix ON users (name, id)", "btree (name, id) instead of"),
+        ("CREATE INDEX ix ON users USING hash (name)", "hash (name) instead of"),
+        ("CREATE INDEX ix ON users (name) INCLUDE (id)", "btree (name) INCLUDE (id) instead of"),
+        ("CREATE INDEX ix ON users (name) WHERE id > 5", "btree (name) WHERE (id > 5) instead of"),
         ("CREATE INDEX ix ON other (x)", "was not created: other has an index of this name"),
         ("CREATE SEQUENCE ix", "was not created: ix is a sequence"),
         ("CREATE VIEW ix AS SELECT 1", "was not created: ix is a view"),
@@ -107,7 +110,7 @@ async def test_an_invalid_index_is_told(stands: AsyncEngine, caplog: pytest.LogC
     assert await run(stands, users(sa.Index("ix", "name"))) == NOTHING
 
     assert len(warnings(caplog)) == 1
-    assert "The index ix on users is INVALID" in warnings(caplog)[0]
+    assert "index ix of public.users is INVALID: its build did not end" in warnings(caplog)[0]
 
 
 async def test_a_name_taken_elsewhere_is_told_for_a_new_table_too(

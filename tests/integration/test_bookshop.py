@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import AutoSchemaMigration, MigrationRunner, compare_schema
+from async_migrations import AutoSchemaMigration, MigrationRunner
 
 BOOKSHOP = Path(__file__).parents[2] / "docs" / "examples" / "bookshop"
 MODULES = ("app", "models", "schemas", "shop")
@@ -166,23 +166,37 @@ async def test_the_history_ends_at_the_models(runner: MigrationRunner, engine: A
     assert migrated == await rows(engine, SNAPSHOT)
 
 
-async def test_the_command_line_writes_the_last_migrations_again(
-    runner: MigrationRunner, metadata: MetaData, engine: AsyncEngine, tmp_path: Path
+LAST = ("019_customers_and_reviews.py", "020_customers_and_reviews_indexes.py")
+WRITING = ("new", "customers and reviews", "--auto", "--rename", "column", "public.customers.name", "full_name")
+
+
+async def test_the_command_line_writes_the_last_migrations_again_byte_for_byte(
+    database_url: str, tmp_path: Path
 ) -> None:
-    await runner.run_migrations("018_returns_validate")
-    written = sorted((BOOKSHOP / "migrations").iterdir())
-    for path in written:
-        if path.name < "019" or path.name == "head.txt":
-            shutil.copy(path, tmp_path)
-    (tmp_path / "head.txt").write_text("018_returns_validate\n")
+    shutil.copytree(BOOKSHOP, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", *LAST))
+    history = tmp_path / "migrations"
+    (history / "head.txt").write_text("018_returns_validate\n")
 
-    found = await compare_schema(engine, metadata, renames=[("column", "public.customers.name", "full_name")])
-    again = found.write_migrations(tmp_path, "customers and reviews")
+    said = [await command(database_url, tmp_path, *line) for line in (["upgrade"], WRITING, ["upgrade"], ["diff"])]
 
-    assert [path.name for path in again] == [path.name for path in written if "019" <= path.name < "1"]
-    assert [path.read_text() for path in again] == [(BOOKSHOP / "migrations" / path.name).read_text() for path in again]
-    await runner.run_migrations()
-    assert not await compare_schema(engine, metadata)
+    assert [line.rpartition("/")[2] for line in said[1].splitlines()] == list(LAST)
+    for name in (*LAST, "head.txt"):
+        assert (history / name).read_bytes() == (BOOKSHOP / "migrations" / name).read_bytes()
+    assert said[-1] == "The database has the schema of the models.\n"
+
+
+async def command(url: str, project: Path, *arguments: str) -> str:
+    """Run the command line as its users do; return what it wrote to standard output."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "async_migrations", "-q", "-C", str(project), *arguments),
+        env={**os.environ, "DATABASE_URL": url},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    return said.decode()
 
 
 async def test_auto_schema_has_nothing_to_add_and_nothing_to_say(

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,10 @@ class TestModels:
     async def test_a_table_that_no_model_has_is_found(self, write: Write, database_url: str) -> None:
         with pytest.raises(AssertionError, match=r"do not lead to the models:\n.*forgotten"):
             await self.migrated(write(models(), m001_users=USERS, m002_forgotten=FORGOTTEN), database_url)
+
+    async def test_what_is_excluded_is_left_alone(self, write: Write, database_url: str) -> None:
+        recipe = write(models(), m001_users=USERS, m002_forgotten=FORGOTTEN)
+        await self.migrated(replace(recipe, exclude=("forgot*",)), database_url)
 
     async def test_without_models_there_is_nothing_to_check(self, write: Write, database_url: str) -> None:
         with pytest.raises(NothingToCheckError, match="async_migrations_base"):

@@ -21,6 +21,7 @@ VARYING = (
     (r"\d+ ?ms\b", "TOOK"),
     (r'(?<="execution_time_ms": )\d+', "TOOK"),
     (r"\S+@\S+:\d+\b", "WHO"),
+    (r"\basync_migrations_scratch_\w+", "SCRATCH"),
     (r"\d+\.\d s", "SECONDS"),
     (r" +", " "),
     (r" $", ""),

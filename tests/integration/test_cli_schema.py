@@ -8,9 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import asyncpg
 import click
@@ -22,7 +24,7 @@ from async_migrations.schema.bench import forget
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import pgbouncer
-from tests.support.terminal import DEADLINE, opened_terminal
+from tests.support.terminal import DEADLINE, Terminal, opened_terminal
 
 MODELS = """
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
@@ -166,6 +168,15 @@ def test_only_some_schemas_are_compared(migrated: Project) -> None:
     assert migrated("diff", "--within", "elsewhere").exit_code == 0
 
 
+def test_what_is_excluded_is_left_alone(migrated: Project) -> None:
+    assert "books" not in migrated("diff", "--exclude", "book*").stdout
+    assert migrated("diff", "--exclude", "public.*").exit_code == 0
+    migrated.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:Base"\nexclude = ["books", "authors"]\n')
+    assert migrated("verify", "--models").exit_code == 0
+    assert migrated("diff", "--exclude", "books").exit_code == 3
+    assert "books" not in migrated("schema", "dump").stdout
+
+
 def test_the_scratch_place_is_chosen_and_said(migrated: Project, make_database: MakeDatabase) -> None:
     url = asyncio.run(_made(make_database))
     given = json.loads(migrated("diff", "--json", "--scratch-url", url.replace("+asyncpg", "")).stdout)
@@ -173,6 +184,8 @@ def test_the_scratch_place_is_chosen_and_said(migrated: Project, make_database: 
     both = migrated("diff", "--scratch-url", url, "--scratch-embedded")
     assert both.exit_code == 2
     assert "name two scratch places" in both.stderr
+    said = migrated("diff", "-v", ASYNC_MIGRATIONS_SCRATCH_URL=url)
+    assert f"The models were created in the given database {url.rpartition('/')[2]}, and rolled back" in said.stderr
 
 
 async def _made(make_database: MakeDatabase) -> str:
@@ -188,9 +201,18 @@ def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Projec
         refused = migrated("diff", url=url)
         assert refused.exit_code == 1
         assert f"the role {role} may create neither a database nor a schema" in refused.stderr
+        assert "--scratch-embedded" in refused.stderr
         exact = json.loads((migrated("diff", "--scratch-embedded", "--json", url=url)).stdout)
         assert len(exact["differences"]) == 6
         assert exact["notes"] == []
+        assert exact["scratch"].endswith(" of this command's own")
+        unable = migrated("diff", "--replay", url=url)
+        assert unable.exit_code == 1
+        assert "this role may not create a database" in unable.stderr
+        ask(f"GRANT CREATE ON DATABASE {migrated.url.rpartition('/')[2]} TO {role}")
+        inexact = json.loads((migrated("diff", "--json", url=url)).stdout)
+        assert inexact["scratch"].startswith("scratch schemas in ")
+        assert "--scratch-embedded" in inexact["notes"][0]
     finally:
         ask(f"DROP OWNED BY {role}")
         ask(f"DROP ROLE {role}")
@@ -217,14 +239,25 @@ def test_auto_says_probable_renames_where_nobody_can_be_asked(migrated: Project)
     document = json.loads(result.stdout)
     assert Path(document["paths"][0]).name == "002_x.py"
     assert [each["kind"] for each in document["left_out"]] == ["ColumnRemoved", "ColumnRemoved"]
+    assert document["renames"] == [list(RENAME[1:])]
     assert "If so, give --rename column public.authors.name full_name" in result.stderr
 
 
 def test_auto_wants_nothing_pending(project: Project) -> None:
-    result = project("new", "x", "--auto")
-    assert result.exit_code == 2
+    result = project("new", "x", "--auto", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"]["type"] == "HistoryError"
     assert "1 migration of the folder is pending (001_first), and would be written a second time" in result.stderr
     assert project.names() == ["001_first.sql"]
+    assert project("new", "x", "--auto", "--allow-pending").exit_code == 0
+    assert "002_x.py" in project.names()
+
+
+def test_the_first_migration_needs_no_folder(project: Project) -> None:
+    shutil.rmtree(project.folder / "migrations")
+    assert project("new", "first", "--auto").exit_code == 0
+    assert project("upgrade").exit_code == 0
+    assert project("verify", "--models").exit_code == 0
 
 
 def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
@@ -239,25 +272,40 @@ def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
     assert migrated.names() == before
 
 
+@pytest.mark.parametrize("arguments", [[], ["--replay"], ["--scratch-url", "postgresql://postgres@127.0.0.1:1/x"]])
+def test_a_server_that_is_not_there_is_waited_for_as_long_as_was_said(migrated: Project, arguments: list[str]) -> None:
+    url = migrated.url if len(arguments) > 1 else "postgresql://postgres@127.0.0.1:1/x"
+    result = migrated("diff", *arguments, "--connect-deadline", "0.2", url=url)
+    assert result.exit_code == 1
+    assert "connection refused. Waited 0 s" in result.stderr
+
+
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "code", "sentence"),
     [
-        (["new", "x", "--auto", "--sql"], "--auto writes Python: leave --sql out"),
-        (["new", "x", "--allow-destructive"], "This is an option of --auto"),
-        (["new", "x", *RENAME], "This is an option of --auto"),
-        (["diff", "--rename", "colum", "public.a.b", "c"], "there is no kind 'colum'"),
-        (["diff", "--rename", "column", "public.nobody.b", "c"], "nobody"),
-        (["diff", "--base", "models:Bose"], "models has no Bose"),
-        (["schema", "dump", "--check"], "say which with --output FILE"),
-        (["schema", "diagram", "-o", "schema.gif"], "ends in .mmd, .dot, .svg, .png, and not in '.gif'"),
-        (["schema", "show", "nobody"], "There is no nobody"),
-        (["schema", "dump", "-o", "none/at/all.txt"], "No such file or directory"),
+        (["new", "x", "--auto", "--sql"], 2, "--auto writes Python: leave --sql out"),
+        (["new", "x", "--allow-destructive"], 2, "This is an option of --auto"),
+        (["new", "x", *RENAME], 2, "This is an option of --auto"),
+        (["diff", "--rename", "colum", "public.a.b", "c"], 1, "there is no kind 'colum'"),
+        (["diff", "--rename", "column", "public.nobody.b", "c"], 1, "nobody"),
+        (["diff", "--base", "models:Bose"], 2, "models has no Bose"),
+        (["schema", "dump", "--check"], 2, "say which with --output FILE"),
+        (["schema", "diagram", "-o", "schema.gif"], 2, "ends in .mmd, .dot, .svg, .png, and not in '.gif'"),
+        (["schema", "show", "nobody"], 1, "There is no nobody"),
+        (["schema", "dump", "-o", "none/at/all.txt"], 1, "No such file or directory"),
     ],
 )
-def test_a_mistake_is_a_sentence(migrated: Project, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_is_a_sentence_and_no_bug(migrated: Project, arguments: list[str], code: int, sentence: str) -> None:
     result = migrated(*arguments)
-    assert result.exit_code in {1, 2}
+    assert result.exit_code == code
     assert sentence in result.output
+    assert "may be a bug" not in result.output
+
+
+def test_a_mistake_is_a_document_for_programs(migrated: Project) -> None:
+    result = migrated("schema", "dump", "--check", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["type"] == "UsageError"
 
 
 def test_models_that_are_not_named_are_asked_for(migrated: Project) -> None:
@@ -275,30 +323,56 @@ def test_models_that_postgresql_refuses_are_named(migrated: Project) -> None:
     assert 'column "pagez" does not exist' in result.stderr
 
 
-@pytest.mark.parametrize("answer", ["y", "n"])
-async def test_auto_asks_on_a_terminal(migrated: Project, answer: str) -> None:
+@asynccontextmanager
+async def on_a_terminal(
+    project: Project, *arguments: str, **environment: str
+) -> AsyncIterator[tuple[Terminal, asyncio.subprocess.Process]]:
     with opened_terminal() as terminal:
         asyncio.get_running_loop().add_reader(terminal.ours, terminal.read)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "async_migrations", "-C", str(migrated.folder), "new", "names", "--auto"),
-            env={**os.environ, "DATABASE_URL": migrated.url, "TERM": "xterm"},
+            *(sys.executable, "-m", "async_migrations", "-C", str(project.folder), *arguments),
+            env={**os.environ, "DATABASE_URL": project.url, "TERM": "xterm", "CI": "", **environment},
             stdin=terminal.theirs,
             stdout=terminal.theirs,
             stderr=terminal.theirs,
         )
         try:
-            await terminal.shows("Is column public.authors.name called full_name now? [y/N]:")
-            terminal.type(answer)
-            async with asyncio.timeout(DEADLINE):
-                assert await process.wait() == 0
-            renamed = 'await self.op.rename_column("authors", "name", "full_name")'
-            added = 'await self.op.add_column("authors", sa.Column("full_name"'
-            await terminal.shows(renamed if answer == "y" else added)
-            assert "\x1b[1m" in terminal.text
+            yield terminal, process
         finally:
             asyncio.get_running_loop().remove_reader(terminal.ours)
             if process.returncode is None:
                 process.kill()
+
+
+QUESTION = "Is column public.authors.name called full_name now? [y/N]:"
+RENAMED = 'await self.op.rename_column("authors", "name", "full_name")'
+ADDED = 'await self.op.add_column("authors", sa.Column("full_name"'
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "shown"), [("y\n", 0, RENAMED), ("n\n", 0, ADDED), ("\x04", 130, "Stopped by")]
+)
+async def test_auto_asks_on_a_terminal(migrated: Project, typed: str, code: int, shown: str) -> None:
+    async with on_a_terminal(migrated, "new", "names", "--auto") as (terminal, process):
+        await terminal.shows(QUESTION)
+        terminal.type(typed)
+        await terminal.shows(shown)
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == code
+        assert "\x1b[1m" in terminal.text
+        assert "may be a bug" not in terminal.text
+        assert len(migrated.names()) == (1 if code else 4)
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--json"], {}), ([], {"CI": "true"})])
+async def test_a_program_on_a_terminal_is_not_asked(
+    migrated: Project, arguments: list[str], environment: dict[str, str]
+) -> None:
+    async with on_a_terminal(migrated, "new", "names", "--auto", *arguments, **environment) as (terminal, process):
+        await terminal.shows("--rename column public.authors.name full_name")
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == 0
+        assert QUESTION not in terminal.text
 
 
 # verify --models
@@ -318,6 +392,35 @@ def test_verify_with_models_is_3_until_they_are_equal(migrated: Project) -> None
     assert result.stdout.endswith("The database has the schema of the models.\n")
 
 
+# --replay
+
+
+def test_what_the_files_make_is_looked_at_without_a_migrated_database(
+    project: Project, ask: Callable[[str], Any]
+) -> None:
+    result = project("verify", "--models", "--replay")
+    assert result.exit_code == 3
+    assert "Files and ledger agree" in result.stdout
+    assert "6 differences" in result.stdout
+    assert project("new", "rest", "--auto", "--allow-destructive", "--replay", *RENAME).exit_code == 0
+    assert project("verify", "--models", "--replay").exit_code == 0
+    assert project("schema", "show", "books", "--replay").exit_code == 0
+    assert ask("SELECT to_regclass('books')") is None
+    assert ask("SELECT to_regclass('schema_migrations')") is None
+    # Named after the database beside which it was.
+    left = "SELECT datname FROM pg_database WHERE datname LIKE format('test\\_%s\\_%%', (SELECT oid FROM pg_database "
+    assert ask(f"{left} WHERE datname = current_database()))") is None
+
+
+def test_a_replay_needs_no_database_at_all(project: Project) -> None:
+    project.write("migrations/002_wrong.sql", "SELECT nothing;")
+    failed = project("diff", "--replay", "--scratch-embedded", DATABASE_URL="")
+    assert failed.exit_code == 1
+    assert "The upgrade of 002_wrong failed" in failed.stderr
+    project.write("migrations/002_wrong.sql", "SELECT 1;")
+    assert project("diff", "--replay", "--scratch-embedded", DATABASE_URL="").exit_code == 3
+
+
 # schema
 
 
@@ -331,6 +434,8 @@ def test_the_schema_is_shown_whole_or_in_parts(migrated: Project) -> None:
     assert "public.authors\n" not in part
     models = migrated("schema", "show", "--models", "public.books").stdout
     assert "  index ix_books_title: btree (title)\n" in models
+    (table,) = json.loads(migrated("schema", "show", "books", "--json").stdout)["tables"]
+    assert (table["name"], table["kind"], table["columns"][2]["name"]) == ("public.books", "table", "title")
 
 
 def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
@@ -345,43 +450,76 @@ def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
     assert re.search(r"^\+  isbn +text$", late.stdout, re.MULTILINE)
 
 
-@pytest.mark.skipif(
-    shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
+NO_PROGRAM: dict[str, Any] = {"PATH": "/nowhere"}
+BY_PROGRAM_AND_BY_LIBRARY = pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param(
+            {},
+            id="program",
+            marks=pytest.mark.skipif(
+                shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
+            ),
+        ),
+        pytest.param(NO_PROGRAM, id="library"),
+    ],
 )
-def test_a_diagram_is_text_or_a_picture(migrated: Project, tmp_path: Path) -> None:
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(svg: Path) -> list[str]:
+    """Return what people read in a picture."""
+    return [each.text or "" for each in ET.parse(svg).iter(f"{SVG}text")]  # noqa: S314 - of our own
+
+
+@BY_PROGRAM_AND_BY_LIBRARY
+def test_a_diagram_is_text_or_a_picture(migrated: Project, environment: dict[str, Any]) -> None:
     text = migrated("schema", "diagram").stdout
     assert text.startswith("erDiagram\n")
     assert '    "authors" ||--o{ "books" : "author_id"\n' in text
-    svg = tmp_path / "schema.svg"
-    assert migrated("schema", "diagram", "-o", str(svg)).exit_code == 0
-    drawing = svg.read_text()
-    assert {"authors", "books", "author_id"} <= set(re.findall(r">([a-z_]+)</text>", drawing))
-    png = tmp_path / "schema.png"
-    assert migrated("schema", "diagram", "books", "-o", str(png)).exit_code == 0
-    assert png.read_bytes().startswith(b"\x89PNG")
+    svg = migrated.folder / "schema.svg"
+    assert migrated("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert {"authors", "books", "author_id"} <= set(words(svg))
+    png = migrated.folder / "schema.png"
+    drawn = migrated("schema", "diagram", "books", "-o", str(png), **environment)
+    if environment:
+        assert drawn.exit_code == 2
+        assert "apt-get install graphviz" in drawn.stderr
+        assert not png.exists()
+    else:
+        assert png.read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_graphviz_mermaid_is_offered(migrated: Project) -> None:
-    result = migrated("schema", "diagram", "-o", "schema.svg", PATH="/nowhere")
+def test_without_graphviz_it_is_said_what_to_install(migrated: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("async_migrations.cli.graphviz.LIBRARY", "no_such_library")
+    result = migrated("schema", "diagram", "-o", "schema.svg", **NO_PROGRAM)
     assert result.exit_code == 2
-    assert "apt-get install graphviz" in result.stderr
+    assert 'pip install "async-migrations[diagram]", or write Mermaid' in result.stderr
     assert not (migrated.folder / "schema.svg").exists()
 
 
-@pytest.mark.skipif(
-    shutil.which("dot") is None, reason="Graphviz is not here: install it with apt-get install graphviz"
-)
-def test_hostile_names_are_only_text(project: Project) -> None:
+@BY_PROGRAM_AND_BY_LIBRARY
+def test_hostile_names_are_only_text(project: Project, environment: dict[str, Any]) -> None:
     project.write(
         "migrations/001_first.sql",
-        """CREATE TABLE "a<b>&""c" (id int PRIMARY KEY, "x }y" text);
-        CREATE TABLE "de-pot \\n" ("1st" int UNIQUE REFERENCES "a<b>&""c" (id));""",
+        """CREATE TABLE "a<b>&""c" (id int PRIMARY KEY, "x }y|\\" text, parent int REFERENCES "a<b>&""c");
+        CREATE TABLE "de-pot \\n" ("1st" int UNIQUE REFERENCES "a<b>&""c" (id));
+        CREATE TABLE nothing ();""",
     )
     assert project("upgrade").exit_code == 0
     svg = project.folder / "schema.svg"
-    assert project("schema", "diagram", "-o", str(svg)).exit_code == 0
-    assert "a&lt;b&gt;&amp;&quot;&quot;c" in svg.read_text()
-    assert '    "a<b>&c" |o--o| "de-pot \\n" : "1st"\n' in project("schema", "diagram").stdout
+    assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert {'"a<b>&""c"', '"x }y|\\"', '"de-pot \\n"', '"1st"', "nothing"} <= set(words(svg))
+    mermaid = project("schema", "diagram").stdout
+    assert '    "a<b>&c" |o--o| "de-pot _n" : "1st"\n' in mermaid
+    assert '    "a<b>&c" |o--o{ "a<b>&c" : "parent"\n' in mermaid
+
+
+@BY_PROGRAM_AND_BY_LIBRARY
+def test_a_picture_of_nothing_is_empty(project: Project, environment: dict[str, Any]) -> None:
+    svg = project.folder / "schema.svg"
+    assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert words(svg) == []
 
 
 def test_it_all_works_through_a_transaction_pooler(migrated: Project, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
 from tests.schema_cases import Case
 from tests.schema_cases.changed import CASES
+from tests.schema_cases.hindered import CASES as HINDERED
 from tests.schema_cases.moved import every
+from tests.schema_cases.rare import CASES as RARE
 from tests.support.generated import comparable, values, walk, walk_back
 
 
@@ -38,14 +41,23 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a folder for all that is written, which the formatter has nothing to add to."""
     folder = tmp_path_factory.mktemp("collected")
     yield folder
-    formatter = shutil.which("ruff")
-    assert formatter is not None
-    command = [formatter, "format", "--isolated", "--line-length", "120", "--check", "--diff", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--isolated",
+        "--line-length",
+        "120",
+        "--check",
+        "--diff",
+        str(folder),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
 
-ALL = [*CASES, *every()]
+ALL = [*CASES, *every(), *HINDERED, *RARE]
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -1,25 +1,24 @@
 """Where nothing has changed, a comparison is silent, however awkwardly it is spelled."""
 
 import asyncio
-import subprocess
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from async_migrations import compare_schema
-from async_migrations.testing.server import Server, find_binaries
+from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.schema_cases import Case
 from tests.schema_cases.unchanged import CASES
-from tests.support.schemas import create
+from tests.support.dumps import restore
+from tests.support.schemas import create, leave_out_what_cannot_be
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 async def test_an_unchanged_schema_has_no_differences(case: Case, engine: AsyncEngine, postgres_version: int) -> None:
-    if postgres_version < case.since:
-        pytest.skip(f"needs PostgreSQL {case.since}")
+    leave_out_what_cannot_be(case, postgres_version)
     await create(case, engine)
     difference = await compare_schema(engine, case.metadata(case.after))
     assert str(difference) == "The database has the schema of the metadata."
@@ -29,8 +28,7 @@ async def test_an_unchanged_schema_has_no_differences(case: Case, engine: AsyncE
 async def test_a_restored_dump_has_no_differences(
     case: Case, engine: AsyncEngine, postgres_version: int, server: Server, make_database: MakeDatabase
 ) -> None:
-    if postgres_version < case.since:
-        pytest.skip(f"needs PostgreSQL {case.since}")
+    leave_out_what_cannot_be(case, postgres_version)
     await create(case, engine)
     url = await make_database()
     await asyncio.to_thread(restore, server, postgres_version, engine.url.database or "", url)
@@ -40,12 +38,3 @@ async def test_a_restored_dump_has_no_differences(
         assert [str(each) for each in difference.operations] == []
     finally:
         await restored.dispose()
-
-
-def restore(server: Server, version: int, source: str, url: str) -> None:
-    """Send a database through pg_dump and psql into another one."""
-    programs = find_binaries(version)
-    target = url.replace("postgresql+asyncpg", "postgresql")
-    dump = subprocess.run([programs / "pg_dump", server.url(source, driver="")], check=True, capture_output=True)
-    load = [str(programs / "psql"), "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", target]
-    subprocess.run(load, check=True, input=dump.stdout, capture_output=True)

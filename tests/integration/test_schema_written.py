@@ -185,6 +185,29 @@ async def test_a_name_that_cannot_be_one_leaves_nothing(engine: AsyncEngine, tmp
     assert discover(tmp_path).files == ()
 
 
+async def test_a_table_moves_to_another_tablespace_and_back(engine: AsyncEngine, tmp_path: Path) -> None:
+    space = f"space_{engine.url.database}"
+    # In a folder that PostgreSQL chooses, which only tests may ask for.
+    await run_sql(engine, f'ALTER ROLE CURRENT_USER IN DATABASE "{engine.url.database}" '
+                          "SET allow_in_place_tablespaces = on")  # fmt: skip
+    await engine.dispose()
+    await run_sql(engine, f"CREATE TABLESPACE \"{space}\" LOCATION ''")
+    try:
+        await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t VALUES (7)")
+        moved = MetaData()
+        Table("t", moved, Column("id", Integer, primary_key=True), postgresql_tablespace=space)
+        difference = await compare_schema(engine, moved)
+        assert [type(each).__name__ for each in difference.operations] == ["TablespaceChanged"]
+        difference.write_migrations(tmp_path, "move")
+        await upgrade(engine, tmp_path)
+        assert not await compare_schema(engine, moved)
+        await MigrationRunner(engine, None, tmp_path, observers=()).downgrade(0)
+        assert str(await compare_schema(engine, moved)) == str(difference)
+    finally:
+        await run_sql(engine, "DROP TABLE t")
+        await run_sql(engine, f'DROP TABLESPACE "{space}"')
+
+
 async def test_a_slug_of_any_text_makes_a_file_that_python_reads(engine: AsyncEngine, tmp_path: Path) -> None:
     difference = await compare_schema(engine, simple())
     (path,) = difference.write_migrations(tmp_path, 'a"""\\b {name}')

@@ -28,6 +28,7 @@ class Case:
         renames: hints.
         expected: names of the differences, sorted, with one for each.
         since: the oldest server that has what it uses.
+        alchemy: the oldest SQLAlchemy that has.
         convention: the MetaData's naming convention.
         extensions: are created before `setup`; where a server lacks one, the case is left out.
         kept: a query and its rows, after the way to `after`.
@@ -43,6 +44,7 @@ class Case:
     renames: tuple[tuple[str, str, str], ...] = ()
     expected: tuple[str, ...] = ()
     since: int = 14
+    alchemy: tuple[int, int] = (2, 0)
     convention: dict[str, str] | None = None
     extensions: tuple[str, ...] = ()
     kept: tuple[str, list[tuple[Any, ...]]] | None = None

@@ -85,9 +85,21 @@ whole(
 )
 whole("table comment", "CommentChanged", _table(A), _table(A, comment="it's"), "comment")
 whole("table comment removed", "CommentChanged", _table(A, comment="x"), _table(A), "comment")
-whole("table options", "TableOptionsChanged", _table(A), _table(A, postgresql_with={"fillfactor": 70}), "options")
 whole(
-    "table options removed", "TableOptionsChanged", _table(A, postgresql_with={"fillfactor": 70}), _table(A), "options"
+    "table options",
+    "TableOptionsChanged",
+    _table(A),
+    _table(A, postgresql_with={"fillfactor": 70}),
+    "options",
+    alchemy=(2, 1),
+)
+whole(
+    "table options removed",
+    "TableOptionsChanged",
+    _table(A, postgresql_with={"fillfactor": 70}),
+    _table(A),
+    "options",
+    alchemy=(2, 1),
 )
 whole("unlogged", "PersistenceChanged", _table(A), _table(A, prefixes=["UNLOGGED"]), "options")
 whole(

@@ -419,6 +419,7 @@ case(
     rows=N1,
     kept=("SELECT a FROM t", [(2,)]),
     since=18,
+    alchemy=(2, 1),
 )
 case(
     "stored to virtual",
@@ -428,6 +429,7 @@ case(
     rows=N1,
     kept=("SELECT a FROM t", [(2,)]),
     since=18,
+    alchemy=(2, 1),
 )
 case(
     "virtual no more",
@@ -437,6 +439,7 @@ case(
     rows=N1,
     kept=("SELECT a FROM t", [(2,)]),
     since=18,
+    alchemy=(2, 1),
 )
 case(
     "virtual otherwise",
@@ -446,6 +449,7 @@ case(
     rows=N1,
     kept=("SELECT a FROM t", [(3,)]),
     since=18,
+    alchemy=(2, 1),
 )
 case(
     "computed of another type",
@@ -1000,6 +1004,7 @@ case(
     table(),
     table(postgresql_with={"fillfactor": 70, "autovacuum_enabled": "false"}),
     rows=N1,
+    alchemy=(2, 1),
 )
 case(
     "table options change",
@@ -1007,8 +1012,9 @@ case(
     table(postgresql_with={"fillfactor": 70}),
     table(postgresql_with={"fillfactor": 80, "parallel_workers": 2}),
     rows=N1,
+    alchemy=(2, 1),
 )
-case("table options go", "options", table(postgresql_with={"fillfactor": 70}), table(), rows=N1)
+case("table options go", "options", table(postgresql_with={"fillfactor": 70}), table(), rows=N1, alchemy=(2, 1))
 case("table unlogged", "options", table(), table(prefixes=["UNLOGGED"]), rows=N1, kept=("SELECT id FROM t", [(1,)]))
 case("table logged", "options", table(prefixes=["UNLOGGED"]), table(), rows=N1, kept=("SELECT id FROM t", [(1,)]))
 case(
@@ -1016,6 +1022,7 @@ case(
     "options",
     nothing,
     table(prefixes=["UNLOGGED"], postgresql_with={"fillfactor": 70}, comment="x"),
+    alchemy=(2, 1),
 )
 case("schema comes", "schema", nothing, table(a(Enum("x", name="kind", schema="app")), ix("a"), schema="app"))
 case(

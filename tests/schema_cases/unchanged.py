@@ -462,6 +462,7 @@ of_columns(
     lambda: Column("b", Integer, Computed("a % 7", persisted=False)),
     tag="computed",
     since=18,
+    alchemy=(2, 1),
 )
 
 # Types
@@ -521,7 +522,7 @@ def _(m: MetaData) -> None:
 # Tables
 
 
-@case("options of tables", "options")
+@case("options of tables", "options", alchemy=(2, 1))
 def _(m: MetaData) -> None:
     Table("t", m, Column("a", Integer), postgresql_with={"fillfactor": 70, "autovacuum_enabled": "false"})
     Table("u", m, Column("a", Integer), prefixes=["UNLOGGED"])

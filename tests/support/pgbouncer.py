@@ -36,7 +36,12 @@ class PgBouncer:
 
 @contextmanager
 def pgbouncer(
-    server: Server, pool_mode: PoolMode = "transaction", *, user: str | None = "postgres", **settings: str
+    server: Server,
+    pool_mode: PoolMode = "transaction",
+    *,
+    user: str | None = "postgres",
+    only: str = "*",
+    **settings: str,
 ) -> Iterator[PgBouncer]:
     """Run PgBouncer in front of a server; the test is skipped when it is not installed.
 
@@ -44,6 +49,7 @@ def pgbouncer(
         server: The server.
         pool_mode: When a server's connection goes back to the pool.
         user: As whom it connects to the server; None for the client's own, which needs ``auth_type``.
+        only: The one database that it knows; by default it knows all.
         settings: Further settings of PgBouncer, by name.
 
     """
@@ -54,7 +60,9 @@ def pgbouncer(
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as directory:
         Path(directory).chmod(0o755)
         configuration = Path(directory, "pgbouncer.ini")
-        configuration.write_text(_configuration(server, port, user, {"pool_mode": pool_mode, **settings}), "utf-8")
+        configuration.write_text(
+            _configuration(server, port, (only, user), {"pool_mode": pool_mode, **settings}), "utf-8"
+        )
         log = Path(directory, "log")
         with (
             log.open("wb") as output,
@@ -74,7 +82,8 @@ def pgbouncer(
                 process.kill()
 
 
-def _configuration(server: Server, port: int, user: str | None, settings: Mapping[str, str]) -> str:
+def _configuration(server: Server, port: int, route: tuple[str, str | None], settings: Mapping[str, str]) -> str:
+    database, user = route
     options = {
         "listen_addr": "127.0.0.1",
         "listen_port": str(port),
@@ -85,7 +94,7 @@ def _configuration(server: Server, port: int, user: str | None, settings: Mappin
         **settings,
     }
     lines = [f"{name} = {value}" for name, value in options.items()]
-    databases = f"* = host=127.0.0.1 port={server.port}" + (f" user={user}" if user else "")
+    databases = f"{database} = host=127.0.0.1 port={server.port}" + (f" user={user}" if user else "")
     return "\n".join(["[databases]", databases, "[pgbouncer]", *lines, ""])
 
 

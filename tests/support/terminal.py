@@ -34,9 +34,9 @@ class Terminal:
         except TimeoutError:
             raise AssertionError(f"{text!r} was not written: {self.text!r}") from None
 
-    def type(self, line: str) -> None:
-        """Type a line."""
-        os.write(self.ours, f"{line}\n".encode())
+    def type(self, keys: str) -> None:
+        """Press keys, as the terminal sends them: a line ends in a line break, Ctrl-D ends the input."""
+        os.write(self.ours, keys.encode())
 
 
 @contextmanager

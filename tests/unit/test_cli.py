@@ -299,7 +299,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("async_migrations.numbering.create", fail)
+    monkeypatch.setattr("async_migrations.drafts.create", fail)
 
 
 @pytest.mark.usefixtures("broken")
@@ -322,7 +322,7 @@ def test_ctrl_c_outside_of_the_event_loop_is_130(invoke: Invoke, monkeypatch: py
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("async_migrations.numbering.create", interrupt)
+    monkeypatch.setattr("async_migrations.drafts.create", interrupt)
 
     result = invoke("new", "x", "--json")
 

@@ -74,6 +74,12 @@ def test_the_settings_are_the_runners_own_keywords() -> None:
         (section("changed = 'warning'"), "changed = 'warning' .* must be one of error, warn, ignore"),
         (section("changed = [1]"), "must be one of"),
         (section("table = 3"), "table = 3 .* must be a text"),
+        (section("exclude = 'x'"), "exclude = 'x' .* must be a list of texts"),
+        (section("scratch_embedded = 1"), "scratch_embedded = 1 .* must be true or false"),
+        (
+            section("scratch_url = 'x'"),
+            "Set ASYNC_MIGRATIONS_SCRATCH_URL, or name another variable with scratch_url_env",
+        ),
         (section("table = ''"), "must be a text"),
         (section("wait_deadline = '5'"), "must be a number of seconds"),
         (section("wait_deadline = true"), "must be a number of seconds"),

@@ -11,10 +11,10 @@ import async_migrations
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum"),
+    ("errors", "events", "checksum", "drafts"),
     ("cursor", "migration", "retry", "stop"),
-    ("session", "reporting", "standing", "online"),
-    ("connector", "face", "ledger", "numbering"),
+    ("session", "reporting", "standing", "online", "numbering"),
+    ("connector", "face", "ledger", "drafts"),
     ("options", "base", "lock", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
     ("failure", "frame", "glance"),

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from async_migrations import discovery, loading, numbering
+from async_migrations import discovery, drafts, loading, numbering
+from async_migrations.drafts import create
 from async_migrations.errors import ConfigurationError, DiscoveryError, MigrationsError
 from async_migrations.migration import HEAD
-from async_migrations.numbering import Rename, create, renumber
+from async_migrations.numbering import Rename, renumber
 
 Folder = Callable[..., Path]
 
@@ -91,7 +92,7 @@ def test_what_is_written_is_a_migration(folder: Folder, title: str) -> None:
 
     assert migration.name == "Migration"
     (loaded,) = loading.load(discovery.discover(path.parent).files, path.parent)
-    assert loaded.description == numbering.sentence(title)
+    assert loaded.description == drafts.sentence(title)
 
 
 def test_a_plain_sql_one_has_its_description(folder: Folder) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Enum, Index, Integer, MetaData, String, Table
 
+from async_migrations.cli.settings import LOOK_SETTINGS, VARIABLES
 from async_migrations.errors import ConfigurationError
 from async_migrations.testing.admin import OWNER, Nature, lock_of
 from async_migrations.testing.given import GivenServer, without_password
-from async_migrations.testing.recipe import Recipe, recipe_of
+from async_migrations.testing.recipe import COMMANDS_OWN, Recipe, recipe_of
 
 
 def models(*more: Any, labels: tuple[str, ...] = ("a", "b"), comment: str | None = None) -> MetaData:
@@ -71,6 +72,14 @@ class TestRecipeOf:
     def test_what_is_said_elsewhere_goes_before(self, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_text('[tool.async_migrations]\ndirectory = "a"\nschema = "app"\n')
         assert recipe_of(tmp_path, "b") == Recipe(tmp_path / "b", options={"schema": "app"})
+
+    def test_what_only_the_command_line_reads_is_no_option_of_the_runner(self, tmp_path: Path) -> None:
+        lines = ["[tool.async_migrations]", 'exclude = ["celery_*"]', 'within = ["shop"]']
+        lines += ['database_url_env = "A"', 'scratch_url_env = "B"', "scratch_embedded = true"]
+        (tmp_path / "pyproject.toml").write_text("\n".join(lines))
+        expected = Recipe(tmp_path / "migrations", within=("shop",), exclude=("celery_*",))
+        assert recipe_of(tmp_path) == expected
+        assert {*COMMANDS_OWN, "within", "exclude"} == {each.name for each in (*LOOK_SETTINGS, *VARIABLES)}
 
     @pytest.mark.parametrize("place", ["nowhere_at_all:Base", "pathlib:Base", "a b"])
     def test_models_that_are_not_there_are_an_error(self, tmp_path: Path, place: str) -> None:

@@ -101,7 +101,7 @@ def in_the_way(context: Context) -> Iterator[Step]:
         if _leans_on_changed(context, table, key):
             yield released(context, table, key)
             yield from made(context, table, key)
-    for gone in (*context.of(d.TableRemoved), *(e for e in context.left_out if isinstance(e, d.TableRemoved))):
+    for gone in (*context.of(d.TableRemoved), *(each for each in context.left_out if isinstance(each, d.TableRemoved))):
         for key in gone.table.constraints:
             if key.kind is ConstraintKind.FOREIGN_KEY and _leans_on_changed(context, gone.table.name, key):
                 yield released(context, gone.table.name, key)
@@ -169,8 +169,9 @@ def _needs_no_look(context: Context, table: Name, constraint: Constraint) -> boo
 def _goes_along(context: Context, table: Name, constraint: Constraint) -> bool:
     """Whether dropping a column drops it."""
     places = {(table, column) for column in constraint.columns}
-    in_the_way = constraint.name in _taken(context) or _leans_on_changed(context, table, constraint)
-    return bool(places & context.dropped) and not places & context.converted and not in_the_way
+    if constraint.kind is ConstraintKind.FOREIGN_KEY and _leans_on_changed(context, table, constraint):
+        return False
+    return bool(places & context.dropped) and not places & context.converted and constraint.name not in _taken(context)
 
 
 def _taken(context: Context) -> frozenset[str]:

@@ -58,6 +58,11 @@ class Context:
         return frozenset(each.table.name for each in self.of(d.TableAdded))
 
     @cached_property
+    def repartitioned(self) -> frozenset[Name]:
+        """Tables that are made anew with their rows, and with the partitions that come."""
+        return frozenset(each.table for each in self.of(d.PartitioningChanged))
+
+    @cached_property
     def new_columns(self) -> frozenset[tuple[Name, str]]:
         """Columns that these files add to tables that exist."""
         return frozenset((each.table, each.column.name) for each in self.of(d.ColumnAdded))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import DOMAIN
@@ -17,27 +18,41 @@ from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import raw_type, type_source
 from async_migrations.schema.generate.words import sql_node
 from async_migrations.schema.snapshot import Domain, DomainCheck
-from async_migrations.schema.table import Name
+from async_migrations.schema.table import Column, Name, Table
 
 
-def added(context: Context, it: d.DomainAdded) -> Iterator[Step]:
-    """Create a domain."""
-    up = tuple(_create_domain(context, it.domain, told=False))
-    yield Step(Stage.MAIN, Phase.DOMAINS, up, (op("drop_domain", it.name.name, schema=context.schema(it.name)),))
+def added(context: Context) -> Iterator[Step]:
+    """Create all new domains: what others are made of first."""
+    for domain in ordered([each.domain for each in context.of(d.DomainAdded)]):
+        if not _comes_along(context, domain.name):
+            up = tuple(_create_domain(context, domain, told=False))
+            yield Step(Stage.MAIN, Phase.DOMAINS, up, (_drop(context, domain.name, domain.name.name),))
 
 
-def removed(context: Context, it: d.DomainRemoved, stage: Stage) -> Iterator[Step]:
-    """Drop a domain after its last user."""
-    down = tuple(_create_domain(context, it.domain, told=True))
-    told = (it.domain.type, *(check.definition for check in it.domain.checks))
-    yield Step(
-        stage, Phase.DROP_DOMAINS, (op("drop_domain", it.name.name, schema=context.schema(it.name)),), down, told=told
-    )
+def removed(context: Context, stage: Stage) -> Iterator[Step]:
+    """Drop domains after their last users: those that are made of others first."""
+    for domain in reversed(ordered([each.domain for each in context.of(d.DomainRemoved)])):
+        up, down = _drop(context, domain.name, domain.name.name), tuple(_create_domain(context, domain, told=True))
+        told = (domain.type, *(check.definition for check in domain.checks))
+        yield Step(stage, Phase.DROP_DOMAINS, (up,), down, told=told)
+
+
+def ordered(domains: Collection[Domain]) -> list[Domain]:
+    """Return domains so that each comes after the one that it is made of."""
+    named = {each.name: each for each in domains}
+    graph = {each.name: [other.name for other in domains if _is_made_of(each, other)] for each in domains}
+    return [named[name] for name in TopologicalSorter(graph).static_order()]
+
+
+def _is_made_of(domain: Domain, other: Domain) -> bool:
+    return domain.type.partition("[")[0] == str(other.name)
 
 
 def changed(context: Context, it: d.DomainChanged) -> Iterator[Step]:
-    """Alter a domain; one of another type or collation is made anew."""
-    if {"type", "collation"} & {*it.parts}:
+    """Alter a domain; one of another type or collation is made anew, or one in arrays that looks at its rows."""
+    if _comes_along(context, it.name):
+        return
+    if _is_remade(context, it):
         yield _remade(context, it)
         return
     up, down = _altered(context, it.before, it.after, told=False), _altered(context, it.after, it.before, told=True)
@@ -119,28 +134,88 @@ def _altered(context: Context, before: Domain, after: Domain, *, told: bool) -> 
             )
 
 
+def _is_remade(context: Context, it: d.DomainChanged) -> bool:
+    in_arrays = any(column.type.endswith("]") for _, column in _users(context, it.name))
+    return bool({"type", "collation"} & {*it.parts} or (in_arrays and {"nullable", "checks"} & {*it.parts}))
+
+
+def _comes_along(context: Context, name: Name) -> bool:
+    """Whether a domain is made of one that is made anew, which makes it anew too."""
+    return any(
+        name == heir.name
+        for it in context.of(d.DomainChanged)
+        if it.name != name and _is_remade(context, it)
+        for heir in _heirs(context, it.after)
+    )
+
+
+def _heirs(context: Context, domain: Domain) -> list[Domain]:
+    """Return the domains that are made of another, however far away, in their order."""
+    found = [domain]
+    for each in ordered(context.wanted.domains):
+        if any(_is_made_of(each, other) for other in found):
+            found.append(each)
+    return found[1:]
+
+
+_Pair = tuple[Domain | None, Domain | None]
+
+
 def _remade(context: Context, it: d.DomainChanged) -> Step:
-    up = tuple(_replaced(context, it.before, it.after, told=False))
-    down = tuple(_replaced(context, it.after, it.before, told=True))
-    told = (it.before.type, *(check.definition for check in it.before.checks))
+    old = {each.name: each for each in context.live.domains}
+    pairs: list[_Pair] = [(it.before, it.after), *((old.get(each.name), each) for each in _heirs(context, it.after))]
+    up = tuple(_replaced(context, pairs, told=False))
+    down = tuple(_replaced(context, [(after, before) for before, after in pairs], told=True))
+    told = (it.before.type, *(check.definition for before, _ in pairs if before for check in before.checks))
     return Step(Stage.MAIN, Phase.CONVERT, up, down, told=told)
 
 
-def _replaced(context: Context, before: Domain, after: Domain, *, told: bool) -> Iterator[Group]:
-    """Make a domain under its name, move its columns to it, and drop the old one."""
-    name, own, away = after.name.name, context.schema(after.name), f"{after.name.name[:59]}_old"
-    yield op("rename_domain", name, away, schema=own)
-    yield from _create_domain(context, after, told=told)
-    gone = {each.name for each in context.wanted.tables} & context.new_tables
+def _replaced(context: Context, pairs: Sequence[_Pair], *, told: bool) -> Iterator[Group]:
+    """Make domains under their names, move their columns to them, and drop the old ones.
+
+    Args:
+        context: all differences.
+        pairs: a domain, and those that are made of it: before and after.
+        told: whether the server's words are all that is known of them.
+    """
+    for before, after in reversed(pairs):
+        if before is not None and after is None:
+            yield _drop(context, before.name, before.name.name)
+    both = [(before, after) for before, after in pairs if before is not None and after is not None]
+    for _, after in both:
+        yield op("rename_domain", after.name.name, _away(after.name), schema=context.schema(after.name))
+    for _, made in pairs:
+        if made is not None:
+            yield from _create_domain(context, made, told=told)
+    (first, last), *_ = both
+    for _, after in both:
+        yield from _moved(context, after, first.type, last.type)
+    for _, after in reversed(both):
+        yield _drop(context, after.name, _away(after.name))
+
+
+def _moved(context: Context, domain: Domain, before: str, after: str) -> Iterator[Group]:
+    for table, column in _users(context, domain.name):
+        sql = context.quote(column.name)
+        in_array = column.type.endswith("]") or domain.type.endswith("]")
+        cast = f"{sql}::{before}[]::{after}[]" if in_array else using(sql, before, after)
+        node = type_node(context, table.name, column)
+        schema = context.schema(table.name)
+        yield op("alter_column", table.name.name, column.name, type_=node, postgresql_using=cast, schema=schema)
+
+
+def _drop(context: Context, domain: Name, name: str) -> Group:
+    return op("drop_domain", name, schema=context.schema(domain))
+
+
+def _away(name: Name) -> str:
+    return f"{name.name[:59]}_old"
+
+
+def _users(context: Context, domain: Name) -> Iterator[tuple[Table, Column]]:
+    """Yield the columns of a domain, or of arrays of it, that are there before and after."""
     for table in context.wanted.tables:
-        for column in table.columns:
-            if (
-                column.type_name == after.name
-                and table.name not in gone
-                and (table.name, column.name) not in context.new_columns
-            ):
-                cast = using(context.quote(column.name), before.type, after.type)
-                node = type_node(context, table.name, column)
-                schema = context.schema(table.name)
-                yield op("alter_column", table.name.name, column.name, type_=node, postgresql_using=cast, schema=schema)
-    yield op("drop_domain", away, schema=own)
+        if table.name not in context.new_tables:
+            for column in table.columns:
+                if column.type_name == domain and (table.name, column.name) not in context.new_columns:
+                    yield table, column

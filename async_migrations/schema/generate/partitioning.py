@@ -48,6 +48,9 @@ def _out_of_the_way(context: Context, name: Name, live: Table) -> Iterator[Group
 def _made(context: Context, name: Name, live: Table) -> Iterator[Group]:
     own, away, wanted = context.schema(name), _away(name), context.tables[name]
     yield tables.creation(context, wanted, [e for e in wanted.constraints if e.kind is ConstraintKind.FOREIGN_KEY])
+    for each in context.of(d.TableAdded):
+        if name in each.table.parents:
+            yield tables.creation(context, each.table)
     for index in wanted.indexes:
         yield index_source.creation(context, name, index)
     there = {each.name for each in live.columns}

@@ -20,7 +20,7 @@ from async_migrations.schema.generate import (
     things,
 )
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.selection import labels_after
+from async_migrations.schema.generate.selection import is_made_anew, labels_after
 from async_migrations.schema.generate.source import flat
 from async_migrations.schema.generate.step import Phase, Stage, Step
 from async_migrations.sql import quote_literal
@@ -28,18 +28,17 @@ from async_migrations.sql import quote_literal
 Plan = Callable[[Context, Any], Iterator[Step]]
 
 PLANS: Mapping[type[d.Difference], Plan] = {
-    d.SchemaRenamed: renames.schema,
-    d.TypeRenamed: renames.type_,
-    d.TableRenamed: renames.table,
-    d.ColumnRenamed: renames.column,
-    d.EnumLabelRenamed: renames.label,
-    d.SequenceRenamed: renames.sequence,
-    d.ConstraintRenamed: renames.constraint,
-    d.IndexRenamed: renames.index,
+    d.SchemaRenamed: renames.renamed,
+    d.TypeRenamed: renames.renamed,
+    d.TableRenamed: renames.renamed,
+    d.ColumnRenamed: renames.renamed,
+    d.EnumLabelRenamed: renames.renamed,
+    d.SequenceRenamed: renames.renamed,
+    d.ConstraintRenamed: renames.renamed,
+    d.IndexRenamed: renames.renamed,
     d.CommentChanged: renames.comment,
     d.SchemaAdded: things.schema_added,
     d.EnumAdded: things.enum_added,
-    d.DomainAdded: domains.added,
     d.DomainChanged: domains.changed,
     d.SequenceAdded: things.sequence_added,
     d.SequenceChanged: things.sequence_changed,
@@ -70,7 +69,6 @@ PLANS: Mapping[type[d.Difference], Plan] = {
 
 _LAST: Mapping[type[d.Difference], Callable[[Context, Any, Stage], Iterator[Step]]] = {
     d.EnumRemoved: things.enum_removed,
-    d.DomainRemoved: domains.removed,
     d.SequenceRemoved: things.sequence_removed,
 }
 
@@ -89,13 +87,8 @@ def plan(context: Context) -> tuple[FilePlan, ...]:
     Args:
         context: what is followed.
     """
-    steps = [
-        *_simple(context),
-        *tables.persistence(context),
-        *tables.added(context),
-        *tables.removed(context),
-        *constraints.in_the_way(context),
-    ]
+    steps = [*_simple(context), *domains.added(context), *tables.added(context), *tables.removed(context)]
+    steps += [*tables.persistence(context), *constraints.in_the_way(context)]
     steps = _early_if_in_the_way(context, steps)
     last = Stage.DROP if any(step.stage is Stage.DROP for step in steps) else Stage.MAIN
     for it in context.operations:
@@ -103,7 +96,7 @@ def plan(context: Context) -> tuple[FilePlan, ...]:
             steps += _labels(context, it, steps)
         elif (follow := _LAST.get(type(it))) is not None:
             steps += follow(context, it, last)
-    steps = _names_before_labels(context, steps)
+    steps += domains.removed(context, last)
     ordered = sorted(_known(context, steps), key=lambda step: (step.stage, step.phase))
     stages = sorted({step.stage for step in ordered})
     return tuple(FilePlan(stage, tuple(step for step in ordered if step.stage is stage)) for stage in stages)
@@ -123,6 +116,17 @@ def _comes_with_its_column(context: Context, it: d.Difference) -> bool:
     return (it.table, it.column) in context.remade
 
 
+def _comes_from_a_parent(context: Context, it: d.Difference) -> bool:
+    """Whether a parent's column changes in the same way, and takes that of its children along."""
+    if not isinstance(it, d.ColumnTypeChanged | d.CollationChanged | d.NullabilityChanged):
+        return False
+    parents = context.tables[it.table].parents
+    return any(
+        type(other) is type(it) and other.table in parents and other.column == it.column
+        for other in context.of(type(it))
+    )
+
+
 def _comes_with_its_table(context: Context, it: d.Difference) -> bool:
     """Whether a table is made anew anyway, with what this difference wants."""
     if not isinstance(it, d.OfTable) or it.verb is d.Verb.RENAME or isinstance(it, d.PartitioningChanged):
@@ -130,34 +134,17 @@ def _comes_with_its_table(context: Context, it: d.Difference) -> bool:
     return any(it.table == each.table for each in context.of(d.PartitioningChanged))
 
 
-def _comes_from_parent(context: Context, it: d.Difference) -> bool:
-    """Whether PostgreSQL does it together with the same change of a table from which the column is inherited."""
-    if not isinstance(it, _INHERITED):
-        return False
-    # Heirs may have a default of their own; the rest is changed for all of them or for none.
-    if isinstance(it, d.DefaultChanged) and context.column(it.table, it.column).local:
-        return False
-    parents = context.tables[it.table].parents
-    return any(each.table in parents and each.column == it.column for each in context.of(type(it)))
-
-
-_INHERITED = (d.ColumnTypeChanged, d.CollationChanged, d.DefaultChanged, d.NullabilityChanged)
-_ALONG = (_comes_with_its_column, _comes_with_its_table, _comes_from_parent)
-
-
-def _names_before_labels(context: Context, steps: list[Step]) -> list[Step]:
-    """Let types have their names when labels come to them, which is before all else."""
-    if not any(step.stage is Stage.LABELS for step in steps):
-        return steps
-    kinds = (d.SchemaRenamed, d.SchemaAdded, d.TypeRenamed, d.EnumLabelRenamed)
-    early = [step for kind in kinds for it in context.of(kind) for step in PLANS[kind](context, it)]
-    return [replace(step, stage=Stage.LABELS) if step in early else step for step in steps]
+_ALONG = (_comes_with_its_column, _comes_with_its_table, _comes_from_a_parent)
 
 
 def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step]) -> Iterator[Step]:
     after = labels_after(it, allow_destructive=context.allow_destructive)
     added = [each for label in after if label not in it.before for each in _as_literals(label)]
     used = any(literal in text for step in steps for text in _texts(step) for literal in added)
+    if used and not is_made_anew(it.before, after):
+        # The labels' own file comes before the one that renames.
+        it = renames.under_old_names(context, it)
+        after = labels_after(it, allow_destructive=context.allow_destructive)
     yield from things.labels_changed(context, it, Stage.LABELS if used else Stage.MAIN, after)
 
 

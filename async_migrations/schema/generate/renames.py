@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.context import Context
@@ -10,56 +12,77 @@ from async_migrations.schema.generate.source import Group, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Name
 
-
-def schema(context: Context, it: d.SchemaRenamed) -> Iterator[Step]:  # noqa: ARG001 - as its neighbours
-    """Rename a schema."""
-    yield _step(op("rename_schema", it.before, it.after), op("rename_schema", it.after, it.before))
+_LONGEST = 55
+"""Bytes of a name that leave room for the ending of one that waits."""
 
 
-def table(context: Context, it: d.TableRenamed) -> Iterator[Step]:
-    """Rename or move a table."""
-    yield _moved(context, "table", "table", it.before, it.after)
+Move = Callable[[Any, Any], Iterator[Group]]
+"""Writes what gives a thing another name: (before, after)."""
+
+_OF_INDEXES = (d.ConstraintRenamed, d.IndexRenamed)
+"""Keys have indexes, whose names are a schema's own."""
 
 
-def type_(context: Context, it: d.TypeRenamed) -> Iterator[Step]:
-    """Rename or move an enum or domain."""
-    yield _moved(context, it.kind, "domain" if it.kind == "domain" else "type", it.before, it.name)
+def renamed(context: Context, it: Any) -> Iterator[Step]:
+    """Rename or move a thing; in a swap it waits under a third name until its new one is free."""
+    owner, before, after = _names(it)
+    others = [
+        each
+        for each in context.operations
+        if isinstance(each, _OF_INDEXES if isinstance(it, _OF_INDEXES) else type(it))
+    ]
+    place = others.index(it)
+    waits = any(_names(each)[:2] == (owner, after) for each in others[place + 1 :])
+    move = _move(context, it)
+    up = list(move(before, _aside(before) if waits else after))
+    down = list(move(_aside(before) if waits else after, before))
+    for each in others[:place]:
+        whose, old, new = _names(each)
+        if (whose, new) == (owner, before):
+            back = _move(context, each)
+            up += back(_aside(old), new)
+            down = [*back(new, _aside(old)), *down]
+    yield Step(Stage.MAIN, _phase(context, it), tuple(up), tuple(down))
 
 
-def sequence(context: Context, it: d.SequenceRenamed) -> Iterator[Step]:
-    """Rename or move a sequence."""
-    yield _moved(context, "sequence", "sequence", it.before, it.name)
+def _move(context: Context, it: Any) -> Move:
+    owner = getattr(it, "table", None) or getattr(it, "name", None)
+    kind = getattr(it, "kind", "enum")
+    moves: dict[type[Any], Move] = {
+        d.SchemaRenamed: _renamed_schema,
+        d.TableRenamed: partial(_moves, context, "table", "table"),
+        d.TypeRenamed: partial(_moves, context, kind, "domain" if kind == "domain" else "type"),
+        d.SequenceRenamed: partial(_moves, context, "sequence", "sequence"),
+        d.ColumnRenamed: partial(_inside, context, "column", owner),
+        d.EnumLabelRenamed: partial(_inside, context, "enum_value", owner),
+        d.ConstraintRenamed: partial(_inside, context, "constraint", owner),
+        d.IndexRenamed: partial(_renamed_index, context, owner),
+    }
+    return moves[type(it)]
 
 
-def column(context: Context, it: d.ColumnRenamed) -> Iterator[Step]:
-    """Rename a column."""
-    own = context.schema(it.table)
-    up = op("rename_column", it.table.name, it.before, it.after, schema=own)
-    yield _step(up, op("rename_column", it.table.name, it.after, it.before, schema=own))
+def _renamed_schema(before: str, after: str) -> Iterator[Group]:
+    yield op("rename_schema", before, after)
 
 
-def label(context: Context, it: d.EnumLabelRenamed) -> Iterator[Step]:
-    """Rename a label of an enum."""
-    own = context.schema(it.name)
-    up = op("rename_enum_value", it.name.name, it.before, it.after, schema=own)
-    yield _step(up, op("rename_enum_value", it.name.name, it.after, it.before, schema=own))
+def _renamed_index(context: Context, table: Any, before: str, after: str) -> Iterator[Group]:
+    yield op("rename_index", before, after, schema=context.schema(table))
 
 
-def constraint(context: Context, it: d.ConstraintRenamed) -> Iterator[Step]:
-    """Rename a constraint."""
-    own = context.schema(it.table)
-    up = op("rename_constraint", it.table.name, it.before, it.after, schema=own)
-    down = op("rename_constraint", it.table.name, it.after, it.before, schema=own)
+def _phase(context: Context, it: Any) -> Phase:
+    if not isinstance(it, d.ConstraintRenamed):
+        return Phase.RENAME
     gone = {each.constraint.name for each in context.of(d.ConstraintRemoved) if each.table == it.table}
-    phase = Phase.RELEASE_DEFAULTS if it.after in gone else Phase.RENAME
-    yield Step(Stage.MAIN, phase, (up,), (down,))
+    return Phase.RELEASE_DEFAULTS if it.after in gone else Phase.RENAME
 
 
-def index(context: Context, it: d.IndexRenamed) -> Iterator[Step]:
-    """Rename an index."""
-    own = context.schema(it.table)
-    up = op("rename_index", it.before, it.after, schema=own)
-    yield _step(up, op("rename_index", it.after, it.before, schema=own))
+def under_old_names(context: Context, it: d.EnumLabelsChanged) -> d.EnumLabelsChanged:
+    """Return the change of an enum's labels as it is before all renames."""
+    old = {each.after: each.before for each in context.of(d.EnumLabelRenamed) if each.name == it.name}
+    name = next((each.before for each in context.of(d.TypeRenamed) if each.name == it.name), it.name)
+    schema = next((each.before for each in context.of(d.SchemaRenamed) if each.after == name.schema), name.schema)
+    before, after = (tuple(old.get(label, label) for label in labels) for labels in (it.before, it.after))
+    return d.EnumLabelsChanged(Name(schema, name.name), before, after)
 
 
 def comment(context: Context, it: d.CommentChanged) -> Iterator[Step]:
@@ -78,17 +101,33 @@ def comment(context: Context, it: d.CommentChanged) -> Iterator[Step]:
     yield Step(Stage.MAIN, Phase.COMMENTS, (said(it.after),), (said(it.before),))
 
 
-def _moved(context: Context, noun: str, kind: str, before: Name, after: Name) -> Step:
-    up, down = list(_moves(context, noun, kind, before, after)), list(_moves(context, noun, kind, after, before))
-    return Step(Stage.MAIN, Phase.RENAME, tuple(up), tuple(down))
+def _names(it: Any) -> tuple[Name | str | None, Any, Any]:
+    """Return whose name it is, and the name before and after."""
+    if isinstance(it, _OF_INDEXES):
+        return it.table.schema, it.before, it.after
+    if isinstance(it, d.TypeRenamed | d.SequenceRenamed):
+        return None, it.before, it.name
+    if isinstance(it, d.EnumLabelRenamed):
+        return it.name, it.before, it.after
+    return getattr(it, "table", None), it.before, it.after
+
+
+def _aside(name: Any) -> Any:
+    if isinstance(name, Name):
+        return Name(name.schema, _aside(name.name))
+    return name.encode()[:_LONGEST].decode(errors="ignore") + "_swapped"
+
+
+def _inside(context: Context, noun: str, owner: Any, before: str, after: str) -> Iterator[Group]:
+    yield op(f"rename_{noun}", owner.name, before, after, schema=context.schema(owner))
 
 
 def _moves(context: Context, noun: str, kind: str, before: Name, after: Name) -> Iterator[Group]:
+    aside = before == _aside(after) or before.name.endswith("_swapped")
+    if before.schema != after.schema and aside:
+        yield op("set_schema", kind, before.name, after.schema, schema=context.schema(before))
+        before = Name(after.schema, before.name)
     if before.name != after.name:
         yield op(f"rename_{noun}", before.name, after.name, schema=context.schema(before))
     if before.schema != after.schema:
         yield op("set_schema", kind, after.name, after.schema, schema=context.schema(before))
-
-
-def _step(up: Group, down: Group) -> Step:
-    return Step(Stage.MAIN, Phase.RENAME, (up,), (down,))

@@ -32,6 +32,7 @@ class Stage(IntEnum):
 class Phase(IntEnum):
     """Where in its file."""
 
+    PLACES = -1
     RENAME = 0
     RELEASE_KEYS = 10
     RELEASE = 11

@@ -22,7 +22,11 @@ LOST = "the rows of a dropped table are gone"
 
 def added(context: Context) -> Iterator[Step]:
     """Create all new tables: what others refer to first, circular keys after them all."""
-    tables = {each.table.name: each.table for each in context.of(d.TableAdded)}
+    tables = {
+        each.table.name: each.table
+        for each in context.of(d.TableAdded)
+        if not {*each.table.parents} & context.repartitioned
+    }
     made: set[Name] = set()
     for name in ordered(tables):
         table = tables[name]

@@ -15,16 +15,15 @@ from async_migrations.schema.generate.type_source import SQLALCHEMY
 from async_migrations.schema.generate.words import sql_node
 from async_migrations.schema.snapshot import Sequence as SequenceValue
 from async_migrations.schema.table import Name, SequenceOptions
-from async_migrations.sql import quote_literal
 
 NUMBERS = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
 
 
-def schema_added(context: Context, it: d.SchemaAdded) -> Iterator[Step]:  # noqa: ARG001 - as its neighbours
-    """Create a schema."""
+def schema_added(context: Context, it: d.SchemaAdded) -> Iterator[Step]:
+    """Create a schema, before something moves there; but after another has given up its name."""
     up = op("create_schema", it.schema, if_not_exists=True)
-    # Something may be moved into it.
-    yield Step(Stage.MAIN, Phase.RENAME, (up,), (op("drop_schema", it.schema),))
+    given_up = any(it.schema == each.before for each in context.of(d.SchemaRenamed))
+    yield Step(Stage.MAIN, Phase.SCHEMAS if given_up else Phase.PLACES, (up,), (op("drop_schema", it.schema),))
 
 
 def enum_added(context: Context, it: d.EnumAdded) -> Iterator[Step]:
@@ -87,24 +86,9 @@ def sequence_changed(context: Context, it: d.SequenceChanged) -> Iterator[Step]:
     yield Step(
         Stage.MAIN,
         Phase.OWNERS,
-        (*_within(context, it.name, it.before, it.after), op("alter_sequence", *names, schema=own, **up)),
-        (*_within(context, it.name, it.after, it.before), op("alter_sequence", *names, schema=own, **down)),
+        (op("alter_sequence", *names, schema=own, **up),),
+        (op("alter_sequence", *names, schema=own, **down),),
     )
-
-
-def _within(context: Context, name: Name, before: SequenceValue, after: SequenceValue) -> Iterator[Group]:
-    """Move a sequence into its new limits, outside of which PostgreSQL refuses to let it stand."""
-    old, new = before.options, after.options
-    if max(old.minimum, new.minimum) > min(old.maximum, new.maximum):
-        return
-    quoted, reached = context.sql_name(name), "last_value"
-    if new.minimum > old.minimum:
-        reached = f"greatest({reached}, {new.minimum})"
-    if new.maximum < old.maximum:
-        reached = f"least({reached}, {new.maximum})"
-    if reached != "last_value" and old.type == new.type:
-        counted = f"is_called AND last_value BETWEEN {new.minimum} AND {new.maximum}"
-        yield op("execute", f"SELECT setval({quote_literal(quoted)}, {reached}, {counted}) FROM {quoted}")
 
 
 def owned_again(context: Context, sequence: SequenceValue) -> Iterator[Group]:
@@ -183,8 +167,6 @@ def _alterations(before: SequenceValue, after: SequenceValue) -> dict[str, Any]:
         "cycle": (old.cycle, new.cycle),
     }
     found |= {name: now for name, (then, now) in pairs.items() if then != now}
-    if max(old.minimum, new.minimum) > min(old.maximum, new.maximum):
-        found["restart"] = new.start
     if old.type != new.type and new.maximum == LARGEST[new.type] and old.maximum == LARGEST[old.type]:
         found.pop("maxvalue", None)  # it goes with the type
     if before.owner != after.owner:

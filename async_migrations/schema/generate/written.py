@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from async_migrations import numbering
-from async_migrations.numbering import Draft
+from async_migrations import drafts
+from async_migrations.drafts import Draft
 from async_migrations.schema import difference as d
 from async_migrations.schema.answer import SchemaDifference
 from async_migrations.schema.generate import files
@@ -41,15 +41,15 @@ def write(difference: SchemaDifference, directory: Path, slug: str, *, allow_des
     words = Words(difference.metadata, wanted, dialect_of(live.version))
     context = Context(kept, live, wanted, words, left_out, allow_destructive)
     plans = plan(context)
-    drafts = [
-        Draft(title, partial(_text, numbering.sentence(slug), each, plans, left_out))
+    texts = [
+        Draft(title, partial(_text, drafts.sentence(slug), each, plans, left_out))
         for title, each in zip(files.titles(slug, plans), plans, strict=True)
     ]
-    return WrittenMigrations(numbering.write(directory, drafts), left_out)
+    return WrittenMigrations(drafts.write(directory, texts), left_out)
 
 
 def _text(
-    sentence: str, each: FilePlan, plans: Sequence[FilePlan], left_out: Sequence[d.Difference], digits: str
+    sentence: str, each: FilePlan, plans: Sequence[FilePlan], left_out: Sequence[d.Difference], digits: str, _name: str
 ) -> str:
     said = files.description(sentence, each, alone=len(plans) == 1)
     return files.text(digits, said, each, left_out if each is plans[-1] else ())

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -35,6 +36,11 @@ books = Table(
     Column("stock", Integer, nullable=False, server_default="0"),
     Column("created_at", DateTime(timezone=True), **NOW),
     Column("updated_at", DateTime(timezone=True), **NOW),
+    UniqueConstraint("isbn", name="uq_books_isbn"),
+    UniqueConstraint("slug", name="uq_books_slug"),
+    CheckConstraint("price_cents >= 0", name="ck_books_price_not_negative"),
+    CheckConstraint("stock >= 0", name="ck_books_stock_not_negative"),
+    Index("ix_books_title_lower", text("lower(title)")),
     # New:
     Column(
         "format",
@@ -52,6 +58,7 @@ customers = Table(
     Column("email", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), **NOW),
+    Index("uq_customers_email_lower", text("lower(email)"), unique=True),
 )
 reviews = Table(
     "reviews",

@@ -1,0 +1,143 @@
+"""Changes that few services ever make: domains over domains, partitions that the models make, other access methods."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import DDL, BigInteger, Column, ForeignKey, Integer, MetaData, Table, Text, event
+from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.types import TypeEngine
+
+from tests.schema_cases import Build, Case
+
+CASES: list[Case] = []
+
+
+def case(name: str, tag: str, before: Build, after: Build, **facts: Any) -> None:
+    """Note a case."""
+    CASES.append(Case(name, after, before=before, tags=(tag,), **facts))
+
+
+def domains(base: TypeEngine[Any] | None, *, over: Sequence[str] = ("even",), check: str = "VALUE % 2 = 0") -> Build:
+    """Return what fills a metadata with a table and, where there is a base, a domain and one that is made of it.
+
+    Args:
+        base: what the first domain is made of.
+        over: what the domains are called that are made of it.
+        check: theirs.
+    """
+
+    def build(metadata: MetaData) -> None:
+        columns: list[Column[Any]] = [Column("id", Integer, primary_key=True)]
+        if base is not None:
+            first = DOMAIN("small", base, metadata=metadata)
+            columns.append(Column("small", first))
+            columns += [Column(name, DOMAIN(name, first, check=check, metadata=metadata)) for name in over]
+        Table("t", metadata, *columns)
+
+    return build
+
+
+ROWS = "INSERT INTO t (small, even) VALUES (1, 2)"
+KEPT = "SELECT small::text, even::text FROM t"
+case("domain over domain made", "domain", domains(None), domains(Integer()))
+case("domain over domain gone", "domain", domains(Integer()), domains(None))
+case("domain over domain by names", "domain", domains(None), domains(Integer(), over=("zero", "a_first")))
+case(
+    "domain under a domain of another type",
+    "domain",
+    domains(Integer()),
+    domains(BigInteger()),
+    rows=ROWS,
+    kept=(KEPT, [("1", "2")]),
+)
+case(
+    "domain under a domain made a text",
+    "domain",
+    domains(Integer(), check="VALUE IS NOT NULL"),
+    domains(Text(), check="VALUE IS NOT NULL"),
+    rows=ROWS,
+    kept=(KEPT, [("1", "2")]),
+)
+case(
+    "domain under a domain of another type and over it too",
+    "domain",
+    domains(Integer()),
+    domains(BigInteger(), check="VALUE % 2 = 0 AND VALUE < 9"),
+    rows=ROWS,
+    kept=(KEPT, [("1", "2")]),
+)
+case(
+    "new domain over one of another type",
+    "domain",
+    domains(Integer(), over=()),
+    domains(BigInteger(), over=("even",)),
+    rows="INSERT INTO t (small) VALUES (1)",
+    kept=(KEPT, [("1", None)]),
+)
+
+
+def parted(bound: str | None) -> Build:
+    """Return what fills a metadata with a partitioned table, and with a partition that a listener makes."""
+
+    def build(metadata: MetaData) -> None:
+        log = Table("log", metadata, Column("id", Integer, primary_key=True), postgresql_partition_by="RANGE (id)")
+        if bound is not None:
+            made = f"CREATE TABLE log_1 PARTITION OF log FOR VALUES {bound}"
+            event.listen(log, "after_create", DDL(made))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
+    return build
+
+
+case("partition of the models made", "partition", parted(None), parted("FROM (1) TO (10)"))
+case(
+    "partition of the models with another bound",
+    "partition",
+    parted("FROM (1) TO (10)"),
+    parted("FROM (1) TO (20)"),
+    rows="INSERT INTO log VALUES (7)",
+    kept=("SELECT id FROM log_1", [(7,)]),
+)
+
+
+def referred(bound: str | None) -> Build:
+    """Return what fills a metadata with a table that another refers to, partitioned where there is a bound."""
+
+    def build(metadata: MetaData) -> None:
+        options: dict[str, Any] = {} if bound is None else {"postgresql_partition_by": "RANGE (id)"}
+        log = Table("log", metadata, Column("id", Integer, primary_key=True), Column("a", Text, index=True), **options)
+        Table("note", metadata, Column("id", Integer, primary_key=True), Column("log_id", ForeignKey("log.id")))
+        if bound is not None:
+            made = f"CREATE TABLE log_1 PARTITION OF log FOR VALUES {bound}"
+            event.listen(log, "after_create", DDL(made))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
+    return build
+
+
+case(
+    "a table with rows is cut into partitions of the models",
+    "partition",
+    referred(None),
+    referred("FROM (1) TO (10)"),
+    rows="INSERT INTO log VALUES (7, 'x'); INSERT INTO note VALUES (1, 7)",
+    kept=("SELECT l.a FROM log_1 AS l JOIN note ON log_id = l.id", [("x",)]),
+)
+
+OTHER_HEAP = """DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_am WHERE amname = 'other_heap') THEN
+CREATE ACCESS METHOD other_heap TYPE TABLE HANDLER heap_tableam_handler; END IF; END $$"""
+
+
+def stored(method: str | None) -> Build:
+    """Return what fills a metadata with a table of an access method."""
+    return lambda m: Table("t", m, Column("id", Integer, primary_key=True), postgresql_using=method)
+
+
+case(
+    "another access method",
+    "options",
+    stored(None),
+    stored("other_heap"),
+    setup=OTHER_HEAP,
+    rows="INSERT INTO t VALUES (7)",
+    kept=("SELECT id FROM t", [(7,)]),
+    since=15,
+)
