@@ -65,7 +65,7 @@ def _in_wanted_words(live: Domain, wanted: Domain, forms: Forms) -> Domain:
     for check in live.checks:
         other = by_name.get(check.name) or next((each for each in wanted.checks if each.implicit), check)
         if forms.same(("domain check", name, other.name), check.definition, other.definition) and check.validated:
-            check = replace(other, name=check.name)  # noqa: PLW2901 - in its words
+            check = other if other.implicit or other.name == check.name else check  # noqa: PLW2901 - in its words
         checks.append(check)
     return replace(
         live,

@@ -196,13 +196,14 @@ def test_a_view_under_a_tables_name_is_left_alone() -> None:
     assert compared.notes == ("public.t is a view in the database and a table in the metadata: left alone.",)
 
 
-def test_domain_checks_without_names_get_the_one_that_postgresql_chooses() -> None:
+def test_domain_checks_with_names_that_postgresql_chose_are_known_by_what_they_say() -> None:
     name = Name("public", "dom")
     live = Domain(name, "integer", checks=(DomainCheck("old_check", "CHECK (x)"),))
     wanted = Domain(name, "integer", checks=(DomainCheck("dom_check", "CHECK (x)", implicit=True),))
-    (changed,) = found(snapshot(domains=(live,)), snapshot(domains=(wanted,)))
+    assert found(snapshot(domains=(live,)), snapshot(domains=(wanted,))) == []
+    (changed,) = found(snapshot(domains=(live,)), snapshot(domains=(replace(wanted, type="bigint", nullable=False),)))
     assert isinstance(changed, d.DomainChanged)
-    assert changed.parts == ("checks",)
+    assert changed.parts == ("type", "nullable")
 
 
 def test_renames_come_first_and_the_rest_is_said_in_new_names() -> None:
