@@ -52,8 +52,9 @@ async def read_copies(driver: Any, live: Snapshot, made: Collection[Name]) -> li
 
 
 def copied(live: Snapshot, made: Collection[Name]) -> list[str]:
-    """Return statements that make the types and sequences of a snapshot, those aside that the metadata makes."""
-    return [sql for name, sql in _known(live) if name not in made]
+    """Return statements that make the schemas, types and sequences of a snapshot, but for what the metadata makes."""
+    schemas = [f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(each)}" for each in live.schemas]
+    return [*schemas, *(sql for name, sql in _known(live) if name not in made)]
 
 
 async def read_by_hand(driver: Any) -> list[str]:

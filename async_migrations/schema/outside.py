@@ -82,7 +82,8 @@ def compare_sequences(sides: Sides) -> Iterator[d.Difference]:
     there = {each.name: each for each in sides.wanted.sequences if holds("sequence", each.name)}
     serials = dict(_serials(sides))
     for name, sequence in there.items():
-        live = here.get(name)
+        # What has the name may be another column's, which gives it up.
+        live = None if name in serials.values() else here.get(name)
         if live is None and name in serials:
             live = here[serials[name]]
             yield d.SequenceRenamed(name, live.name)
@@ -100,13 +101,13 @@ def compare_sequences(sides: Sides) -> Iterator[d.Difference]:
 
 def _serials(sides: Sides) -> Iterator[tuple[Name, Name]]:
     """Yield wanted and live names of the sequences of columns that are serial on both sides under different names."""
-    names = {each.name for each in sides.live.sequences}
+    kept = {each.name for each in sides.live.sequences}
     for wanted in sides.there.values():
         live = sides.here.get(wanted.name)
         mine = {column.name: column.sequence for column in live.columns if column.sequence} if live else {}
         for column in wanted.columns:
             sequence = mine.get(column.name)
-            if column.sequence and sequence and column.sequence != sequence and column.sequence not in names:
+            if column.sequence and sequence and column.sequence != sequence and column.sequence not in kept:
                 yield column.sequence, sequence
 
 

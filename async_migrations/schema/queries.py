@@ -64,8 +64,9 @@ UNION ALL SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized
  {_extension("pg_class", "c.oid")} WHERE c.relkind IN ('v', 'm', 'c') AND {_OURS}
 UNION ALL SELECT 'collation', n.nspname, l.collname, '', NULL FROM pg_collation AS l
  JOIN pg_namespace AS n ON n.oid = l.collnamespace WHERE {_OURS}
-UNION ALL SELECT 'operator class', '', quote_ident(y.opcname), y.oid::text, y.opcdefault::text FROM pg_opclass AS y
- WHERE NOT y.opcdefault
+UNION ALL SELECT 'operator class', '', CASE n.nspname WHEN 'pg_catalog' THEN '' ELSE quote_ident(n.nspname) || '.' END
+ || quote_ident(y.opcname), y.oid::text, y.opcdefault::text FROM pg_opclass AS y
+ JOIN pg_namespace AS n ON n.oid = y.opcnamespace WHERE NOT y.opcdefault
 UNION ALL SELECT 'order', quote_ident(n.nspname), quote_ident(l.collname), l.oid::text, NULL FROM pg_collation AS l
  JOIN pg_namespace AS n ON n.oid = l.collnamespace
  WHERE l.oid <> 100 AND l.oid IN (SELECT unnest(indcollation) FROM pg_index)

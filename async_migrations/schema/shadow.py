@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anyio import to_thread
-from sqlalchemy import Connection, Dialect, MetaData, event
+from sqlalchemy import Connection, Dialect, MetaData, event, schema
 from sqlalchemy import Table as DeclaredTable
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +26,8 @@ from async_migrations.sql import quote_identifier, quote_literal
 Source = Callable[[], Awaitable[Sequence[str]]]
 _MISSING = frozenset({"42883", "42704", "42P01", "3F000"})
 """No such function, object, table or schema."""
+_CHECKED: Any = getattr(getattr(schema, "CheckFirst", None), "SEQUENCES", False)
+"""What is looked for before it is made: a sequence, which SQLAlchemy makes for each column; since its 2.1."""
 _ADVICE = "correct it in the metadata, or see that what it leans on exists in the live database."
 
 
@@ -207,7 +209,7 @@ def _create_all(connection: Connection, metadata: MetaData) -> None:
 
     event.listen(connection, "before_cursor_execute", before, retval=True)
     try:
-        metadata.create_all(connection, checkfirst=False)
+        metadata.create_all(connection, checkfirst=_CHECKED)
     except Exception as error:
         code = sqlstate(error)
         if code is None and isinstance(error, SQLAlchemyError):

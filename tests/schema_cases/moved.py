@@ -2,6 +2,8 @@
 
 import datetime as dt
 import enum
+import math
+import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -198,6 +200,19 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "interval with precision": (Interval, pg.INTERVAL(precision=0), "'1 day'", dt.timedelta(days=1)),
     "timestamp precision": (DateTime, pg.TIMESTAMP(precision=6), "'2020-01-31'", _at(2020, 1, 31)),
     "integer to oid": (BigInteger, pg.OID, "7", 7),
+    "interval to seconds": (Interval, Integer, "'90 seconds'", 90),
+    "seconds to interval": (Integer, Interval, "90", dt.timedelta(seconds=90)),
+    "date to seconds": (Date, BigInteger, "'1970-01-02'", 86400),
+    "money to integer": (pg.MONEY, Integer, "7", 7),
+    "integer to bits": (Integer, pg.BIT(8), "5", None),
+    "bytes to uuid": (LargeBinary, Uuid, "decode(repeat('00', 15) || '01', 'hex')", uuid.UUID(int=1)),
+    "uuid to its digits": (Uuid, pg.CHAR(32), "'00000000-0000-0000-0000-000000000001'", f"{1:032x}"),
+    "boolean to a letter": (Boolean, pg.CHAR(1), "true", "t"),
+    "boolean array to integers": (ARRAY(Boolean), ARRAY(Integer), "'{t,f}'", [1, 0]),
+    "longer hardware address": (pg.MACADDR, pg.MACADDR8, "'08:00:2b:01:02:03'", "08:00:2b:ff:fe:01:02:03"),
+    "range to multirange": (pg.INT4RANGE, pg.INT4MULTIRANGE, "'[1,3)'", None),
+    "timestamp to jsonb": (DateTime, pg.JSONB, "'2020-01-31'", "2020-01-31T00:00:00"),
+    "jsonb to timestamp": (pg.JSONB, DateTime, "to_jsonb('2020-01-31'::date)", _at(2020, 1, 31)),
     "hstore to text": (pg.HSTORE, Text, "'a=>1'", '"a"=>"1"'),
 }
 for _name, (_before, _after, _value, _kept) in CONVERSIONS.items():
@@ -260,6 +275,10 @@ ADDED: dict[str, tuple[Callable[[], Any], Any]] = {
         dt.date(2020, 1, 31),
     ),
     "not null with a decimal of Python": (a(Numeric(5, 2), nullable=False, default=Decimal("1.25")), Decimal("1.25")),
+    "not null with a document of Python": (a(pg.JSONB, nullable=False, default={"a": "it's"}), {"a": "it's"}),
+    "not null with bytes of Python": (a(LargeBinary, nullable=False, default=b"\x00'"), b"\x00'"),
+    "not null with infinity of Python": (a(Double, nullable=False, default=math.inf), math.inf),
+    "not null with a function of SQL's": (a(Text, nullable=False, default=func.upper("x")), "X"),
     "identity": (a(Integer, _IDENTITY), 1),
     "identity that begins elsewhere": (a(BigInteger, lambda: Identity(always=True, start=50, increment=5)), 50),
     "computed": (a(Integer, lambda: Computed("id * 2", persisted=True)), 2),
@@ -1317,6 +1336,162 @@ case(
     rows=ROWS,
     renames=(("table", "public.t", "app.t"),),
     kept=("SELECT count(*) FROM app.t", [(2,)]),
+)
+
+
+# What once went wrong
+def shared(*names: str) -> Build:
+    """Fill with tables whose ids come from one sequence."""
+
+    def build(m: MetaData) -> None:
+        ids = Sequence("ids", metadata=m, start=10)
+        for name in names:
+            Table(name, m, Column("id", Integer, ids, server_default=ids.next_value(), primary_key=True))
+
+    return build
+
+
+def refers(kind: Any, *, unlogged: bool = False, parent: bool = True, child: bool = True) -> Build:
+    """Fill with two tables, one of which refers to the other."""
+
+    def build(m: MetaData) -> None:
+        prefixes = ["UNLOGGED"] if unlogged else []
+        key = [ForeignKey("z.id")] if parent else []
+        Table("z", m, Column("id", kind, primary_key=True), prefixes=prefixes)
+        if child:
+            Table("a", m, Column("id", Integer, primary_key=True), Column("z", kind, *key), prefixes=prefixes)
+
+    return build
+
+
+REFERS = "INSERT INTO z (id) VALUES (1); INSERT INTO a VALUES (1, 1)"
+case("sequence of two tables", "sequence", shared("t1"), shared("t1", "t2"), rows="INSERT INTO t1 DEFAULT VALUES")
+case("table logged with what it refers to", "options", refers(Integer, unlogged=True), refers(Integer), rows=REFERS)
+case("table unlogged with what it refers to", "options", refers(Integer), refers(Integer, unlogged=True), rows=REFERS)
+case("serial key and its reference to text", "pk", refers(Integer), refers(Text), rows=REFERS)
+case("table goes that refers to a key of another type", "pk", refers(Integer), refers(Text, child=False), rows=REFERS)
+case(
+    "reference and what it refers to go",
+    "fk",
+    both(table(a(Integer, unique=True)), table(a(lambda: ForeignKey("t.a")), name="other")),
+    both(table(a(Integer)), table(name="other")),
+    rows="INSERT INTO t VALUES (1, 1); INSERT INTO other VALUES (1, 1)",
+)
+case("sequence turns round", "sequence", seq(), seq(increment=-1, start=-1), rows="SELECT nextval('seq')")
+case("sequence begins higher", "sequence", seq(), seq(minvalue=100, start=100), rows="SELECT nextval('seq')")
+case(
+    "identity turns round",
+    "identity",
+    table(a(Integer, _IDENTITY)),
+    table(a(Integer, lambda: Identity(increment=-1, start=1000, minvalue=-1000, maxvalue=1000))),
+    rows="INSERT INTO t (id) VALUES (1), (2)",
+    kept=("SELECT nextval('t_a_seq')", [(0,)]),
+)
+case(
+    "label with a quote as a default",
+    "enum",
+    table(a(Enum("x", name="kind"), server_default="x")),
+    table(a(Enum("x", "it's", "y\\z", name="kind"), server_default="it's")),
+    rows=ROW.format("'x'"),
+)
+case(
+    "label that was the default goes, one that comes is",
+    "enum",
+    table(a(Enum("x", "y", name="kind"), server_default="y")),
+    table(a(Enum("x", "z", name="kind"), server_default="z")),
+    rows=ROW.format("'x'"),
+)
+case(
+    "labels swapped",
+    "rename",
+    table(a(Enum("x", "y", name="kind"))),
+    table(a(Enum("y", "x", name="kind"))),
+    rows=ROW.format("'x'"),
+    renames=(("enum_value", "public.kind.x", "y"), ("enum_value", "public.kind.y", "x")),
+    kept=("SELECT a::text FROM t", [("y",)]),
+)
+case(
+    "columns swapped",
+    "rename",
+    table(*AB, ix("a"), ck("a > 0")),
+    table(lambda: Column("b", Integer), lambda: Column("a", Text), ix("b"), ck("b > 0")),
+    rows=ROWS,
+    renames=(("column", "public.t.a", "b"), ("column", "public.t.b", "a")),
+    kept=("SELECT a FROM t ORDER BY id", [("x",), ("y",)]),
+)
+case(
+    "enum moves and gets a label that is used",
+    "rename",
+    table(a(Enum("x", name="kind"), server_default="x")),
+    table(a(Enum("w", "y", name="sort", schema="app"), server_default="y")),
+    rows=ROW.format("'x'"),
+    renames=(("type", "public.kind", "app.sort"), ("enum_value", "public.kind.x", "w")),
+    kept=("SELECT a::text FROM t", [("w",)]),
+)
+case(
+    "domain renamed with its check",
+    "rename",
+    table(a(pg.DOMAIN("n", Integer, check="VALUE > 0"))),
+    table(a(pg.DOMAIN("m", Integer, check="VALUE > 0"))),
+    rows=ROW.format("7"),
+    renames=(("type", "public.n", "m"),),
+)
+case(
+    "table renamed and its old name used anew",
+    "rename",
+    table(a(Integer, index=True)),
+    both(table(a(Integer, index=True), name="t_old"), table(a(Text))),
+    rows=ROW.format("7"),
+    renames=(("table", "public.t", "t_old"),),
+    kept=("SELECT a FROM t_old", [(7,)]),
+)
+case(
+    "types of inherited columns",
+    "inheritance",
+    heirs(inherits=True, extra=(a(Integer),)),
+    heirs(inherits=True, extra=(a(Text, server_default="1", nullable=False),)),
+    rows="INSERT INTO base VALUES (1, 7)",
+    kept=("SELECT a FROM base", [("7",)]),
+)
+case("partitioned at last, with more", "partition", parts(by=None), parts(a(Integer), ix("a"), by="HASH (id)"), rows="")
+
+
+class Vector(UserDefinedType[str]):
+    """A type of an extension that is in a schema of its own."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "ext.vector(3)"
+
+
+case(
+    "an operator class of another schema",
+    "index",
+    table(a(Vector)),
+    table(
+        a(Vector),
+        lambda: Index("ix", "a", postgresql_using="hnsw", postgresql_ops={"a": "ext.vector_cosine_ops"}),
+    ),
+    setup="CREATE SCHEMA ext",
+    extensions=("vector SCHEMA ext",),
+    rows=ROW.format("'[1,2,3]'"),
+)
+case(
+    "a free sequence goes with the default that drew from it",
+    "sequence",
+    both(lambda m: Sequence("seq", metadata=m), table(a(Integer, server_default=text("nextval('seq')")))),
+    table(a(Integer)),
+    rows=N1,
+)
+case(
+    "a function of another schema",
+    "schema",
+    table(a(Integer)),
+    table(a(Integer, lambda: CheckConstraint("lib.twice(a) > 0", name="ck"), server_default=text("lib.twice(2)"))),
+    setup="CREATE SCHEMA lib; CREATE FUNCTION lib.twice(integer) RETURNS integer IMMUTABLE LANGUAGE sql AS "
+    "'SELECT $1 * 2'",
+    rows=ROW.format("7"),
 )
 
 # Several at once

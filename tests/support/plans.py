@@ -126,7 +126,7 @@ def plan_of(
     """Plan what follows some differences."""
     kept, left_out = followed(operations, allow_destructive=allow_destructive)
     words = Words(metadata or MetaData(), wanted, dialect_of(VERSION))
-    plans = plan(Context(kept, live, wanted, words), allow_destructive=allow_destructive)
+    plans = plan(Context(kept, live, wanted, words, left_out, allow_destructive))
     return Planned(
         {_stage(each.stage): [_said(call) for step in each.steps for call in step.up] for each in plans},
         {_stage(each.stage): _back(each) for each in plans},

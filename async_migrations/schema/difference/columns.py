@@ -134,6 +134,11 @@ class ComputedChanged(OfColumn):
     before: Computed | None
     after: Computed | None
 
+    @property
+    def destructive(self) -> bool:
+        """Whether values go that somebody has written."""
+        return self.before is None
+
     def __str__(self) -> str:
         before, after = _written(self.before), _written(self.after)
         return f"{self._what} is computed as {before} instead of {after}"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import column_node, given_options
 from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.rows import value_for_rows
 from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
@@ -30,7 +28,7 @@ def added(context: Context, it: d.ColumnAdded) -> Iterator[Step]:
         node = column_node(context, table, column)
         yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
         return
-    value = _scalar(context, table, column)
+    value = value_for_rows(context, table, column)
     if value is not None:
         node = column_node(context, table, column, server_default=value)
         without = op("alter_column", table.name, column.name, server_default=literal(None), schema=schema)
@@ -65,22 +63,6 @@ def _needs_value(context: Context, it: d.ColumnAdded) -> bool:
     domain = next((each for each in context.wanted.domains if each.name == column.type_name), None)
     filled = domain is not None and domain.default is not None
     return not (column.nullable or made or filled)
-
-
-def _scalar(context: Context, table: Name, column: Column) -> Any:
-    """Return the scalar that the application gives new rows, as a default of SQL's."""
-    declared = context.words.column(table, column.name)
-    default = declared.default if declared is not None else None
-    if declared is None or not isinstance(default, ScalarElementColumnDefault):
-        return None
-    processor = declared.type.dialect_impl(context.words.dialect).literal_processor(context.words.dialect)
-    if processor is None:
-        return None
-    try:
-        return sql_node(str(processor(default.arg)))
-    except (TypeError, ValueError, AttributeError, KeyError, LookupError):
-        # A value that only the application's own code can write: the two steps remain.
-        return None
 
 
 def _serial(context: Context, table: Name, column: Column) -> Iterator[Group]:

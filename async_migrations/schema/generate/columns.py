@@ -9,6 +9,7 @@ from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import identity_node, type_node
 from async_migrations.schema.generate.context import Context
 from async_migrations.schema.generate.conversion import back, using
+from async_migrations.schema.generate.selection import is_made_anew, labels_after
 from async_migrations.schema.generate.source import Group, Node, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.things import owned_again
@@ -70,7 +71,9 @@ def defaulted(context: Context, it: d.DefaultChanged) -> Iterator[Step]:
     up = [_alter(context, it, server_default=_default(context, it.table, column))]
     if column.sequence is not None:
         up.append(op("restart_identity", it.table.name, it.column, schema=context.schema(it.table)))
-    down = () if _goes_before(context, it) else (_alter(context, it, server_default=before),)
+    # One that is gone before the labels do comes back after them.
+    back_to = _NONE if _goes_before(context, it) else before
+    down = (_alter(context, it, server_default=back_to),)
     yield Step(Stage.MAIN, Phase.DEFAULTS, tuple(up), down, told=(it.before or "",))
 
 
@@ -84,8 +87,8 @@ def identified(context: Context, it: d.IdentityChanged) -> Iterator[Step]:
     if it.before is None:
         down += _plain_again(context, it)
     elif it.after is not None:
-        up[:0] = _moved_on(context, it, it.before.options, it.after.options)
-        down[:0] = _moved_on(context, it, it.after.options, it.before.options)
+        up = _moved_on(context, it, up, it.before.options, it.after.options)
+        down = _moved_on(context, it, down, it.after.options, it.before.options)
     yield Step(Stage.MAIN, phase, tuple(up), tuple(down))
 
 
@@ -107,12 +110,13 @@ def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
 
 
 def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:
-    return not (it.before.type.endswith("[]") and it.after.type in {"json", "jsonb"})
+    one_way = it.before.type.endswith("[]") or it.before.type.rpartition(".")[2] == "hstore"
+    return not (one_way and it.after.type in {"json", "jsonb"})
 
 
 def _moved_on(
-    context: Context, it: d.IdentityChanged, before: SequenceOptions, after: SequenceOptions
-) -> Iterator[Group]:
+    context: Context, it: d.IdentityChanged, calls: list[Group], before: SequenceOptions, after: SequenceOptions
+) -> list[Group]:
     """Let the numbers go on where the new limits allow it, which PostgreSQL wants to see first."""
     table, name = context.sql_name(it.table), context.quote(it.column)
     sequence = f"pg_get_serial_sequence({quote_literal(table)}, {quote_literal(it.column)})"
@@ -121,8 +125,13 @@ def _moved_on(
     elif after.increment < 0 and after.maximum < before.maximum:
         following = f"least({after.start}, (SELECT min({name}) - 1 FROM {table}))"
     else:
-        return
-    yield op("execute", f"SELECT setval({sequence}, {following}, false)")
+        return calls
+    goes_on = op("execute", f"SELECT setval({sequence}, {following}, false)")
+    if (before.increment > 0) is (after.increment > 0):
+        return [goes_on, *calls]
+    # One that turns round goes on from a number outside of its old limits.
+    within = f"least({before.maximum}, greatest({before.minimum}, {following}))"
+    return [op("execute", f"SELECT setval({sequence}, {within}, false)"), *calls, goes_on]
 
 
 def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:
@@ -143,8 +152,10 @@ def _plain_again(context: Context, it: d.IdentityChanged) -> Iterator[Group]:
 def _goes_before(context: Context, it: d.DefaultChanged) -> bool:
     """Whether the default is dropped early, before labels go that it may name."""
     kind = context.column(it.table, it.column).type_name
-    changed = {each.name for each in context.of(d.EnumLabelsChanged) if each.removed or each.reordered}
-    return it.before is not None and kind in changed
+    return it.before is not None and any(
+        each.name == kind and is_made_anew(each.before, labels_after(each, allow_destructive=context.allow_destructive))
+        for each in context.of(d.EnumLabelsChanged)
+    )
 
 
 def told_type(column: Column) -> Node:

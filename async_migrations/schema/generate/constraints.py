@@ -101,6 +101,10 @@ def in_the_way(context: Context) -> Iterator[Step]:
         if _leans_on_changed(context, table, key):
             yield released(context, table, key)
             yield from made(context, table, key)
+    for gone in (*context.of(d.TableRemoved), *(each for each in context.left_out if isinstance(each, d.TableRemoved))):
+        for key in gone.table.constraints:
+            if key.kind is ConstraintKind.FOREIGN_KEY and _leans_on_changed(context, gone.table.name, key):
+                yield released(context, gone.table.name, key)
 
 
 def _leans_on_changed(context: Context, table: Name, key: Constraint) -> bool:

@@ -30,6 +30,8 @@ class Context:
     live: Snapshot
     wanted: Snapshot
     words: Words
+    left_out: tuple[d.Difference, ...] = ()
+    allow_destructive: bool = True
 
     def schema(self, name: Name) -> str | None:
         """Return what `schema=` has to say; None for the default one."""

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations, product
 
 STRINGS = frozenset({"text", "character varying", "character", "citext", "name", '"char"'})
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
 NUMBERS = INTEGERS | {"real", "double precision", "numeric"}
+DOCUMENTS = frozenset({"json", "jsonb"})
 TIMES = frozenset({"timestamp without time zone", "timestamp with time zone"})
 _FAMILIES: tuple[frozenset[str], ...] = (
     STRINGS,
     NUMBERS,
     TIMES | {"date"},
-    frozenset({"json", "jsonb"}),
+    DOCUMENTS,
     frozenset({"inet", "cidr"}),
     frozenset({"bit", "bit varying"}),
     frozenset({"numeric", "money"}),
     frozenset({"time without time zone", "time with time zone"}),
     frozenset({"time without time zone", "interval"}),
 )
+_CASTS = frozenset(
+    {
+        *product(("integer", "bigint"), ("bit", "money", "oid", "regclass", "regtype", "regproc", "regrole")),
+        *product(("bit", "oid", "regclass", "regtype", "regproc", "regrole"), ("integer", "bigint")),
+        *product(("jsonb",), (*NUMBERS, "boolean")),
+        *permutations(("macaddr", "macaddr8")),
+        *permutations(("boolean", "integer")),
+        *product(("point",), ("box",)),
+        *product(("path",), ("polygon",)),
+        *product(("lseg",), ("point",)),
+        *product(("box",), ("point", "lseg", "polygon", "circle")),
+        *product(("polygon",), ("point", "path", "box", "circle")),
+        *product(("circle",), ("point", "box", "polygon")),
+    }
+)
+"""Casts of PostgreSQL's own between types whose texts are written in other ways."""
+_FUNCTIONS = {("uuid", "bytea"): "uuid_send({})", ("bytea", "uuid"): "encode({}, 'hex')::uuid"}
+_LONGEST = 36
+"""The length of a uuid as text."""
 _MODIFIER = re.compile(r"\([^)]*\)")
 
 
@@ -45,19 +66,43 @@ def using(column: str, before: str, after: str) -> str | None:
     if one.endswith("[]") != other.endswith("[]"):
         return _array(column, one, after) if other.endswith("[]") else _element(column, one, other, after)
     one, other = one.removesuffix("[]"), other.removesuffix("[]")
+    if other in STRINGS and (short := _short(column, one, after)) is not None:
+        return short
     if one == other or (other in STRINGS) or any({one, other} <= family for family in _FAMILIES):
         return None
     if one in TIMES and other.startswith("time "):
         return None
+    if before.endswith("[]"):
+        return _elements(column, one, other, after)
     return _explicit(column, one, other, after)
 
 
 def back(column: str, before: str, after: str) -> str | None:
     """Return the SQL of the old value, of one that `using` has made; None where an assignment makes it."""
     one, other = base_of(before), base_of(after)
-    if one.endswith("[]") and other in STRINGS:
+    if (one.endswith("[]") or one == "bytea") and other in STRINGS:
         return f"{column}::{before}"
+    if one in STRINGS and other == "bytea":
+        return f"convert_from({column}, 'UTF8')"
+    if other == one.replace("range", "multirange") != one:
+        return f"range_merge({column})"
     return using(column, after, before)
+
+
+def _short(column: str, one: str, after: str) -> str | None:
+    """Return a shorter way to write what the text of would not fit; it is read back all the same."""
+    length = _MODIFIER.search(after)
+    size = int(length[0][1:-1]) if length else _LONGEST
+    if one == "boolean" and size < len("false"):
+        return f"left({column}::text, {size})"
+    if one == "uuid" and size < _LONGEST:
+        return f"replace({column}::text, '-', '')"
+    return None
+
+
+def _elements(column: str, one: str, other: str, after: str) -> str:
+    """Return the SQL for arrays, which are cast as their elements are."""
+    return f"{column}::{after}" if one in STRINGS or _is_cast(one, other) else f"{column}::text::{after}"
 
 
 def _explicit(column: str, one: str, other: str, after: str) -> str:
@@ -65,17 +110,43 @@ def _explicit(column: str, one: str, other: str, after: str) -> str:
         return f"{column}::integer" + ("" if after == "integer" else f"::{after}")
     if one in NUMBERS and other == "boolean":
         return f"{column} <> 0"
+    if one in STRINGS:
+        return f"convert_to({column}, 'UTF8')" if other == "bytea" else f"{column}::{after}"
+    if one in NUMBERS | TIMES | {"date", "interval", "money"} and {one, other} & NUMBERS:
+        return _number(column, one, other, after)
+    return _otherwise(column, one, other, after)
+
+
+def _otherwise(column: str, one: str, other: str, after: str) -> str:
+    if (one, other) in _FUNCTIONS:
+        return _FUNCTIONS[one, other].format(column)
+    if other in DOCUMENTS:
+        return f"to_{other}({column})"
+    if one in DOCUMENTS:
+        return f"({column} #>> '{{}}')::{after}"
+    return f"{column}::{after}" if _is_cast(one, other) else f"{column}::text::{after}"
+
+
+def _number(column: str, one: str, other: str, after: str) -> str:
+    """Return the SQL between a number and what is none; times are seconds since 1970."""
     if one in NUMBERS and other in TIMES:
         return f"to_timestamp({column})" + ("" if after.endswith("with time zone") else " AT TIME ZONE 'UTC'")
-    if one in TIMES and other in NUMBERS:
+    if one in NUMBERS and other == "date":
+        return f"(to_timestamp({column}) AT TIME ZONE 'UTC')::date"
+    if one in NUMBERS and other == "interval":
+        return f"make_interval(secs => {column})"
+    if one in TIMES | {"date", "interval"}:
         return f"extract(epoch FROM {column})::{after}"
-    if one in STRINGS and other == "bytea":
-        return f"convert_to({column}, 'UTF8')"
-    return f"{column}::{after}" if one in STRINGS else f"{column}::text::{after}"
+    return f"{column}::numeric::{after}" if one == "money" else _otherwise(column, one, other, after)
+
+
+def _is_cast(one: str, other: str) -> bool:
+    """Whether PostgreSQL casts one to the other itself, which says more than the text would."""
+    return (one, other) in _CASTS or other == one.replace("range", "multirange")
 
 
 def _array(column: str, one: str, after: str) -> str | None:
-    if one in STRINGS | {"json", "jsonb"} or not after:
+    if one in STRINGS | DOCUMENTS or not after:
         return f"CASE WHEN {column} IS NULL THEN NULL ELSE ARRAY[{column}]::{after} END"
     return f"CASE WHEN {column} IS NULL THEN NULL ELSE ARRAY[{column}::text]::{after} END"
 
@@ -83,7 +154,7 @@ def _array(column: str, one: str, after: str) -> str | None:
 def _element(column: str, one: str, other: str, after: str) -> str | None:
     if other in STRINGS:
         return None
-    if other in {"json", "jsonb"}:
-        return f"to_{other}({column})" if other == "jsonb" else f"to_json({column})"
+    if other in DOCUMENTS:
+        return f"to_{other}({column})"
     element = one.removesuffix("[]")
     return f"{column}[1]" if element == other else f"{column}[1]::text::{after}"

@@ -54,7 +54,9 @@ def text(digits: str, sentence: str, plan: FilePlan, left_out: Iterable[d.Differ
         plan: its steps.
         left_out: the differences that it does not follow, for a comment.
     """
-    calls = [each for step in plan.steps for each in (*step.up, *(step.down or ()))]
+    calls = [each for step in plan.steps for each in step.up]
+    if all(step.down is not None for step in plan.steps):
+        calls += [each for step in plan.steps for each in step.down or ()]
     quiet = sentence.replace("\\", "\\\\").replace('"', '\\"')
     lines = [f'"""Migration {digits}: {quiet}."""', "", *_imports(calls), "", ""]
     lines += ["class Migration(BaseMigration):", f'    """{quiet}."""', ""]

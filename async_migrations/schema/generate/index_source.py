@@ -24,13 +24,14 @@ def creation(context: Context, table: Name, index: Index, *, name: str | None = 
         told: whether it is one of the live schema, of which there are the server's words only.
     """
     declared = None if told else context.words.index(table, index)
+    said = {} if declared is None else declared.dialect_options["postgresql"]["ops"]
     keys, opclasses = [], {}
     for number, key in enumerate(index.keys):
         expression = None if declared is None else declared.expressions[number]
         node, own = _key(context, key, expression)
         keys.append(node)
         if own:
-            opclasses[own] = key.opclass
+            opclasses[own] = said.get(own, key.opclass)
     where = index.where
     if declared is not None and (clause := declared.dialect_options["postgresql"]["where"]) is not None:
         where = clause if isinstance(clause, str) else context.words.sql(clause)

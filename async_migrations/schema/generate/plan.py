@@ -20,7 +20,7 @@ from async_migrations.schema.generate import (
     things,
 )
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.selection import labels_after
+from async_migrations.schema.generate.selection import is_made_anew, labels_after
 from async_migrations.schema.generate.source import flat
 from async_migrations.schema.generate.step import Phase, Stage, Step
 from async_migrations.sql import quote_literal
@@ -45,7 +45,6 @@ PLANS: Mapping[type[d.Difference], Plan] = {
     d.ParentsChanged: tables.parents_changed,
     d.PartitioningChanged: partitioning.changed,
     d.PartitionBoundChanged: tables.bound_changed,
-    d.PersistenceChanged: tables.persistence_changed,
     d.AccessMethodChanged: tables.method_changed,
     d.TablespaceChanged: tables.tablespace_changed,
     d.TableOptionsChanged: tables.options_changed,
@@ -82,20 +81,19 @@ class FilePlan:
     steps: tuple[Step, ...]
 
 
-def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
+def plan(context: Context) -> tuple[FilePlan, ...]:
     """Return the files that are needed, each with its steps in order.
 
     Args:
         context: what is followed.
-        allow_destructive: whether a label may be taken from an enum.
     """
     steps = [*_simple(context), *domains.added(context), *tables.added(context), *tables.removed(context)]
-    steps += constraints.in_the_way(context)
+    steps += [*tables.persistence(context), *constraints.in_the_way(context)]
     steps = _early_if_in_the_way(context, steps)
     last = Stage.DROP if any(step.stage is Stage.DROP for step in steps) else Stage.MAIN
     for it in context.operations:
         if isinstance(it, d.EnumLabelsChanged):
-            steps += _labels(context, it, steps, allow_destructive=allow_destructive)
+            steps += _labels(context, it, steps)
         elif (follow := _LAST.get(type(it))) is not None:
             steps += follow(context, it, last)
     steps += domains.removed(context, last)
@@ -107,7 +105,7 @@ def plan(context: Context, *, allow_destructive: bool) -> tuple[FilePlan, ...]:
 def _simple(context: Context) -> Iterator[Step]:
     for it in context.operations:
         follow = PLANS.get(type(it))
-        if follow is not None and not _comes_with_its_column(context, it) and not _comes_from_a_parent(context, it):
+        if follow is not None and not any(along(context, it) for along in _ALONG):
             yield from follow(context, it)
 
 
@@ -129,15 +127,32 @@ def _comes_from_a_parent(context: Context, it: d.Difference) -> bool:
     )
 
 
-def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step], *, allow_destructive: bool) -> Iterator[Step]:
-    after = labels_after(it, allow_destructive=allow_destructive)
-    added = [quote_literal(label) for label in after if label not in it.before]
-    used = any(label in text for step in steps for text in _texts(step) for label in added)
-    if used and [label for label in after if label in it.before] == [*it.before]:
+def _comes_with_its_table(context: Context, it: d.Difference) -> bool:
+    """Whether a table is made anew anyway, with what this difference wants."""
+    if not isinstance(it, d.OfTable) or it.verb is d.Verb.RENAME or isinstance(it, d.PartitioningChanged):
+        return False
+    return any(it.table == each.table for each in context.of(d.PartitioningChanged))
+
+
+_ALONG = (_comes_with_its_column, _comes_with_its_table, _comes_from_a_parent)
+
+
+def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step]) -> Iterator[Step]:
+    after = labels_after(it, allow_destructive=context.allow_destructive)
+    added = [each for label in after if label not in it.before for each in _as_literals(label)]
+    used = any(literal in text for step in steps for text in _texts(step) for literal in added)
+    if used and not is_made_anew(it.before, after):
         # The labels' own file comes before the one that renames.
         it = renames.under_old_names(context, it)
-        after = labels_after(it, allow_destructive=allow_destructive)
+        after = labels_after(it, allow_destructive=context.allow_destructive)
     yield from things.labels_changed(context, it, Stage.LABELS if used else Stage.MAIN, after)
+
+
+def _as_literals(label: str) -> Iterator[str]:
+    """Return the ways in which the source of a step may write a label."""
+    for written in (f"'{label}'", quote_literal(label)):
+        yield written
+        yield written.replace("\\", "\\\\")
 
 
 def _texts(step: Step) -> Iterator[str]:
@@ -145,6 +160,7 @@ def _texts(step: Step) -> Iterator[str]:
     for each in step.up:
         text = flat(each)
         yield text
+        yield text.replace('\\"', '"').replace("\\'", "'")
         yield text.replace('"', "'")
 
 

@@ -102,11 +102,16 @@ def method_changed(context: Context, it: d.AccessMethodChanged) -> Iterator[Step
     yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,))
 
 
-def persistence_changed(context: Context, it: d.PersistenceChanged) -> Iterator[Step]:
-    """Make a table logged or unlogged."""
-    own = context.schema(it.table)
-    up, down = (op("set_logged", it.table.name, not unlogged, schema=own) for unlogged in (it.after, it.before))
-    yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,))
+def persistence(context: Context) -> Iterator[Step]:
+    """Make tables logged or unlogged: PostgreSQL lets none that is logged refer to one that is not."""
+    changes = {each.table: each for each in context.of(d.PersistenceChanged)}
+    order = ordered({name: context.tables[name] for name in changes})
+    logged = [name for name in order if not changes[name].after]
+    unlogged = [name for name in reversed(order) if changes[name].after]
+    for name in (*logged, *unlogged):
+        own, it = context.schema(name), changes[name]
+        up, down = (op("set_logged", name.name, not each, schema=own) for each in (it.after, it.before))
+        yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,))
 
 
 def parents_changed(context: Context, it: d.ParentsChanged) -> Iterator[Step]:

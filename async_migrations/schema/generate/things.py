@@ -8,6 +8,7 @@ from typing import Any
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import LARGEST, given_options
 from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.selection import is_made_anew
 from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
@@ -48,7 +49,7 @@ def labels_changed(context: Context, it: d.EnumLabelsChanged, stage: Stage, afte
     """
     name, own = it.name.name, context.schema(it.name)
     back = op("set_enum_values", name, [*it.before], schema=own)
-    if [label for label in after if label in it.before] != [*it.before]:
+    if is_made_anew(it.before, after):
         up: list[Group] = [op("set_enum_values", name, [*after], schema=own)]
         stage = Stage.MAIN
         yield from _defaults_away(context, it.name)
@@ -66,16 +67,15 @@ def sequence_added(context: Context, it: d.SequenceAdded) -> Iterator[Step]:
 
 def sequence_removed(context: Context, it: d.SequenceRemoved, stage: Stage) -> Iterator[Step]:
     """Drop a sequence."""
-    up, owned = _drop(context, "sequence", it.name), it.sequence.owner is not None
-    if owned and it.sequence.owner in context.identities:
-        return  # becoming an identity column takes it away
-    yield Step(
-        Stage.MAIN if owned else stage,
-        Phase.FREED if owned else Phase.DROP_SEQUENCES,
-        (up,),
-        tuple(owned_again(context, it.sequence)) if owned else None,
-        reason="how far the sequence has counted is known to nobody",
-    )
+    up, owner = _drop(context, "sequence", it.name), it.sequence.owner
+    if owner is None:
+        reason = "how far the sequence has counted is known to nobody"
+        yield Step(stage, Phase.DROP_SEQUENCES, (up,), None, reason=reason)
+    elif owner not in context.identities:  # becoming an identity column takes it away
+        create, restart = owned_again(context, it.sequence)
+        yield Step(Stage.MAIN, Phase.FREED, (up,), (create,))
+        # The highest number is looked for when the column is one of numbers again.
+        yield Step(Stage.MAIN, Phase.OWNERS, (), (restart,))
 
 
 def sequence_changed(context: Context, it: d.SequenceChanged) -> Iterator[Step]:

@@ -94,8 +94,11 @@ def _by_repr(type_: TypeEngine[Any]) -> Iterator[Node]:
     module, name = type(type_).__module__, type(type_).__qualname__
     arguments = repr(type_).partition("(")[2]
     if module.startswith("sqlalchemy.dialects.postgresql"):
+        # What the repr says beyond the name may be about Python's side alone: JSONB(astext_type=Text()).
+        yield call(f"postgresql.{name}", imports=POSTGRESQL)
         yield Code(f"postgresql.{type_!r}".replace("'", '"'), POSTGRESQL)
     elif module.startswith("sqlalchemy."):
+        yield call(f"sa.{name}", imports=SQLALCHEMY)
         yield Code(f"sa.{type_!r}".replace("'", '"'), SQLALCHEMY)
     elif "<locals>" not in name and module not in {"__main__", "builtins"}:
         yield Code(f"{module}.{name}({arguments}".replace("'", '"'), frozenset({f"import {module}"}))

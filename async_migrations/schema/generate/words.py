@@ -141,7 +141,9 @@ class Words:
 
 def checked(constraint: Constraint) -> str:
     """Return the condition of a CHECK as the server prints it."""
-    inside = constraint.definition.removeprefix("CHECK ").removesuffix(" NO INHERIT").strip()
+    inside = (
+        constraint.definition.removeprefix("CHECK ").removesuffix(" NOT ENFORCED").removesuffix(" NO INHERIT").strip()
+    )
     return inside[1:-1] if inside.startswith("(") and inside.endswith(")") else inside
 
 

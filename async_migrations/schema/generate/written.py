@@ -38,8 +38,9 @@ def write(difference: SchemaDifference, directory: Path, slug: str, *, allow_des
     """Write the migrations that follow a difference; see `SchemaDifference.write_migrations`."""
     live, wanted = difference.live, difference.wanted
     kept, left_out = followed(difference.operations, allow_destructive=allow_destructive)
-    context = Context(kept, live, wanted, Words(difference.metadata, wanted, dialect_of(live.version)))
-    plans = plan(context, allow_destructive=allow_destructive)
+    words = Words(difference.metadata, wanted, dialect_of(live.version))
+    context = Context(kept, live, wanted, words, left_out, allow_destructive)
+    plans = plan(context)
     texts = [
         Draft(title, partial(_text, drafts.sentence(slug), each, plans, left_out))
         for title, each in zip(files.titles(slug, plans), plans, strict=True)
