@@ -388,7 +388,6 @@ async def test_another_set_of_values_carries_all_that_leans_on_the_enum(desk: De
 @pytest.mark.parametrize(
     "leaning",
     [
-        "CREATE VIEW moody AS SELECT mood FROM people",
         "CREATE DOMAIN calm AS mood",
         "CREATE FUNCTION f(mood) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
         "CREATE TYPE pair AS (a mood)",
