@@ -15,6 +15,7 @@ from async_migrations.online import looks
 from async_migrations.online.adding import AddingBench
 from async_migrations.online.alteration import Alteration, alterable
 from async_migrations.online.bench import KEEP, Keep
+from async_migrations.online.chosen_names import ChosenNamesBench
 from async_migrations.online.constraint_definition import of_construct
 from async_migrations.online.definition import IndexDefinition
 from async_migrations.online.dependents import Place, dependents_on
@@ -22,7 +23,6 @@ from async_migrations.online.generated import find_readers
 from async_migrations.online.indexes import IndexOperations
 from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import ColumnFacts
-from async_migrations.online.not_null_names import NotNullNamesBench
 from async_migrations.online.table_definition import (
     column_constraints,
     column_names,
@@ -39,7 +39,7 @@ Default: TypeAlias = str | Expression | Computed | Identity | None
 """A text is a literal, as in `Column`; `text("now()")` and constructs are SQL; None is no default."""
 
 
-class ColumnOperations(AddingBench, IndexOperations, NotNullNamesBench):
+class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
     """The columns of a table."""
 
     async def add_column(

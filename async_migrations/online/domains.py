@@ -7,14 +7,14 @@ from sqlalchemy import Dialect
 from async_migrations.errors import NameConflictError
 from async_migrations.online import looks
 from async_migrations.online.bench import KEEP, Keep
-from async_migrations.online.not_null_names import NotNullNamesBench
+from async_migrations.online.chosen_names import ChosenNamesBench
 from async_migrations.online.relations import RelationBench
 from async_migrations.online.texts import AnyType, Expression, default_text, expression_text, type_text
 from async_migrations.online.twins import TWIN, is_same_domain, is_same_domain_check
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 
-class DomainOperations(RelationBench, NotNullNamesBench):
+class DomainOperations(RelationBench, ChosenNamesBench):
     """Domains and their constraints."""
 
     async def create_domain(  # noqa: PLR0913 - the options are those of CREATE DOMAIN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -104,8 +104,9 @@ class SequenceOperations(RelationBench):
             cycle: whether it begins again at the end.
             owned_by: (table, column) of the same schema, with which it goes; None sets it free.
         """
-        if restart is None and (isinstance(minvalue, int) or isinstance(maxvalue, int)):
-            state = await self._wire.read(SELECT_STATE.format(name=quote_literal(qualified(schema, name))))
+        limited = isinstance(minvalue, int) or isinstance(maxvalue, int)
+        state = await self._state(qualified(schema, name)) if limited and restart is None else None
+        if state is not None:
             restart = restarted(state, start, increment, minvalue, maxvalue)
         options = _options(
             self._dialect,
@@ -164,6 +165,12 @@ class SequenceOperations(RelationBench):
         statement = following if value is None else f"SELECT setval({sequence}, {value:d}, false)"
         await self._do(f"Let the numbers of {table}.{column} go on", statement)
 
+    async def _state(self, where: str) -> State | None:
+        """Read how far a sequence is; None where the server will have more to say about it than we."""
+        found = await self._wire.read(SELECT_COUNTING.format(name=quote_literal(where)))
+        reached = await self._wire.read(f"SELECT last_value, is_called FROM {where}") if found else []
+        return State(**found[0], **reached[0]) if reached else None
+
     async def _is_sequence(self, schema: str | None, name: str, options: str) -> bool:
         where = qualified(schema, name)
         kind = await looks.relation_kind(self._wire, schema, name)
@@ -177,8 +184,18 @@ class SequenceOperations(RelationBench):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a sequence counts and how far it is: `last_value` was given, or is given next if not `is_called`."""
+
+    start: int
+    increment: int
+    last_value: int
+    is_called: bool
+
+
 def restarted(
-    state: Sequence[Mapping[str, Any]],
+    state: State,
     start: int | None,
     increment: int | None,
     minvalue: int | Keep | None,
@@ -186,21 +203,22 @@ def restarted(
 ) -> int | None:
     """Return the number to restart from, where the last one is outside of new limits; None to go on.
 
+    No number is given twice: a sequence restarts where it has given none, or where its numbers enter the new limits
+    at their beginning. Of others PostgreSQL refuses the limits.
+
     Args:
-        state: the row of the sequence as it is: `start`, `increment`, `last` (None before its first number).
+        state: the sequence as it is.
         start: as `alter_sequence` takes it, like the others.
         increment: the step.
         minvalue: the lowest number.
         maxvalue: the highest.
     """
-    for row in state:
-        first = row["start"] if start is None else start
-        rises = (row["increment"] if increment is None else increment) > 0
-        last = row["last"]
-        below = isinstance(minvalue, int) and (row["kept"] if last is None else last) < minvalue
-        above = isinstance(maxvalue, int) and (row["kept"] if last is None else last) > maxvalue
-        if (below or above) and (last is None or (below if rises else above)):
-            return int(first)
+    rises = (state.increment if increment is None else increment) > 0
+    below = isinstance(minvalue, int) and state.last_value < minvalue
+    above = isinstance(maxvalue, int) and state.last_value > maxvalue
+    is_new = not state.is_called and state.last_value == state.start
+    if (below if rises else above) or (is_new and (below or above)):
+        return state.start if start is None else start
     return None
 
 
@@ -225,12 +243,8 @@ def _options(dialect: Dialect, **options: Any) -> str:
     return " ".join(clauses)
 
 
-SELECT_STATE = """SELECT s.seqstart AS start, s.seqincrement AS increment, q.last_value AS last,
- coalesce(q.last_value, s.seqstart) AS kept FROM pg_sequence AS s JOIN pg_class AS c ON c.oid = s.seqrelid
- JOIN pg_namespace AS n ON n.oid = c.relnamespace
- LEFT JOIN pg_sequences AS q ON q.schemaname = n.nspname AND q.sequencename = c.relname
- WHERE s.seqrelid = to_regclass({name}) AND has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')"""
-"""The view has no last number before the first was given, and none for who may not see it."""
+SELECT_COUNTING = """SELECT seqstart AS start, seqincrement AS increment FROM pg_sequence
+ WHERE seqrelid = to_regclass({name}) AND has_sequence_privilege(seqrelid, 'SELECT')"""
 
 WORDS = {"start": "START", "increment": "INCREMENT", "cache": "CACHE", "restart": "RESTART"}
 """Of the options that are one number."""

@@ -10,14 +10,14 @@ from sqlalchemy.schema import SchemaItem
 
 from async_migrations.errors import NameConflictError
 from async_migrations.online import looks
-from async_migrations.online.not_null_names import NotNullNamesBench
+from async_migrations.online.chosen_names import ChosenNamesBench
 from async_migrations.online.relations import RelationBench
 from async_migrations.online.table_definition import table_of, table_statements, twin_statement
 from async_migrations.online.twins import is_same_table
 from async_migrations.sql import qualified
 
 
-class TableOperations(RelationBench, NotNullNamesBench):
+class TableOperations(RelationBench, ChosenNamesBench):
     """Tables as a whole."""
 
     async def create_table(

@@ -60,6 +60,14 @@ case(
     kept=(NEXT, [(71,)]),
 )
 case(
+    "limits around what is given next",
+    "sequence",
+    seq(),
+    seq(start=100, minvalue=10),
+    rows="SELECT setval('seq', 500, false)",
+    kept=(NEXT, [(500,)]),
+)
+case(
     "a sequence turns round",
     "sequence",
     seq(),

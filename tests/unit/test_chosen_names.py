@@ -1,38 +1,39 @@
 """What follows from a sequence's state and from PostgreSQL's own names, without a server."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from async_migrations.online.bench import KEEP
-from async_migrations.online.not_null_names import chosen_name, followed, followed_domain
-from async_migrations.online.sequences import restarted
+from async_migrations.online.chosen_names import chosen_name, followed, followed_domain
+from async_migrations.online.sequences import State, restarted
 
-RISES = {"start": 1, "increment": 1, "last": None, "kept": 1}
+NEW = State(start=1, increment=1, last_value=1, is_called=False)
 
 
 @pytest.mark.parametrize(
     ("state", "options", "restart"),
     [
-        (RISES, {"minvalue": 10, "start": 100}, 100),
-        (RISES | {"start": 20, "kept": 20}, {"minvalue": 10}, None),
-        (RISES | {"last": 5}, {"minvalue": 10, "start": 12}, 12),
-        (RISES | {"last": 50}, {"maxvalue": 10}, None),
-        (RISES | {"last": 5}, {"maxvalue": 10}, None),
-        (RISES, {"minvalue": -9, "maxvalue": -1, "increment": -1, "start": -1}, -1),
-        (RISES | {"increment": -1, "last": -5}, {"maxvalue": -10, "start": -10}, -10),
-        (RISES | {"increment": -1, "last": -50}, {"minvalue": -10}, None),
+        (NEW, {"minvalue": 10, "start": 100}, 100),
+        (replace(NEW, start=20, last_value=20), {"minvalue": 10}, None),
+        (replace(NEW, start=20, last_value=20), {"maxvalue": 10, "start": 1}, 1),
+        (replace(NEW, last_value=5, is_called=True), {"minvalue": 10, "start": 12}, 12),
+        (replace(NEW, last_value=50, is_called=True), {"maxvalue": 10}, None),
+        (replace(NEW, last_value=5, is_called=True), {"maxvalue": 10}, None),
+        # setval(500, false): the numbers below may be in rows.
+        (replace(NEW, last_value=500), {"minvalue": 10, "start": 100}, None),
+        (replace(NEW, last_value=500), {"maxvalue": 100}, None),
+        (NEW, {"minvalue": -9, "maxvalue": -1, "increment": -1, "start": -1}, -1),
+        (replace(NEW, increment=-1, last_value=-5, is_called=True), {"maxvalue": -10, "start": -10}, -10),
+        (replace(NEW, increment=-1, last_value=-50, is_called=True), {"minvalue": -10}, None),
     ],
 )
-def test_a_sequence_restarts_only_where_its_numbers_enter_new_limits(
-    state: dict[str, Any], options: dict[str, Any], restart: int | None
+def test_a_sequence_restarts_only_where_no_number_is_given_twice(
+    state: State, options: dict[str, Any], restart: int | None
 ) -> None:
     given = {"start": None, "increment": None, "minvalue": KEEP, "maxvalue": KEEP} | options
-    assert restarted([state], **given) == restart
-
-
-def test_a_sequence_that_is_not_there_is_left_to_the_server() -> None:
-    assert restarted([], 1, 1, 5, KEEP) is None
+    assert restarted(state, **given) == restart
 
 
 @pytest.mark.parametrize(

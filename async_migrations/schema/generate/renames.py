@@ -12,7 +12,8 @@ from async_migrations.schema.generate.source import Group, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Name
 
-_LONGEST = 55
+_SWAPPED = "_swapped"
+_LONGEST = 63 - len(_SWAPPED)
 """Bytes of a name that leave room for the ending of one that waits."""
 
 
@@ -115,7 +116,7 @@ def _names(it: Any) -> tuple[Name | str | None, Any, Any]:
 def _aside(name: Any) -> Any:
     if isinstance(name, Name):
         return Name(name.schema, _aside(name.name))
-    return name.encode()[:_LONGEST].decode(errors="ignore") + "_swapped"
+    return name.encode()[:_LONGEST].decode(errors="ignore") + _SWAPPED
 
 
 def _inside(context: Context, noun: str, owner: Any, before: str, after: str) -> Iterator[Group]:
@@ -123,8 +124,8 @@ def _inside(context: Context, noun: str, owner: Any, before: str, after: str) ->
 
 
 def _moves(context: Context, noun: str, kind: str, before: Name, after: Name) -> Iterator[Group]:
-    aside = before == _aside(after) or before.name.endswith("_swapped")
-    if before.schema != after.schema and aside:
+    if before.schema != after.schema and before.name.endswith(_SWAPPED):
+        # Its new name is taken in the schema that it leaves.
         yield op("set_schema", kind, before.name, after.schema, schema=context.schema(before))
         before = Name(after.schema, before.name)
     if before.name != after.name:

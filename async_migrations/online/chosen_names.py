@@ -20,8 +20,8 @@ SELECT_OF_DOMAIN = "SELECT conname AS name FROM pg_constraint WHERE contypid = t
 _OF_DOMAIN = re.compile(r"_(?:check\d*|not_null)\Z")
 
 
-class NotNullNamesBench(Bench):
-    """Lets the names of NOT NULL constraints follow."""
+class ChosenNamesBench(Bench):
+    """Lets the names follow."""
 
     async def _follow_domain(self, schema: str | None, old: str, new: str) -> None:
         """Rename the constraints that PostgreSQL named after a domain that was renamed."""
