@@ -33,7 +33,8 @@ async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name], transl
         translation: of scratch schemas in the live database.
 
     Raises:
-        RenameError: PostgreSQL refuses a rename, such as that of a column that a table inherits.
+        RenameError: PostgreSQL refuses a rename, such as that of a column that a table inherits, or a swap over two
+            schemas of tables whose indexes have one name.
     """
     if translation.names and renaming.schemas:
         raise SchemaError(
@@ -108,7 +109,7 @@ async def _follow(driver: Any, hint: Hint, sql: str, away: str) -> None:
     except Exception as error:
         code = sqlstate(error)
         await driver.execute("ROLLBACK TO SAVEPOINT rename")
-        if code not in _TAKEN:
+        if code not in _TAKEN or not away:
             raise RenameError([f"{hint}: PostgreSQL refuses it: {describe(error)}."]) from error
         # The metadata has something new under the old name.
         await driver.execute(f"{away}; {sql}")

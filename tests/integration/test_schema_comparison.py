@@ -371,6 +371,16 @@ async def test_hints_that_contradict_each_other_are_refused(engine: AsyncEngine)
         await compare_schema(engine, m, renames=[("column", "public.t.a", "x"), ("column", "public.t.a", "y")])
 
 
+async def test_a_swap_that_postgresql_refuses_is_named(engine: AsyncEngine) -> None:
+    m = MetaData()
+    for schema in ("one", "other"):
+        await run_sql(engine, f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.t (id serial primary key)")
+        Table("t", m, Column("id", Integer, primary_key=True), schema=schema)
+    hints = [("table", "one.t", "other.t"), ("table", "other.t", "one.t")]
+    with pytest.raises(RenameError, match='PostgreSQL refuses it: relation "t_pkey" already exists'):
+        await compare_schema(engine, m, renames=hints)
+
+
 async def test_renames_in_a_chain_come_in_the_order_that_frees_the_names(engine: AsyncEngine) -> None:
     await run_sql(engine, "CREATE TABLE t (id serial primary key, a int, b int, CONSTRAINT ck CHECK (a > 0 AND b < 0))")
     m = simple(Column("b", Integer), Column("c", Integer), CheckConstraint("b > 0 AND c < 0", name="ck"))
