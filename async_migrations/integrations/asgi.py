@@ -20,6 +20,8 @@ from async_migrations.standing import Watch
 
 __all__ = ["ASGIApp", "Message", "MigrationGate", "Page", "Receive", "Scope", "Send"]
 
+State = dict[str, object]
+
 BOOT_FAILURE = 3
 """The exit code by which uvicorn's and gunicorn's parents know not to try again."""
 
@@ -85,7 +87,8 @@ class MigrationGate:
         self._current_only = current_only
         self._readiness = Readiness()
         self._decided = anyio.Event()
-        self._state: dict[str, object] = {}
+        self._state: State = {}
+        self._early: State = {}
         self._held = 0
         self._answered = anyio.Event()
         if page is not None:
@@ -102,7 +105,7 @@ class MigrationGate:
             return await self._page(scope, receive, send)
         if not self._readiness.is_ready:
             return await self._meet_early(scope, receive, send)
-        return await self._app(scope, receive, send)
+        return await self._let_in(scope, receive, send)
 
     async def _say_live(self, scope: Scope, send: Send) -> None:
         await reply(scope, send, 200, {"live": True})
@@ -127,13 +130,18 @@ class MigrationGate:
 
     async def _let_in_or_refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._readiness.is_ready:
-            # The server gave the request a copy of a state to which the application had added nothing yet.
-            late = {**scope, "state": {**scope["state"], **self._state}} if "state" in scope else scope
-            return await self._app(late, receive, send)
+            return await self._let_in(scope, receive, send)
         self._complain()
         if scope["type"] == "websocket":
             return await turn_away(scope, receive, send, EARLY, retry_after=self._retry_after)
         return await reply(scope, send, 503, EARLY, retry_after=self._retry_after)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The server copied the state when it read the request, and the application may have filled it only since:
+        # while the request was held, or while its task had not begun. What a middleware has set stays.
+        if "state" in scope:
+            scope["state"].update(_fresh(self._state, self._early, scope["state"]))
+        await self._app(scope, receive, send)
 
     def _complain(self) -> None:
         if self._readiness == Readiness():
@@ -143,6 +151,7 @@ class MigrationGate:
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         self._decided, self._state = anyio.Event(), scope.get("state", {})
+        self._early = dict(self._state)
         self._readiness = Readiness(Application.WAITING)
         await send({"type": "lifespan.startup.complete"})
         inner, ending = Inner(self._app, scope, send), Ending(self._runner)
@@ -213,6 +222,11 @@ def _check(paths: Sequence[str | None], hold: float, on_failure: str) -> None:
         raise ConfigurationError(f"hold={hold!r} is no number of seconds.")
     if on_failure not in {"exit", "stay"}:
         raise ConfigurationError(f"on_failure={on_failure!r} is neither 'exit' nor 'stay'.")
+
+
+def _fresh(filled: State, early: State, copied: State) -> State:
+    none = object()
+    return {key: value for key, value in filled.items() if copied.get(key, none) is early.get(key, none)}
 
 
 def _exit() -> NoReturn:

@@ -194,6 +194,25 @@ async def test_a_request_that_is_held_is_answered_by_the_application_with_its_st
         assert (early.result().json(), body.result().json()) == ("hello", "kept")
 
 
+async def test_a_request_that_was_read_before_the_application_started_and_comes_after_has_its_state(
+    history: History, application: Application
+) -> None:
+    gate = MigrationGate(application.app, history.runner())
+    async with served(gate) as server:
+        await eventually(lambda: is_ready(server.client), deadline=DEADLINE)
+        assert "hello" in {message.get("text") for message in await talk(gate, {})}
+        assert "mine" in {message.get("text") for message in await talk(gate, {}, {"word": "mine"})}
+
+
+async def test_a_request_has_what_the_application_put_in_the_place_of_an_outer_state(
+    history: History, application: Application
+) -> None:
+    gate = MigrationGate(application.app, history.runner())
+    async with served(gate, state={"word": "outer"}) as server:
+        await eventually(lambda: is_ready(server.client), deadline=DEADLINE)
+        assert "hello" in {message.get("text") for message in await talk(gate, {}, {"word": "outer"})}
+
+
 async def standing_requests(gate: MigrationGate, count: int) -> None:
     async def all_wait() -> bool:
         return gate._held == count
@@ -482,7 +501,9 @@ async def test_a_page_is_there_before_and_after(
         assert (await server.client.get("/migrationsque")).status_code == 404
 
 
-async def talk(gate: MigrationGate, extensions: Mapping[str, Any]) -> list[Message]:
+async def talk(
+    gate: MigrationGate, extensions: Mapping[str, Any], state: Mapping[str, Any] | None = None
+) -> list[Message]:
     said: list[Message] = []
 
     async def receive() -> Message:
@@ -491,7 +512,8 @@ async def talk(gate: MigrationGate, extensions: Mapping[str, Any]) -> list[Messa
     async def send(message: Message) -> None:
         said.append(message)
 
-    await gate({"type": "websocket", "path": "/talk", "extensions": extensions, "state": {}}, receive, send)
+    scope: Scope = {"type": "websocket", "path": "/talk", "query_string": b"", "headers": [], "extensions": extensions}
+    await gate({**scope, "state": dict(state or {})}, receive, send)
     return said
 
 

@@ -42,13 +42,16 @@ class Served:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, *, root_path: str = "", said: list[Message] | None = None) -> AsyncIterator[Served]:
+async def served(
+    app: ASGIApp, *, root_path: str = "", said: list[Message] | None = None, state: dict[str, Any] | None = None
+) -> AsyncIterator[Served]:
     """Start an application as a server does, and stop it at the end of the block unless it has left.
 
     Args:
         app: The application.
         root_path: Where it is mounted.
         said: Where its lifespan messages go, for who wants them although it does not start.
+        state: What the lifespan's state has already, as a server or an outer application may put it there.
 
     Raises:
         Exception: What the application raised instead of starting.
@@ -56,7 +59,7 @@ async def served(app: ASGIApp, *, root_path: str = "", said: list[Message] | Non
     mail: asyncio.Queue[Message] = asyncio.Queue()
     said = [] if said is None else said
     started = asyncio.Event()
-    state: dict[str, Any] = {}
+    state = {} if state is None else state
 
     async def hear(message: Message) -> None:
         said.append(message)
