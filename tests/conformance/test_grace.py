@@ -23,7 +23,10 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.conformance
 
 DOOR = 4_711
-AT_THE_DOOR = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = {DOOR} AND NOT granted"
+AT_THE_DOOR = (
+    f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = {DOOR} AND NOT granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 LONG = 300
 
 
@@ -175,7 +178,8 @@ async def test_a_run_that_loses_its_connection_while_it_is_told_to_stop_does_not
     await door.reached()
     runner.stop()
     await witness.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'async_migrations: %'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name LIKE 'async_migrations: %' AND datname = current_database()"
     )
     with pytest.raises(RunStoppedError) as stopped:
         await asyncio.wait_for(run, 60)

@@ -132,7 +132,10 @@ async def test_a_scratch_place_that_is_taken_delays_nobody_for_long(
     assert "0.5 s" in note
 
 
-WAITS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITS = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 SCRATCH_LOCK = f"SELECT pg_advisory_lock({0x61736D5F73637261})"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.plan import FilePlan
 from async_migrations.schema.snapshot import Domain, EnumType, Sequence, Snapshot
-from async_migrations.schema.table import Column, ConstraintKind, Name, SequenceOptions, Table
+from async_migrations.schema.table import Column, Constraint, ConstraintKind, Name, SequenceOptions, Table
 from tests.support.plans import Planned, check, column, compared, index, key, planned, reference, snapshot, table
 
 ENUM, BASE, OVER = Name("public", "e"), Name("public", "z"), Name("public", "d")
@@ -85,6 +85,17 @@ def test_the_same_plan_comes_again_in_whatever_order_tables_are_read(
     assert planned(turned(live), turned(wanted), allow_destructive=free).calls == first.calls
 
 
+def test_columns_of_a_domain_that_is_made_anew_move_in_the_same_order_however_tables_are_read() -> None:
+    def schema(base: str, type_: str) -> Snapshot:
+        named = OVER if type_ == "public.d" else None
+        made = [table(each, column("c", type_, type_name=named)) for each in TABLES]
+        return snapshot(*made, domains=(Domain(OVER, "public.z"), Domain(BASE, base)))
+
+    live, wanted = schema("integer", "bigint"), schema("bigint", "public.d")
+    turned = replace(wanted, tables=wanted.tables[::-1], domains=wanted.domains[::-1])
+    assert planned(live, turned).calls == planned(live, wanted).calls
+
+
 @laws
 @given(schemas(), schemas(), st.booleans())
 def test_every_difference_is_planned_or_listed_as_left_out(
@@ -137,11 +148,14 @@ def test_what_others_lean_on_is_there_first_and_goes_last(live: Snapshot, wanted
     for one in wanted.tables:
         for part in one.constraints:
             if part.target is not None and part.target.name in new and one.name != part.target:
-                assert first(plan, "create_table", part.target.name) < first(plan, part.name)
+                made = [
+                    n for n, call in enumerate(plan.calls) if f'"{part.name}"' in call and not goes(call, one, part)
+                ]
+                assert first(plan, "create_table", part.target.name) < made[0]
     for one in live.tables:
         for part in one.constraints:
             if part.target is not None and part.target.name in gone and one.name != part.target:
-                free = [place for place, call in enumerate(plan.calls) if goes(call, one, part.name, part.columns)]
+                free = [place for place, call in enumerate(plan.calls) if goes(call, one, part)]
                 assert min(free) < first(plan, "drop_table", part.target.name)
     for it in compared(live, wanted):
         if isinstance(it, d.ColumnAdded):
@@ -155,11 +169,11 @@ def first(plan: Planned, *words: str) -> int:
     return next(place for place, call in enumerate(plan.calls) if all(word in call for word in quoted))
 
 
-def goes(call: str, owner: Table, name: str, own: tuple[str, ...]) -> bool:
+def goes(call: str, owner: Table, part: Constraint) -> bool:
     """Whether a call takes a foreign key away."""
     table_goes = call.startswith(f'drop_table("{owner.name.name}"')
-    column_goes = any(call.startswith(f'drop_column("{owner.name.name}", "{each}"') for each in own)
-    return table_goes or column_goes or call.startswith(f'drop_constraint("{name}"')
+    column_goes = any(call.startswith(f'drop_column("{owner.name.name}", "{each}"') for each in part.columns)
+    return table_goes or column_goes or call.startswith(f'drop_constraint("{part.name}"')
 
 
 @laws

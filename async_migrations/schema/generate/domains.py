@@ -40,7 +40,7 @@ def removed(context: Context, stage: Stage) -> Iterator[Step]:
 def ordered(domains: Collection[Domain]) -> list[Domain]:
     """Return domains so that each comes after the one that it is made of."""
     named = {each.name: each for each in domains}
-    graph = {each.name: [other.name for other in domains if _is_made_of(each, other)] for each in domains}
+    graph = {name: [other.name for other in domains if _is_made_of(named[name], other)] for name in sorted(named)}
     return [named[name] for name in TopologicalSorter(graph).static_order()]
 
 
@@ -214,7 +214,7 @@ def _away(name: Name) -> str:
 
 def _users(context: Context, domain: Name) -> Iterator[tuple[Table, Column]]:
     """Yield the columns of a domain, or of arrays of it, that are there before and after."""
-    for table in context.wanted.tables:
+    for table in sorted(context.wanted.tables, key=lambda each: each.name):
         if table.name not in context.new_tables:
             for column in table.columns:
                 if column.type_name == domain and (table.name, column.name) not in context.new_columns:

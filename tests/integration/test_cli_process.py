@@ -1,0 +1,149 @@
+"""The command line as a process: its streams, signals, and others beside it."""
+
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from async_migrations.testing.server import Server
+from tests.support.shell import PYPROJECT, Shell, ended
+from tests.support.waiting import eventually
+
+SLEEP = "SELECT pg_sleep(600);"
+SLEEPERS = """
+SELECT true FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()
+"""
+Ask = Callable[[str], Awaitable[Any]]
+
+
+@pytest.fixture
+def shell(bare: Shell) -> Shell:
+    """Return a project with three migrations and an empty database."""
+    bare.write_three()
+    return bare
+
+
+@pytest.fixture
+def bare(tmp_path: Path, database_url: str) -> Shell:
+    """Return a project without migrations and an empty database."""
+    return Shell(tmp_path, database_url.replace("+asyncpg", ""))
+
+
+@pytest.fixture
+def ask(bare: Shell) -> Ask:
+    """Return a function that runs a query and returns its one value."""
+    url = bare.url
+
+    async def query(text: str) -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval(text)
+        finally:
+            await connection.close()
+
+    return query
+
+
+async def test_upgrade_tells_the_story_on_stderr(shell: Shell) -> None:
+    done = await shell.run("upgrade")
+
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[1] == "Starting database migration process"
+    assert "▶ 002_orders: Orders" in done.err
+    assert "Migration summary: 3 migration(s) applied" in done.err
+    assert done.out == "hello from a migration\n"
+    again = await shell.run("upgrade", "-v")
+    assert "⊘ 003_items: Already applied, skipping" in again.err
+    assert "no migrations needed" in again.err
+
+
+async def test_wait_ends_when_another_has_migrated(shell: Shell) -> None:
+    waiting = await shell.start("wait", "--deadline", "50", "--json")
+    await shell.run("upgrade")
+
+    done = await ended(waiting)
+
+    assert done.code == 0, done.err
+    assert done.document.keys() == {"command", "waited"}
+
+
+async def sleeping(ask: Ask) -> bool:
+    return bool(await ask(SLEEPERS))
+
+
+async def test_unlock_shows_the_holder_and_ends_it_only_with_yes(bare: Shell, ask: Ask) -> None:
+    bare.write("migrations/001_a.sql", SLEEP)
+    assert (await bare.run("unlock")).out == "Nobody holds the migration lock.\n"
+    running = await bare.start("upgrade", "--json")
+    try:
+        await eventually(lambda: sleeping(ask), deadline=30)
+        shown, programs = await bare.run("unlock"), await bare.run("unlock", "--json")
+        assert "The lock is held by pid" in shown.out
+        assert "unlock --yes" in shown.out
+        assert (programs.document["ended"], programs.document["holder"]["state"]) == (False, "active")
+        assert await sleeping(ask)
+        assert (await bare.run("unlock", "--yes", "--json")).document["ended"] is True
+        await eventually(lambda: gone(ask, programs.document["holder"]["pid"]), deadline=30)
+    finally:
+        running.terminate()
+        await ended(running)
+
+
+async def gone(ask: Ask, pid: int) -> bool:
+    return not await ask(f"SELECT true FROM pg_stat_activity WHERE pid = {pid}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_signal_cancels_and_says_what_was_done(
+    bare: Shell, ask: Ask, number: signal.Signals, code: int
+) -> None:
+    bare.write("migrations/001_a.sql", "CREATE TABLE a (x int);")
+    bare.write("migrations/002_b.sql", f"CREATE TABLE b (x int);\n{SLEEP}")
+    running = await bare.start("upgrade", "--json")
+    await eventually(lambda: sleeping(ask), deadline=30)
+    running.send_signal(number)
+    done = await ended(running)
+
+    assert done.code == code
+    assert done.error["type"] == "Stopped"
+    assert (done.error["signal"], done.error["done"], done.error["at_work"]) == (number.name, ["001_a"], "002_b")
+    assert f"Stopped by {number.name}. 002_b was cancelled. Done before: 001_a" in done.err
+    assert not await sleeping(ask)
+    assert await ask("SELECT to_regclass('b')") is None
+
+
+async def test_an_embedded_server_runs_for_a_command(shell: Shell) -> None:
+    shell.url = None
+    shell.write("pyproject.toml", f'{PYPROJECT}[project]\nname = "my-shop"\n')
+
+    first = await shell.run("--embedded", "upgrade")
+    second = await shell.run("status", "--embedded", "--json")
+
+    home = shell.project / ".async-migrations"
+    assert first.code == 0, first.err
+    assert "PostgreSQL 18 runs at postgresql://postgres@127.0.0.1:" in first.err
+    assert "/my-shop until this command ends" in first.err
+    assert second.document["counts"] == {"applied": 3}
+    assert (home / ".gitignore").read_text() == "*\n"
+    assert not Server(home / "postgres18").is_running()
+
+
+async def test_an_embedded_server_elsewhere_goes_before_the_environment(shell: Shell, ask: Ask) -> None:
+    done = await shell.run("upgrade", "--embedded=data")
+
+    assert done.code == 0, done.err
+    assert await ask("SELECT to_regclass('users')") is None
+    assert not (shell.project / ".async-migrations").exists()
+    assert not Server(shell.project / "data").is_running()
+
+
+async def test_commands_that_run_together_share_the_embedded_server(shell: Shell) -> None:
+    commands = [await shell.start("upgrade", "--embedded", "--json") for _ in range(3)]
+    done = [await ended(command) for command in commands]
+
+    assert [each.code for each in done] == [0, 0, 0], done
+    assert sorted(each.document["applied"] for each in done) == [[], [], ["001_users", "002_orders", "003_items"]]

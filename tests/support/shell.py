@@ -1,0 +1,135 @@
+"""A project's folder, and commands of the command line in it: in this process, or in one of their own."""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from async_migrations.cli import main
+
+SECRET = "s3cret-pass"
+DEADLINE = 60.0
+MODELS = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+AUTO = """
+from async_migrations import AutoSchemaMigration, BaseMigration
+
+class Migration(BaseMigration):
+    '''Create what the models have'''
+    async def upgrade(self):
+        print("hello from a migration")
+        return await AutoSchemaMigration(self.engine, self.base).run()
+"""
+PYPROJECT = '[tool.async_migrations]\nbase = "cli_models:Base"\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def __post_init__(self) -> None:
+        assert "Traceback" not in self.out + self.err
+        assert SECRET not in self.out + self.err
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        return self.document["error"]
+
+
+class Shell:
+    """A project's directory, and commands run in it.
+
+    Args:
+        project: The directory.
+        url: DATABASE_URL of the commands; None for none.
+    """
+
+    def __init__(self, project: Path, url: str | None) -> None:
+        self.project = project
+        self.url = url
+        (project / "migrations").mkdir()
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.project / name
+        path.write_text(text)
+        return path
+
+    def write_three(self) -> None:
+        """Write models and three migrations."""
+        self.write("cli_models.py", MODELS)
+        self.write("pyproject.toml", PYPROJECT)
+        self.write("migrations/001_users.py", AUTO)
+        self.write("migrations/002_orders.sql", "-- description: Orders\nCREATE TABLE orders (id int);")
+        self.write("migrations/002_orders.down.sql", "DROP TABLE orders;")
+        self.write("migrations/003_items.sql", "CREATE TABLE items (id int);")
+
+    def __call__(self, *arguments: str, **environment: str) -> Done:
+        """Run a command in this process, which must not run an event loop."""
+        # As in a process of its own.
+        sys.modules.pop("cli_models", None)
+        importlib.invalidate_caches()
+        runner = CliRunner(env={"DATABASE_URL": self.url, **environment})
+        with contextlib.chdir(self.project):
+            result = runner.invoke(main, arguments)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    async def run(self, *arguments: str, **environment: str) -> Done:
+        """Run a command in a process of its own."""
+        return await ended(await self.start(*arguments, **environment))
+
+    async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+        """Start a command in a process of its own; `ended` waits for it."""
+        kept = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+        ours = {"DATABASE_URL": self.url} if self.url else {}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-Werror",
+            # A server that others still use is left running on purpose.
+            "-Wignore:subprocess:ResourceWarning",
+            "-m",
+            "async_migrations",
+            *arguments,
+            cwd=self.project,
+            env={**kept, **ours, **environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Done:
+    """Wait until a command has ended."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            out, err = await process.communicate()
+    except BaseException:
+        process.kill()
+        raise
+    assert process.returncode is not None
+    return Done(process.returncode, out.decode(), err.decode())
