@@ -305,7 +305,8 @@ async def test_a_cancelled_run_leaves_nothing(engine: AsyncEngine) -> None:
     async with engine.begin() as blocker:
         await blocker.execute(sa.text("LOCK TABLE users IN ACCESS SHARE MODE"))
         task = asyncio.create_task(run(engine, everything()))
-        await eventually(lambda: column(engine, "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass"))
+        waits = "SELECT pid FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted"
+        await eventually(lambda: column(engine, waits))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
