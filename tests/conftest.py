@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -20,6 +21,11 @@ from async_migrations.testing.server import (
     temporary_directory,
     temporary_server,
 )
+
+# What decides about a change must say the same of it twice; whoever works on it looks at other examples each time.
+settings.register_profile("gate", derandomize=True)
+settings.register_profile("deep", max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SERVER_DIRECTORY = pytest.StashKey[Path]()
 SKIPPED_WHEN_MISSING = 15  # Debian's; the others come with a wheel that the tests require
