@@ -1,10 +1,9 @@
 """docs/command-line.md: its session is run, its tables are compared."""
 
-import asyncio
 import inspect
-import json
-import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from async_migrations import MigrationRunner
 from async_migrations.cli import main
 from async_migrations.cli.settings import SETTINGS
+from tests.support.shell import Shell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
 SESSION = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -39,45 +39,43 @@ def told(text: str) -> list[str]:
 
 
 @pytest.fixture
-def environment(database_url: str) -> dict[str, str]:
-    scripts = str(Path(sys.executable).parent)
-    return {
-        **os.environ,
-        "DATABASE_URL": database_url.replace("+asyncpg", ""),
-        "PATH": f"{scripts}:{os.environ['PATH']}",
-    }
+def shell(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return Shell(tmp_path, database_url.replace("+asyncpg", ""))
 
 
-async def shell(line: str, directory: Path, environment: dict[str, str]) -> str:
-    process = await asyncio.create_subprocess_exec(
-        "bash",
-        "-c",
-        line,
-        cwd=directory,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+def typed(line: str, shell: Shell) -> str:
+    """Run a line of the session; our own command without a process, which would take longer than its work."""
+    command = re.fullmatch(r"async-migrations (.*?)(?P<quiet> > /dev/null)?(?P<then> (&&|\|\|) echo .*)?", line)
+    if command is None:
+        return in_bash(line, shell.project)
+    done = shell(*shlex.split(command[1]))
+    shown = done.err if command["quiet"] else done.both
+    return shown + (in_bash(f"(exit {done.code}){command['then']}", shell.project) if command["then"] else "")
+
+
+def in_bash(line: str, directory: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=directory, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    output, _ = await process.communicate()
-    return output.decode()
+    return done.stdout
 
 
-async def test_the_session_goes_as_it_is_written(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_session_goes_as_it_is_written(shell: Shell) -> None:
     for block in SESSION:
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             line, _, expected = step.partition("\n")
             shown = told(expected)
-            found = told(await shell(line, tmp_path, environment))
+            found = told(typed(line, shell))
             if shown and shown[-1] == "…":
                 shown.pop()
                 found = found[: len(shown)]
             assert found == shown, line
 
 
-async def test_the_documents_have_the_keys_that_the_page_lists(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_documents_have_the_keys_that_the_page_lists(shell: Shell) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (`\w+`.*) \|$", PAGE.partition("keys beside")[2], re.MULTILINE))
-    (tmp_path / "migrations").mkdir()
-    (tmp_path / "migrations" / "001_a.sql").write_text("SELECT 1;")
+    shell.write("migrations/001_a.sql", "SELECT 1;")
     lines = [
         "baseline 1",
         "downgrade 1",
@@ -92,11 +90,11 @@ async def test_the_documents_have_the_keys_that_the_page_lists(tmp_path: Path, e
     ]
 
     assert rows.keys() == main.commands.keys()
-    (tmp_path / "models.py").write_text("from sqlalchemy import MetaData\nmetadata = MetaData()\n")
-    (tmp_path / "pyproject.toml").write_text('[tool.async_migrations]\nbase = "models:metadata"\n')
+    shell.write("models.py", "from sqlalchemy import MetaData\nmetadata = MetaData()\n")
+    shell.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:metadata"\n')
     for line in [*lines, "repair", "status", "upgrade", "schema show"]:
         command = line.partition(" ")[0]
-        document = json.loads(await shell(f"async-migrations -q {line} --json", tmp_path, environment))
+        document = shell("-q", *line.split(), "--json").document
         listed = re.findall(r"`(\w+)`", re.sub(r" \(.*?\)", "", rows[command]))
         assert list(document) == ["command", *listed], command
 

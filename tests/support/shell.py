@@ -13,6 +13,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from async_migrations.cli import main
+from async_migrations.schema.bench import forget
 
 SECRET = "s3cret-pass"
 DEADLINE = 60.0
@@ -40,11 +41,12 @@ PYPROJECT = '[tool.async_migrations]\nbase = "cli_models:Base"\n'
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A command that has ended."""
+    """A command that has ended; what it wrote, and both streams as a terminal mixes them, if it ran in this process."""
 
     code: int
     out: str
     err: str
+    both: str = ""
 
     def __post_init__(self) -> None:
         assert "Traceback" not in self.out + self.err
@@ -71,10 +73,10 @@ class Shell:
     def __init__(self, project: Path, url: str | None) -> None:
         self.project = project
         self.url = url
-        (project / "migrations").mkdir()
 
     def write(self, name: str, text: str) -> Path:
         path = self.project / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         return path
 
@@ -89,15 +91,22 @@ class Shell:
 
     def __call__(self, *arguments: str, **environment: str) -> Done:
         """Run a command in this process, which must not run an event loop."""
-        # As in a process of its own.
-        sys.modules.pop("cli_models", None)
-        importlib.invalidate_caches()
+        self._be_new()
         runner = CliRunner(env={"DATABASE_URL": self.url, **environment})
         with contextlib.chdir(self.project):
             result = runner.invoke(main, arguments)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
+        return Done(result.exit_code, result.stdout, result.stderr, result.output)
+
+    def _be_new(self) -> None:
+        """Forget what commands have left in this process, here or for another test, and would not in one of its own."""
+        tests = str(self.project.parent)
+        ours = [name for name, each in sys.modules.items() if tests in str(getattr(each, "__file__", ""))]
+        for name in ours:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        forget()
 
     async def run(self, *arguments: str, **environment: str) -> Done:
         """Run a command in a process of its own."""
