@@ -19,12 +19,27 @@ PRINTED = {
 }
 """How names and constants are printed: the same in every session."""
 
-# A role's own timeout is made for requests.
-SET_PRINTED = "; ".join(f"SET LOCAL {name} = {value}" for name, value in {**PRINTED, "statement_timeout": "0"}.items())
+QUICKLY = {
+    # A role's own timeout is made for requests.
+    "statement_timeout": "0",
+    # Our joins stand in a good order; to look for a better one takes half of what a small catalog takes in all.
+    "join_collapse_limit": "1",
+}
+SET_PRINTED = "; ".join(f"SET LOCAL {name} = {value}" for name, value in {**PRINTED, **QUICKLY}.items())
 
-SELECT_PLACE = """SELECT current_setting('server_version_num'), current_database(), current_schema(),
- to_json(current_schemas(false)), (SELECT json_object_agg(name, setting) FROM pg_catalog.pg_settings WHERE name IN
- ('DateStyle', 'IntervalStyle', 'TimeZone', 'xmloption', 'default_table_access_method', 'lc_monetary', 'lc_time')),
+_DECIDING = [
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "xmloption",
+    "default_table_access_method",
+    "lc_monetary",
+    "lc_time",
+]
+_SETTINGS = ", ".join(f"'{name}', current_setting('{name}', true)" for name in _DECIDING)
+
+SELECT_PLACE = f"""SELECT current_setting('server_version_num'), current_database(), current_schema(),
+ to_json(current_schemas(false)), json_build_object({_SETTINGS}),
  (SELECT json_build_object('encoding', pg_encoding_to_char(encoding), 'collate', datcollate, 'ctype', datctype,
  'provider', to_json(d) ->> 'datlocprovider', 'rules', to_json(d) ->> 'daticurules',
  'locale', coalesce(to_json(d) ->> 'datlocale', to_json(d) ->> 'daticulocale'))

@@ -171,6 +171,16 @@ async def test_a_role_that_may_create_databases_is_enough(example: Example, own_
     assert await databases_on(own_server) == OF_A_NEW_SERVER
 
 
+def test_ready_made_tests_find_a_broken_history(example: Example) -> None:
+    example.settings(async_migrations_base="models:Base")
+    example.write("tests/test_migrations.py", "from async_migrations.testing.ready_made import *")
+    example.write("tests/samples/001.sql", "INSERT INTO users (email) VALUES ('ada@example.org');")
+    example.run().assert_outcomes(passed=8)
+    example.write("migrations/004_gone.sql", "DELETE FROM users; ALTER TABLE users ADD COLUMN extra int;")
+    example.write("migrations/004_gone.down.sql", "SELECT 1;")
+    example.run().assert_outcomes(passed=3, failed=5)
+
+
 # What is said when it cannot work
 
 

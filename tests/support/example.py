@@ -95,7 +95,8 @@ def test_where(postgres_server, migrated_database_url):
         print(getattr(postgres_server, "data_directory", ""), file=file)
 """
 PASSED = 10
-ALWAYS = ["-p", "no:cacheprovider", "-W", "error"]
+# Plugins of others that none of it needs, and that take a fifth of a start.
+ALWAYS = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:faker", "-W", "error"]
 
 
 class Example:
