@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from async_migrations.ledger import Ledger
-from async_migrations.ledger.statements import Claim
+from async_migrations.ledger.statements import RESTORE, Claim
 from async_migrations.loading import Loaded, Script
 from async_migrations.lock import LockKey, application
 from async_migrations.message import Message
 from async_migrations.options import Limits
+from async_migrations.session import RESET
 from async_migrations.sql import quote_literal
 
 
@@ -44,7 +45,7 @@ class Frame:
         limits: the runner's.
         run_id: the run that claims rows.
         pooled: whether a pooler stands between.
-        restore: the statements that give the session back its own settings.
+        replay: the statement that gives the session back its own settings after a RESET.
         prepared: whether the session has run `prepare`.
     """
 
@@ -53,12 +54,12 @@ class Frame:
     limits: Limits
     run_id: str
     pooled: bool
-    restore: str
+    replay: str
     prepared: bool = False
 
     def prepare(self) -> str:
         """Return what prepares a direct session for its frames; through a pooler it would stay on any backend."""
-        return "; ".join(self.ledger.prepare(self._timeouts))
+        return "; ".join([*self.ledger.prepare(self._timeouts), f"PREPARE {RESTORE} AS {self.replay}"])
 
     def foresee(self, migration: Loaded, *, last: bool) -> Foreseen:
         """Write and hash all that can be before the migration's turn."""
@@ -84,7 +85,13 @@ class Frame:
     def closing(self, name: str, duration_ms: int | None, statistics: Mapping[str, Any], *, last: bool) -> list[str]:
         """Return what closes an upgrade, before its COMMIT."""
         complete = self.ledger.complete(name, duration_ms, statistics, prepared=self.prepared)
-        return [self.restore, complete, *self.told(last=last)]
+        restore = f"{RESET}; EXECUTE {RESTORE}" if self.prepared else self.restore
+        return [restore, complete, *self.told(last=last)]
+
+    @property
+    def restore(self) -> str:
+        """The statements that give the session back its own settings, whatever it has lost."""
+        return f"{RESET}; {self.replay}"
 
     def told(self, *, last: bool) -> list[str]:
         """Return what tells the waiters, if this is the last migration."""

@@ -300,7 +300,7 @@ class Run:
             Guard(session, pooled=pooled),
             limits.lock_timeout,
         )
-        frame = Frame(ledger, key, limits, self.id, pooled, session.restore)
+        frame = Frame(ledger, key, limits, self.id, pooled, session.replay)
         return Executor(worker, session, frame, partial(self.spare, pooled=pooled), self.emit, limits, self.applied)
 
 

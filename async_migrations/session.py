@@ -93,7 +93,7 @@ class Session:
         self._connection = connection
         self._held = False
         self.on_notice: Callable[[Any], None] | None = None
-        self._restore: str | None = None
+        self._replay = ""
         self._socket_before: list[tuple[int, int, int]] = []
         self._keep_alive()
 
@@ -201,12 +201,12 @@ class Session:
         rows = [] if self.is_pooled(facts) else await self.read(set_here)
         settings = [("role", facts.set_role), *((row["name"], row["setting"]) for row in rows)]
         replay = ", ".join(f"set_config({quote_literal(k)}, {quote_literal(v)}, false)" for k, v in settings)
-        self._restore = f"RESET SESSION AUTHORIZATION; RESET ALL; SELECT {replay}"
+        self._replay = f"SELECT {replay}"
 
     @property
-    def restore(self) -> str:
-        """The statements that give the session back its own settings; allowed inside a transaction."""
-        return self._restore or "RESET ALL"
+    def replay(self) -> str:
+        """The statement that gives the session back its own settings, after a RESET; allowed inside a transaction."""
+        return self._replay
 
     async def begin(self, *statements: str) -> str:
         """Open a transaction with `statements` in it, in one round trip; return the last command tag."""
@@ -300,3 +300,4 @@ class Session:
 
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+RESET = "RESET SESSION AUTHORIZATION; RESET ALL"

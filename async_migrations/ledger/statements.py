@@ -14,7 +14,7 @@ from async_migrations.errors import LedgerError
 from async_migrations.retry import causes, describe, sqlstate
 from async_migrations.sql import qualified, quote_literal
 
-CLAIM, INSERT, COMPLETE = (f"async_migrations_{what}" for what in ("claim", "insert", "complete"))
+CLAIM, INSERT, COMPLETE, RESTORE = (f"async_migrations_{what}" for what in ("claim", "insert", "complete", "restore"))
 """What the prepared statements of a session are called."""
 
 LOST = "async_migrations: the row is lost: "
@@ -98,7 +98,8 @@ class Statements:
 
     def is_deallocated(self, error: Exception) -> bool:
         """Tell whether `error` says that the session lost what `prepare` gave it: a migration ran DEALLOCATE ALL."""
-        return sqlstate(error) == "26000" and any(f'"{name}"' in describe(error) for name in (CLAIM, INSERT, COMPLETE))
+        ours = (CLAIM, INSERT, COMPLETE, RESTORE)
+        return sqlstate(error) == "26000" and any(f'"{name}"' in describe(error) for name in ours)
 
     def _claim(self, values: Mapping[str, str], returning: str, *, fence: bool) -> str:
         alias = self._alias
