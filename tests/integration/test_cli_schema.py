@@ -277,7 +277,7 @@ def test_a_server_that_is_not_there_is_waited_for_as_long_as_was_said(migrated: 
     url = migrated.url if len(arguments) > 1 else "postgresql://postgres@127.0.0.1:1/x"
     result = migrated("diff", *arguments, "--connect-deadline", "0.2", url=url)
     assert result.exit_code == 1
-    assert "connection refused. Waited 0 s" in result.stderr
+    assert re.search(r"connection refused\. Waited \d s", result.stderr)
 
 
 @pytest.mark.parametrize(

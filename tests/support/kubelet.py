@@ -54,7 +54,7 @@ class Image:
 PROBES: Mapping[str, Probe] = {
     "startup": Probe("/livez", failure_threshold=300),
     # Longer than a process needs to end once it has closed its port, which a busy machine draws out.
-    "liveness": Probe("/livez", failure_threshold=6),
+    "liveness": Probe("/livez", failure_threshold=50),
     "readiness": Probe("/readyz", failure_threshold=1),
 }
 """As docs/examples/kubernetes sets them, only quicker."""
