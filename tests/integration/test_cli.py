@@ -1,12 +1,9 @@
 """The command line as its users run it, in this process; `test_cli_process.py` has what needs its own."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -17,32 +14,9 @@ Ask = Callable[[str], Any]
 
 
 @pytest.fixture
-def shell(bare: Shell) -> Shell:
-    """Return a project with three migrations and an empty database."""
-    bare.write_three()
-    return bare
-
-
-@pytest.fixture
-def bare(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Return a project without migrations and an empty database."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    return Shell(tmp_path, database_url.replace("+asyncpg", ""))
-
-
-@pytest.fixture
 def ask(bare: Shell) -> Ask:
     """Return a function that runs a query and returns its one value; commands run in this thread, without a loop."""
-    url = bare.url
-
-    async def query(text: str) -> Any:
-        connection = await asyncpg.connect(url)
-        try:
-            return await connection.fetchval(text)
-        finally:
-            await connection.close()
-
-    return lambda text: asyncio.run(query(text))
+    return lambda text: asyncio.run(bare.value(text))
 
 
 # upgrade, downgrade, status, plan, verify

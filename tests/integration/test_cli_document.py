@@ -4,10 +4,7 @@ import inspect
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 from async_migrations import MigrationRunner
 from async_migrations.cli import main
@@ -38,12 +35,6 @@ def told(text: str) -> list[str]:
     return lines
 
 
-@pytest.fixture
-def shell(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    return Shell(tmp_path, database_url.replace("+asyncpg", ""))
-
-
 def typed(line: str, shell: Shell) -> str:
     """Run a line of the session; our own command without a process, which would take longer than its work."""
     command = re.fullmatch(r"async-migrations (.*?)(?P<quiet> > /dev/null)?(?P<then> (&&|\|\|) echo .*)?", line)
@@ -61,21 +52,21 @@ def in_bash(line: str, directory: Path) -> str:
     return done.stdout
 
 
-def test_the_session_goes_as_it_is_written(shell: Shell) -> None:
+def test_the_session_goes_as_it_is_written(bare: Shell) -> None:
     for block in SESSION:
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             line, _, expected = step.partition("\n")
             shown = told(expected)
-            found = told(typed(line, shell))
+            found = told(typed(line, bare))
             if shown and shown[-1] == "…":
                 shown.pop()
                 found = found[: len(shown)]
             assert found == shown, line
 
 
-def test_the_documents_have_the_keys_that_the_page_lists(shell: Shell) -> None:
+def test_the_documents_have_the_keys_that_the_page_lists(bare: Shell) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (`\w+`.*) \|$", PAGE.partition("keys beside")[2], re.MULTILINE))
-    shell.write("migrations/001_a.sql", "SELECT 1;")
+    bare.write("migrations/001_a.sql", "SELECT 1;")
     lines = [
         "baseline 1",
         "downgrade 1",
@@ -90,11 +81,11 @@ def test_the_documents_have_the_keys_that_the_page_lists(shell: Shell) -> None:
     ]
 
     assert rows.keys() == main.commands.keys()
-    shell.write("models.py", "from sqlalchemy import MetaData\nmetadata = MetaData()\n")
-    shell.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:metadata"\n')
+    bare.write("models.py", "from sqlalchemy import MetaData\nmetadata = MetaData()\n")
+    bare.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:metadata"\n')
     for line in [*lines, "repair", "status", "upgrade", "schema show"]:
         command = line.partition(" ")[0]
-        document = shell("-q", *line.split(), "--json").document
+        document = bare("-q", *line.split(), "--json").document
         listed = re.findall(r"`(\w+)`", re.sub(r" \(.*?\)", "", rows[command]))
         assert list(document) == ["command", *listed], command
 

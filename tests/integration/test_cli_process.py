@@ -2,10 +2,8 @@
 
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from async_migrations.testing.server import Server
@@ -21,31 +19,9 @@ Ask = Callable[[str], Awaitable[Any]]
 
 
 @pytest.fixture
-def shell(bare: Shell) -> Shell:
-    """Return a project with three migrations and an empty database."""
-    bare.write_three()
-    return bare
-
-
-@pytest.fixture
-def bare(tmp_path: Path, database_url: str) -> Shell:
-    """Return a project without migrations and an empty database."""
-    return Shell(tmp_path, database_url.replace("+asyncpg", ""))
-
-
-@pytest.fixture
 def ask(bare: Shell) -> Ask:
     """Return a function that runs a query and returns its one value."""
-    url = bare.url
-
-    async def query(text: str) -> Any:
-        connection = await asyncpg.connect(url)
-        try:
-            return await connection.fetchval(text)
-        finally:
-            await connection.close()
-
-    return query
+    return bare.value
 
 
 async def test_upgrade_tells_the_story_on_stderr(shell: Shell) -> None:

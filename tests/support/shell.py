@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from click.testing import CliRunner
 
 from async_migrations.cli import main
@@ -107,6 +108,14 @@ class Shell:
             del sys.modules[name]
         importlib.invalidate_caches()
         forget()
+
+    async def value(self, query: str) -> Any:
+        """Run a query on the commands' database; return its one value."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
 
     async def run(self, *arguments: str, **environment: str) -> Done:
         """Run a command in a process of its own."""
