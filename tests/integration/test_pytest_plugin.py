@@ -290,7 +290,7 @@ def test_unused_it_starts_nothing_and_imports_nothing_heavy(example: Example) ->
         "    assert not {'sqlalchemy', 'asyncpg', 'anyio.from_thread'} & sys.modules.keys()\n"
         "    assert 'async_migrations.integrations.pytest_plugin' in sys.modules\n",
     )
-    example.run("-p", "no:anyio").assert_outcomes(passed=1)
+    example.execute("-p", "no:anyio").assert_outcomes(passed=1)
 
 
 # Kept

@@ -5,8 +5,10 @@ import signal
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]  # as in `servers`
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +18,7 @@ from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import PoolMode, pgbouncer
-from tests.support.processes import child_process, start_together
+from tests.support.processes import child_process, module_process, start_together
 from tests.support.proxy import Action, Callback, Fault, WireProxy
 from tests.support.waiting import eventually
 from tests.support.wire import Message, Side, Splitter
@@ -244,6 +246,60 @@ print("to the errors", file=sys.stderr)
 sys.stdin.readline()
 raise SystemExit(7)
 """
+
+
+ENDS = [
+    ("raise SystemExit", 0),
+    ("raise SystemExit(7)", 7),
+    ("raise SystemExit('a sentence')", 1),
+    ("1 / 0", 1),
+    ("raise KeyboardInterrupt", -signal.SIGINT),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+]
+ARGUMENTS = "import os, sys; print(os.environ['WORD'], *sys.argv[1:], os.getcwd(), os.getppid())"
+FORKS = """
+import asyncio, os
+from tests.support.processes import child_process
+async def main():
+    async with child_process("import os, time; print(os.getpid(), flush=True); time.sleep(100)") as child:
+        print(await child.line_matching(".") , flush=True)
+        await asyncio.sleep(100)
+asyncio.run(main())
+"""
+
+
+class TestZygote:
+    @pytest.mark.parametrize(("script", "code"), ENDS)
+    async def test_it_reports_each_end(self, script: str, code: int) -> None:
+        async with child_process(script) as child:
+            assert await child.wait() == code
+
+    async def test_a_script_a_file_and_a_module_have_what_they_are_given(self, tmp_path: Path) -> None:
+        (tmp_path / "said.py").write_text(ARGUMENTS)
+        environment = {"WORD": "a word"}
+        async with (
+            child_process(ARGUMENTS, "1", environment=environment) as script,
+            child_process(tmp_path / "said.py", "2", environment=environment) as file,
+            module_process("said", "3", environment=environment, directory=tmp_path) as module,
+        ):
+            said = [await child.line_matching("a word") for child in (script, file, module)]
+            assert [await child.wait() for child in (script, file, module)] == [0, 0, 0]
+        mother = said[0].split()[-1]
+        here = Path.cwd()
+        assert said == [f"a word 1 {here} {mother}", f"a word 2 {here} {mother}", f"a word 3 {tmp_path} {mother}"]
+        assert int(mother) != os.getpid()
+
+    async def test_what_it_forked_ends_with_the_tests(self) -> None:
+        # A variable that is the interpreter's own: this one is executed, and has a zygote of its own.
+        async with child_process(FORKS, environment={"PYTHONHASHSEED": "0"}) as tests:
+            pid = int(await tests.line_matching(r"^\d+$"))
+            tests.kill()
+            await tests.wait()
+
+        async def gone() -> bool:
+            return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+        await eventually(gone)
 
 
 class TestProcesses:

@@ -2,9 +2,12 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.zygote import Order, Streams, zygote
 
 MIGRATIONS = {
     "001_users.sql": "CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email varchar NOT NULL);",
@@ -97,6 +100,8 @@ def test_where(postgres_server, migrated_database_url):
 PASSED = 10
 # Plugins of others that none of it needs, and that take a fifth of a start.
 ALWAYS = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:faker", "-W", "error"]
+# Not what has a plugin of pytest's: that wants to import it itself.
+PYTEST = ("asyncpg", "pytest", "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "stamina")
 
 
 class Example:
@@ -137,7 +142,22 @@ class Example:
         self.write("tests/test_where.py", WHERE)
 
     def run(self, *options: str) -> pytest.RunResult:
-        """Run its tests in a process of their own."""
+        """Run its tests in a process of their own, which has imported already what takes long."""
+        started = time.perf_counter()
+        said = self.pytester.path / "stdout.txt", self.pytester.path / "stderr.txt"
+        program = ["-m", "pytest", f"--basetemp={self.pytester.path / 'basetemp'}", *ALWAYS, *options]
+        # What xdist executes finds the project there.
+        environment = {**os.environ, "PYTHONPATH": str(self.pytester.path)}
+        order = Order(program, environment, str(self.pytester.path))
+        with Path(os.devnull).open() as stdin, said[0].open("w") as stdout, said[1].open("w") as stderr:
+            streams = Streams(stdin.fileno(), stdout.fileno(), stderr.fileno())
+            with os.fdopen(zygote(*PYTEST).fork(order, streams)) as end:
+                *_, code = end.read().split()
+        stdout_lines, stderr_lines = (path.read_text().splitlines() for path in said)
+        return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+
+    def execute(self, *options: str) -> pytest.RunResult:
+        """Run its tests in a process that has imported nothing yet."""
         return self.pytester.runpytest_subprocess(*ALWAYS, *options)
 
     def servers(self) -> set[Path]:

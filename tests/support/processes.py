@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.forked import LONGEST_LINE, Forked, fork
+from tests.support.zygote import Order
+
 READY = "READY"
 COMMAND = "from async_migrations.__main__ import main; main()"
 """The command line, for `child_process`."""
@@ -26,7 +29,7 @@ class Child:
 
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked) -> None:
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._process = process
@@ -147,27 +150,38 @@ async def _running(
     within: Sequence[str] = (),
     directory: Path | None = None,
 ) -> AsyncIterator[Child]:
+    order = Order(program, {**os.environ, **environment}, str(directory or Path.cwd()))
+    # An interpreter that is there already has read its own variables.
+    forkable = not within and not any(name.startswith("PYTHON") for name in environment)
+    async with fork(order) if forkable else _execute(order, within) as process:
+        child = Child(process)
+        listening = asyncio.create_task(child.listen())
+        try:
+            yield child
+        finally:
+            child.kill()
+            await process.wait()
+            listening.cancel()
+
+
+@asynccontextmanager
+async def _execute(order: Order, within: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *TIED_TO_US,
         *within,
         sys.executable,
         "-u",
-        *program,
+        *order.program,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **environment},
-        cwd=directory,
-        limit=1 << 20,
+        env=order.environment,
+        cwd=order.directory,
+        limit=LONGEST_LINE,
     )
-    child = Child(process)
-    listening = asyncio.create_task(child.listen())
     try:
-        yield child
+        yield process
     finally:
-        child.kill()
-        await process.wait()
-        listening.cancel()
         # A grandchild may hold the streams open for longer than we care.
         process._transport.close()  # type: ignore[attr-defined]  # asyncio offers no other way
 

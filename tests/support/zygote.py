@@ -1,0 +1,230 @@
+"""A process that has imported what takes long, and forks those that tests start: each is real, and there at once."""
+
+import atexit
+import ctypes
+import functools
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+SET_PDEATHSIG = 1
+LARGEST_ORDER = 1 << 20
+ROOT = Path(__file__).parents[2]
+ENGINE = (
+    "async_migrations.cli.commands",
+    "asyncpg",
+    "postgast",
+    "psutil",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.ext.asyncio",
+    "stamina",
+    "tests.support.replica_launcher",
+)
+"""What a process that runs the engine imports, sooner or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a process shall be.
+
+    Attributes:
+        program: As `python` takes it: ``-c`` and a script, ``-m`` and a module, or a path; then arguments.
+        environment: All its variables.
+        directory: Where it starts.
+    """
+
+    program: Sequence[str]
+    environment: Mapping[str, str]
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Descriptors of a process: what it has as standard input, output and error."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+class Zygote:
+    """The process, from the side of the tests; the kernel ends it and all that it forked with us.
+
+    Args:
+        modules: What it imports.
+    """
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, __file__, str(theirs.fileno()), *modules]
+        with theirs:
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT)
+        atexit.register(self._end)
+
+    def fork(self, order: Order, streams: Streams) -> int:
+        """Have a process forked; it gets copies of the streams.
+
+        Returns:
+            A descriptor that says its pid, on a line, and when it has ended its exit code, negative for a signal.
+        """
+        words = {"program": order.program, "environment": dict(order.environment), "directory": order.directory}
+        says, said = os.pipe()
+        descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
+        socket.send_fds(self._orders, [json.dumps(words).encode()], descriptors)
+        os.close(said)
+        return says
+
+    def _end(self) -> None:
+        self._orders.close()
+        self._process.wait(10)
+
+
+@functools.cache
+def zygote(*modules: str) -> Zygote:
+    """Return the process that has imported these modules; there is one in each process of the tests."""
+    return Zygote(modules)
+
+
+def main(orders: int, modules: Sequence[str]) -> None:
+    """Import the modules, then fork until nobody can give an order any more."""
+    _end_with(os.getppid())
+    sys.path[0] = ""
+    for module in modules:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+    order, streams = _fork_until_one_is_born(socket.socket(fileno=orders))
+    _live(order, streams)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with the one that made it."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
+
+
+def _fork_until_one_is_born(orders: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork for each order; return in the child, with its order."""
+    ends: dict[int, int] = {}
+    deaths, death = os.pipe()
+    os.set_blocking(death, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(death)
+    us = os.getpid()
+    with selectors.DefaultSelector() as selector:
+        selector.register(orders, selectors.EVENT_READ)
+        selector.register(deaths, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd == deaths:
+                    os.read(deaths, 512)
+                    _report(ends)
+                    continue
+                words, descriptors, _, _ = socket.recv_fds(orders, LARGEST_ORDER, 4)
+                if not words:
+                    os._exit(0)
+                *streams, end = descriptors
+                pid = os.fork()
+                if not pid:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    _end_with(us)
+                    for each in (end, deaths, death, *ends.values()):
+                        os.close(each)
+                    orders.close()
+                    return json.loads(words), streams
+                ends[pid] = end
+                os.write(end, f"{pid}\n".encode())
+                for each in streams:
+                    os.close(each)
+
+
+def _report(ends: dict[int, int]) -> None:
+    with suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = found
+            end = ends.pop(pid)
+            with suppress(BrokenPipeError):  # nobody waits for it
+                os.write(end, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            os.close(end)
+
+
+def _live(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
+    """Be what the order says, from its first line to its exit code."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    for each in (sys.stdout, sys.stderr):
+        assert isinstance(each, io.TextIOWrapper)
+        each.reconfigure(line_buffering=True, write_through=True)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["directory"])
+    code = _outcome(order["program"])
+    # What an interpreter does at its end, but for tearing down modules that the kernel takes with the process.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code)
+
+
+def _outcome(program: Sequence[str]) -> int:
+    """Run a program as `python` does; return its exit code."""
+    try:
+        _run(program)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+            return 1
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        return -signal.SIGINT
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _run(program: Sequence[str]) -> None:
+    first, *rest = program
+    if first == "-m":
+        sys.argv = rest
+        sys.path[0] = str(Path.cwd())
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
+        script, *arguments = rest
+        sys.argv = ["-c", *arguments]
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(script, "<string>", "exec"), main.__dict__)  # noqa: S102 - as `python -c` does
+    else:
+        sys.argv = list(program)
+        sys.path[0] = str(Path(first).parent)
+        runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])
