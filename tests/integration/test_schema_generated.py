@@ -1,39 +1,20 @@
-"""The way of every case through generated migrations: the catalog is that of the models, and what was kept is kept."""
+"""Every change is found and called what it is, and its migrations lead to the models' catalog and keep what is kept."""
 
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations.testing.databases import Databases
-from async_migrations.testing.server import Server
 from tests.schema_cases import Case
 from tests.schema_cases.changed import CASES
 from tests.schema_cases.hindered import CASES as HINDERED
 from tests.schema_cases.moved import every
 from tests.schema_cases.rare import CASES as RARE
 from tests.support.generated import comparable, values, walk, walk_back
-
-
-@pytest.fixture(scope="module")
-def shared_name(databases: Databases) -> Iterator[str]:
-    name = databases.take().result()
-    yield name
-    databases.drop(name)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(shared_name: str, server: Server) -> AsyncIterator[AsyncEngine]:
-    """Return an engine on a database that all cases of a module use one after the other."""
-    # Connections are kept: one that knows the catalog already answers in half the time.
-    engine = create_async_engine(server.url(shared_name), connect_args={"prepared_statement_cache_size": 0})
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +43,14 @@ ALL = [*CASES, *every(), *HINDERED, *RARE]
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("case", ALL, ids=str)
-async def test_generated_migrations_lead_there_and_back(
+async def test_a_change_is_found_and_generated_migrations_lead_there_and_back(
     case: Case, shared: AsyncEngine, tmp_path: Path, postgres_version: int, collected: Path
 ) -> None:
     way = await walk(case, shared, tmp_path, postgres_version)
+    found = way.first.operations
+    assert all(str(each) for each in found)
+    if case in CASES:
+        assert sorted(type(each).__name__ for each in found) == list(case.expected), str(way.first)
     for path in way.paths:
         shutil.copy(path, collected / f"{case}_{path.name}")
     assert not way.second, f"{way.second}\n{way.text}"

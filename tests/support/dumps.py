@@ -17,11 +17,20 @@ def restore(server: Server, version: int, source: str, url: str) -> None:
         source: the name of the database.
         url: of an empty one.
     """
-    programs = _clients(version)
+    load(version, url, dump(server, version, source))
+
+
+def dump(server: Server, version: int, source: str) -> bytes:
+    """Return what pg_dump says of a database."""
+    command = [str(_clients(version) / "pg_dump"), server.url(source, driver="")]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def load(version: int, url: str, script: bytes) -> None:
+    """Send what pg_dump has said through psql into an empty database."""
     target = url.replace("postgresql+asyncpg", "postgresql")
-    dump = subprocess.run([programs / "pg_dump", server.url(source, driver="")], check=True, capture_output=True)
-    load = [str(programs / "psql"), "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", target]
-    subprocess.run(load, check=True, input=dump.stdout, capture_output=True)
+    command = [str(_clients(version) / "psql"), "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", target]
+    subprocess.run(command, check=True, input=script, capture_output=True)
 
 
 def _clients(version: int) -> Path:

@@ -15,11 +15,18 @@ from tests.schema_cases import Case
 from tests.support.schemas import create, leave_out_what_cannot_be, run_sql
 
 EMPTY = """DO $$ DECLARE name text; BEGIN
+FOR name IN SELECT format('%s %s', of.type, of.identity) FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = refobjid,
+  pg_identify_object(d.classid, d.objid, 0) AS of
+  WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND extname = 'plpgsql' AND d.objid >= 16384
+  AND NOT EXISTS (SELECT FROM pg_type AS t WHERE t.oid = d.objid AND (typelem <> 0 OR typrelid <> 0)) LOOP
+  EXECUTE 'ALTER EXTENSION plpgsql DROP ' || name; END LOOP;
 FOR name IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
   EXECUTE format('DROP EXTENSION %I CASCADE', name); END LOOP;
+FOR name IN SELECT fdwname FROM pg_foreign_data_wrapper LOOP
+  EXECUTE format('DROP FOREIGN DATA WRAPPER %I CASCADE', name); END LOOP;
 FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)' LOOP
   EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
-CREATE SCHEMA public; END $$"""
+CREATE SCHEMA public; END $$; DISCARD TEMP"""
 LEDGER = "schema_migrations"
 
 
