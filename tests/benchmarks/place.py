@@ -33,6 +33,7 @@ class Scale:
         waiters: Replicas that wait.
         repetitions: How often each side is measured, in turns.
         tables: Those of a schema that is compared.
+        tests: Those of a suite, in each of its files.
     """
 
     migrations: int = 1000
@@ -40,6 +41,7 @@ class Scale:
     waiters: int = 50
     repetitions: int = 5
     tables: int = 1000
+    tests: int = 40
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ import anyio
 from tests.benchmarks import histories
 from tests.benchmarks.place import Place, say
 from tests.benchmarks.table import MILLISECOND, Row, skipped
+from tests.support.example import ALWAYS
 
-TESTS = 40
 AGAIN = 5
 """Tests that migrate with Alembic."""
 
@@ -148,7 +148,7 @@ class Suite:
         times = self.folder / "times.json"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         await anyio.run_process(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
+            [sys.executable, "-m", "pytest", "-q", *ALWAYS, *options],
             cwd=self.folder,
             env={**environment, "TIMES": str(times)},
             stderr=subprocess.STDOUT,
@@ -167,7 +167,7 @@ class Suite:
 async def rows(place: Place) -> list[Row]:
     """Measure a suite of tests that take 30 ms each."""
     say("a test suite")
-    tables, tests = place.scale.few, min(TESTS, place.scale.migrations)
+    tables, tests = place.scale.few, place.scale.tests
     suite = Suite(place.directory / "suite", tables, tests)
     repetitions = place.scale.repetitions
     cold = [await suite.run() for _ in range(repetitions)]

@@ -9,7 +9,7 @@ from tests.benchmarks.__main__ import BENCHMARKS, measure
 from tests.benchmarks.place import Place, Scale
 from tests.benchmarks.table import Row, markdown
 
-TINY = Scale(migrations=4, few=2, waiters=2, repetitions=1, tables=5)
+TINY = Scale(migrations=4, few=2, waiters=2, repetitions=1, tables=5, tests=3)
 
 
 @pytest.mark.timeout(300)

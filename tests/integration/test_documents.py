@@ -37,6 +37,13 @@ def environment(url: str) -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": url, "PATH": f"{scripts}:{os.environ['PATH']}"}
 
 
+def environment_of_tests() -> dict[str, str]:
+    ours = ("PYTEST", "DATABASE_URL")
+    kept = {name: value for name, value in environment("").items() if not name.startswith(ours)}
+    # Half of pytest's start is plugins that no reader of the documents has.
+    return {**kept, "PYTEST_ADDOPTS": "-p no:faker -p no:hypothesispytest"}
+
+
 @contextmanager
 def in_the_background(command: str, cwd: Path, env: dict[str, str]) -> Iterator[None]:
     process = subprocess.Popen(
@@ -158,20 +165,20 @@ USERS_PROJECT = {
 async def test_the_page_on_testing_works_from_top_to_bottom(tmp_path: Path) -> None:
     for path, text in USERS_PROJECT.items():
         write(tmp_path / path, text)
-    env = {name: value for name, value in environment("").items() if not name.startswith(("PYTEST", "DATABASE_URL"))}
+    env = environment_of_tests()
     commands = []
     for language, text in blocks(ROOT / "docs" / "testing.md"):
         if named := FILE.match(text.splitlines()[0]):
             write(tmp_path / named["path"], text)
         elif language == "sh" and not text.startswith("pip "):
             commands.append(text.strip())
-    for options in ("", " --keep-databases", " -n2"):
+    for options in ("", " --keep-databases -n2"):
         (command,) = commands
         assert "11 passed" in await run(command + options, tmp_path, env)
 
 
 async def test_the_bookshops_own_tests_pass() -> None:
-    env = {name: value for name, value in environment("").items() if not name.startswith(("PYTEST", "DATABASE_URL"))}
+    env = environment_of_tests()
     said = await run("pytest -p no:cacheprovider", ROOT / "docs" / "examples" / "bookshop", env)
     assert re.search(r"\d+ passed in", said)
 
