@@ -67,6 +67,7 @@ class Run:
     applied: list[str] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
+    lost: bool = False
     reverting: tuple[str, str] | None = None
     stop: Stop = field(init=False)
 
@@ -138,6 +139,8 @@ class Run:
                 if losses > RECONNECTS:
                     advice = f"It was lost {losses} times in this run; see the server's log."
                     raise DatabaseUnavailableError(self.options.connector.where, describe(error), advice) from error
+                # A COMMIT may have had no answer: from now on the ledger is asked what we did, whoever finished.
+                self.lost = True
                 self.emit(events.ConnectionLost(describe(error)))
 
     def connect(self) -> AbstractAsyncContextManager[Session]:

@@ -129,7 +129,7 @@ class MigrationRunner:
             resolve_target(folder.files, target)
 
         async def story(session: Session) -> None:
-            if not run.applied and await run.is_done(session, folder):
+            if not run.lost and await run.is_done(session, folder):
                 return run.announce(folder, Plan((), tuple(file.name for file in folder.files)))
             plan = await run.plan(session, folder, target)
             if plan.pending:
@@ -142,7 +142,7 @@ class MigrationRunner:
                         run.announce(folder, plan)
                         await run.apply(leader, plan, loaded)
                     else:
-                        plan = plan.done()
+                        plan = await run.plan(session, folder, target) if run.lost else plan.done()
             return run.announce(folder, plan)
 
         return await self._stoppable(run, story)

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationRunner, Report
 from async_migrations.events import Event, LockTaken
-from tests.conformance.aftermath import check, empty, gone, look, names, watching
+from tests.conformance.aftermath import LEDGER, check, empty, gone, look, names, watching
 from tests.support.proxy import Action, Callback, Fault, Streams, WireProxy
 from tests.support.replica_launcher import open_engine, warm
 from tests.support.replicas import Launcher
+from tests.support.waiting import eventually
 from tests.support.wire import Message, Side
 
 NOTICED = 0.5
@@ -208,6 +209,29 @@ class Lane:
         self._took_over(noticed_at)
         await self.check()
 
+    async def lose_an_answer(self) -> None:
+        """Let the answer to the first COMMIT get lost, and another finish before the replica can come back."""
+        messages = await self.record()
+        first, *others = names(self.history.directory)
+        moment = next(n for n, each in enumerate(messages, 1) if is_last_word(each, first))
+        await empty(self.witness)
+        self.log.events.clear()
+        self.arm(moment, Action.SILENCE)
+        victim = asyncio.create_task(migrate(self.victim, self.history.directory, Log()))
+        await self._struck(victim)
+
+        async def is_committed() -> bool:
+            return bool(
+                await self.witness.fetchval(f"SELECT true FROM ({LEDGER}) AS l WHERE migration_name = $1", first)
+            )
+
+        await eventually(is_committed, deadline=20)
+        self.cable.cut()
+        heir = await migrate(self.heir, self.history.directory, self.log)
+        self.cable.mend()
+        assert [(await victim).applied, heir.applied] == [(first,), tuple(others)]
+        await self.check()
+
     async def die(self, moment: int, launcher: Launcher) -> None:
         """Kill a replica, a real process, with SIGKILL."""
         await empty(self.witness)
@@ -288,6 +312,11 @@ async def _lane(url: str, port: int, history: History, *, pooled: bool) -> Async
         await warm(victim)
         await warm(heir)
         yield Lane(url, history, witness, cable, victim, heir, pooled)
+
+
+def is_last_word(message: Message, name: str) -> bool:
+    """Tell whether a message commits a migration."""
+    return message.side is Side.CLIENT and name.encode() in message.body and b"; COMMIT" in message.body
 
 
 def client_spoke(messages: Sequence[Message]) -> list[int]:

@@ -86,3 +86,8 @@ async def test_killed_process(tracks: list[Lane], history: History, stride: int,
 async def test_cancellation(tracks: list[Lane], history: History, stride: int) -> None:
     messages = await tracks[0].record()
     await run_all(tracks, of_news(turns(messages), messages, history)[::stride], Lane.cancel)
+
+
+@pytest.mark.parametrize("history", [TRANSACTIONAL], ids=["transactional"])
+async def test_a_commit_without_an_answer_is_counted_by_the_replica_that_sent_it(tracks: list[Lane]) -> None:
+    await tracks[0].lose_an_answer()
