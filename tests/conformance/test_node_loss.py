@@ -1,8 +1,9 @@
 """A node is gone without a word: no FIN, no RST, only silence, in which TCP by itself stays for minutes or hours."""
 
 import asyncio
+import itertools
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ LONG = "300"
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1 AND {}"
 IN_A_STATEMENT = "state = 'active' AND wait_event = 'PgSleep'"
 BETWEEN_STATEMENTS = "state = 'idle in transaction' AND query LIKE '%b (id%'"
+CREATE = "CREATE TABLE b (id int)"
 BODIES = {
     "in a statement": 'await self.execute("SELECT pg_sleep(600)")',
     "between two statements": "await asyncio.sleep(600)",
@@ -83,12 +85,14 @@ class Place:
 
 
 @pytest.fixture
-async def places(far_server: Server, tmp_path: Path) -> AsyncIterator[list[Place]]:
-    """Return two places on one server."""
+async def place(far_server: Server, tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Place]]]:
+    """Return a function that makes places on one server."""
+    numbers = itertools.count(1)
     async with AsyncExitStack() as stack:
         with ExitStack() as nodes:
-            made = []
-            for number in (1, 2):
+
+            async def make() -> Place:
+                number = next(numbers)
                 where = nodes.enter_context(node())
                 async with watching(far_server.url()) as administrator:
                     await administrator.execute(f"CREATE DATABASE place{number}")
@@ -98,67 +102,56 @@ async def places(far_server: Server, tmp_path: Path) -> AsyncIterator[list[Place
                 history.sql("003_c", "CREATE TABLE c (id int);")
                 witness = await stack.enter_async_context(watching(url))
                 far = url.replace("+asyncpg", "").replace("127.0.0.1", where.host)
-                made.append(Place(where, history, witness, far))
-            yield made
+                return Place(where, history, witness, far)
+
+            yield make
 
 
-def slow(place: Place, how: str) -> None:
-    body = f'await self.execute("CREATE TABLE b (id int)")\n{BODIES[how]}'
-    place.history.python("002_b", body, top="import asyncio")
-
-
-def quick(place: Place) -> None:
-    place.history.python("002_b", 'await self.execute("CREATE TABLE b (id int)")')
-
-
-async def test_the_lock_of_a_leader_whose_node_is_gone_is_free_in_time_and_another_finishes(
-    places: list[Place],
-) -> None:
-    async def lose(place: Place, how: str) -> None:
-        slow(place, how)
-        async with AsyncExitStack() as stack:
-            await place.started(stack)
-            pid = await place.at_work(STATES[how])
-            place.node.vanish()
-
-            async def is_free() -> bool:
-                return not await place.witness.fetchval(LOCKS)
-
-            await eventually(is_free, deadline=BOUND + SLACK)
-            assert not await place.witness.fetchval("SELECT true FROM pg_stat_activity WHERE pid = $1", pid)
-        quick(place)
-        report = await place.history.runner().run_migrations()
-        assert report.applied == ("002_b", "003_c")
-
-    async with asyncio.TaskGroup() as tasks:
-        for place, how in zip(places, BODIES, strict=True):
-            tasks.create_task(lose(place, how))
-
-
-async def test_a_leader_notices_that_its_server_is_gone(places: list[Place]) -> None:
-    """Both while it waits for an answer, and while it says something that never arrives."""
+async def test_whoever_is_left_notices_it_in_time(place: Callable[[], Awaitable[Place]]) -> None:
+    """All at once, since each of them only waits for what TCP is told to notice."""
     chatty = 'while True:\n    await self.execute("SELECT 1")\n    await asyncio.sleep(0.01)'
-
-    async def notice(place: Place, body: str, state: str) -> None:
-        place.history.python("002_b", f'await self.execute("CREATE TABLE b (id int)")\n{body}', top="import asyncio")
-        async with AsyncExitStack() as stack:
-            child = await place.started(stack)
-            await place.at_work(state)
-            place.node.vanish()
-            await child.line_matching("The connection was lost", deadline=BOUND + SLACK)
-            assert await child.wait(deadline=SLACK) == 1
-        assert "No connection to 198." in child.transcript()
-        assert "001_a: Completed" in child.transcript()
-
-    first, second = places
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(notice(first, BODIES["in a statement"], IN_A_STATEMENT))
-        tasks.create_task(notice(second, chatty, "query LIKE '%SELECT 1%'"))
+        for how, body in BODIES.items():
+            tasks.create_task(lose_a_leader(await place(), body, STATES[how]))
+        tasks.create_task(leave_a_leader(await place(), BODIES["in a statement"], IN_A_STATEMENT))
+        tasks.create_task(leave_a_leader(await place(), chatty, "query LIKE '%SELECT 1%'"))
+        tasks.create_task(leave_a_waiter(await place()))
 
 
-async def test_a_waiter_notices_that_its_server_is_gone(places: list[Place]) -> None:
-    place = places[0]
-    slow(place, "in a statement")
+async def lose_a_leader(place: Place, body: str, state: str) -> None:
+    """The node of the lock's holder is gone: the lock is free in time, and another finishes."""
+    slow(place, body)
+    async with AsyncExitStack() as stack:
+        await place.started(stack)
+        pid = await place.at_work(state)
+        place.node.vanish()
+
+        async def is_free() -> bool:
+            return not await place.witness.fetchval(LOCKS)
+
+        await eventually(is_free, deadline=BOUND + SLACK)
+        assert not await place.witness.fetchval("SELECT true FROM pg_stat_activity WHERE pid = $1", pid)
+    place.history.python("002_b", f"await self.execute({CREATE!r})")
+    report = await place.history.runner().run_migrations()
+    assert report.applied == ("002_b", "003_c")
+
+
+async def leave_a_leader(place: Place, body: str, state: str) -> None:
+    """The server of a leader is gone, while it waits for an answer or says something that never arrives."""
+    slow(place, body)
+    async with AsyncExitStack() as stack:
+        child = await place.started(stack)
+        await place.at_work(state)
+        place.node.vanish()
+        await child.line_matching("The connection was lost", deadline=BOUND + SLACK)
+        assert await child.wait(deadline=SLACK) == 1
+    assert "No connection to 198." in child.transcript()
+    assert "001_a: Completed" in child.transcript()
+
+
+async def leave_a_waiter(place: Place) -> None:
+    """The server of a replica that waits for another is gone."""
+    slow(place, BODIES["in a statement"])
     engine = create_async_engine(
         place.url.replace("postgresql:", "postgresql+asyncpg:").replace(place.node.host, "127.0.0.1")
     )
@@ -173,6 +166,10 @@ async def test_a_waiter_notices_that_its_server_is_gone(places: list[Place]) -> 
     leading.cancel()
     await asyncio.gather(leading, return_exceptions=True)
     await engine.dispose()
+
+
+def slow(place: Place, body: str) -> None:
+    place.history.python("002_b", f"await self.execute({CREATE!r})\n{body}", top="import asyncio")
 
 
 async def test_a_connection_goes_back_to_its_pool_with_the_options_that_it_had(

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.desk import Desk, Work, open_desk
+from tests.support.generated import EMPTY
 from tests.support.pictures import changes
 
 WEIRD = 'we"ird %s :x; --'
@@ -761,13 +763,15 @@ PREPARED = {"create_primary_key over an index": "CREATE UNIQUE INDEX ux_unused O
 HAS_VECTOR = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'"
 
 
-@pytest.fixture
-async def desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
-    async with open_desk(engine) as desk:
+@pytest_asyncio.fixture(loop_scope="module")
+async def desk(shared: AsyncEngine) -> AsyncIterator[Desk]:
+    async with open_desk(shared) as desk:
+        await desk.driver.execute(EMPTY)
         await desk.driver.execute(SHOP)
         yield desk
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("transactional", [True, False], ids=["in a transaction", "without one"])
 @pytest.mark.parametrize("name", CASES)
 async def test_an_operation_does_what_it_says_and_can_be_undone(desk: Desk, name: str, *, transactional: bool) -> None:

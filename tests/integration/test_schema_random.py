@@ -32,7 +32,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from async_migrations import compare_schema
 from async_migrations.testing.databases import Databases
@@ -174,7 +173,8 @@ def test_any_models_lead_to_any_others_and_back(
     random_url: str, one: tuple[TableModel, ...], other: tuple[TableModel, ...]
 ) -> None:
     async def there_and_back() -> None:
-        engine = create_async_engine(random_url, poolclass=NullPool)
+        # A connection that is kept knows the catalog already.
+        engine = create_async_engine(random_url)
         try:
             await run_sql(engine, EMPTY)
             with tempfile.TemporaryDirectory() as folder:
