@@ -9,6 +9,7 @@ import anyio
 import asyncpg
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -21,7 +22,8 @@ from tests.support.browser import PATIENCE, browsing, looking_at
 from tests.support.history import History
 from tests.support.page_server import serving
 
-pytestmark = pytest.mark.timeout(240)
+# One browser for all tests, each with a context of its own; what it is driven with lives in one event loop.
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=PATIENCE)
 
 BACKFILL = """
@@ -59,19 +61,19 @@ LUMINANCE = """
 Step = Callable[[int], Awaitable[None]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with browsing() as browser:
         yield browser
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     async with watching(database_url) as witness:
         yield witness
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def let_pass(witness: asyncpg.Connection) -> Step:
     """Return a function that lets the backfill pass one of its three gates."""
     for number in (1, 2, 3):
