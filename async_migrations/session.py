@@ -183,12 +183,14 @@ class Session:
 
     async def settle(self, **also: str) -> None:
         """Give a direct session the settings of a lock holder and `also` (never through a pooler: they would leak)."""
-        settings = {**HELD_SETTINGS, **also}
-        wanted = ", ".join(f"({quote_literal(k)}, {quote_literal(v)})" for k, v in settings.items())
-        await self.send(
-            f"SELECT set_config(s.name, w.value, false) FROM (VALUES {wanted}) AS w (name, value) "
-            "JOIN pg_settings AS s USING (name)"
+        # Asked one by one: a look at pg_settings builds all of its four hundred rows, and takes twice as long.
+        settings = {**HELD_SETTINGS, **also}.items()
+        given = (
+            f"CASE WHEN current_setting({quote_literal(name)}, true) IS NOT NULL "
+            f"THEN set_config({quote_literal(name)}, {quote_literal(value)}, false) END"
+            for name, value in settings
         )
+        await self.send(f"SELECT {', '.join(given)}")
         with suppress(Exception):  # not every server's platform can watch its clients
             await self.send(CLIENT_CHECK)
 
