@@ -1,7 +1,6 @@
 """The commands that look at the schema: diff, new --auto, verify --models, schema."""
 
 import asyncio
-import importlib
 import json
 import os
 import re
@@ -14,16 +13,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import asyncpg
 import click
 import pytest
-from click.testing import CliRunner, Result
 
-from async_migrations.cli import main
-from async_migrations.schema.bench import forget
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import pgbouncer
+from tests.support.shell import Done, Shell
 from tests.support.terminal import DEADLINE, Terminal, opened_terminal
 
 MODELS = """
@@ -57,33 +53,21 @@ INSERT INTO authors (name) VALUES ('Ada');
 RENAME = ("--rename", "column", "public.authors.name", "full_name")
 
 
-class Project:
-    """A folder with models and one migration, and commands run in it, in this process."""
+class Project(Shell):
+    """A folder with models and one migration; its commands are quiet."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
-        (folder / "migrations").mkdir()
+        super().__init__(folder, url)
+        self.database = url
         self.write("models.py", MODELS)
         self.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:Base"\n')
         self.write("migrations/001_first.sql", BEFORE)
 
-    def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text)
-
-    def __call__(self, *arguments: str, color: bool = False, url: str | None = None, **environment: str) -> Result:
-        # As in a process of its own.
-        sys.modules.pop("models", None)
-        forget()
-        importlib.invalidate_caches()
-        runner = CliRunner(env={"DATABASE_URL": url or self.url, **environment})
-        result = runner.invoke(main, ["-q", "-C", str(self.folder), *arguments], color=color)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert "Traceback" not in result.output
-        return result
+    def __call__(self, *arguments: str, color: bool = False, **environment: str) -> Done:
+        return super().__call__("-q", *arguments, color=color, **environment)
 
     def names(self) -> list[str]:
-        return sorted(path.name for path in (self.folder / "migrations").iterdir() if path.suffix in {".py", ".sql"})
+        return sorted(path.name for path in (self.project / "migrations").iterdir() if path.suffix in {".py", ".sql"})
 
 
 @pytest.fixture
@@ -94,22 +78,14 @@ def project(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def migrated(project: Project) -> Project:
-    assert project("upgrade").exit_code == 0
+    assert project("upgrade").code == 0
     return project
 
 
 @pytest.fixture
 def ask(project: Project) -> Callable[[str], Any]:
     """Return a function that runs a query and returns its one value; commands run in this thread, without a loop."""
-
-    async def query(text: str) -> Any:
-        connection = await asyncpg.connect(project.url)
-        try:
-            return await connection.fetchval(text)
-        finally:
-            await connection.close()
-
-    return lambda text: asyncio.run(query(text))
+    return lambda query: asyncio.run(project.value(query))
 
 
 # diff
@@ -117,8 +93,8 @@ def ask(project: Project) -> Callable[[str], Any]:
 
 def test_diff_is_grouped_by_table_and_3(migrated: Project) -> None:
     result = migrated("diff")
-    assert result.exit_code == 3
-    assert result.stdout == (
+    assert result.code == 3
+    assert result.out == (
         "public.authors\n"
         "  + column public.authors.full_name is missing (character varying(80))\n"
         "  - column public.authors.name is not in the metadata  (loses something)\n"
@@ -134,17 +110,17 @@ def test_diff_is_grouped_by_table_and_3(migrated: Project) -> None:
 
 
 def test_diff_is_coloured_for_people(migrated: Project) -> None:
-    coloured = migrated("diff", color=True).stdout
+    coloured = migrated("diff", color=True).out
     assert click.style("+", fg="green", bold=True) in coloured
     assert click.style("public.books", bold=True) in coloured
-    assert click.unstyle(coloured) == migrated("diff").stdout
-    assert migrated("diff", color=True, NO_COLOR="1").stdout == migrated("diff").stdout
+    assert click.unstyle(coloured) == migrated("diff").out
+    assert migrated("diff", color=True, NO_COLOR="1").out == migrated("diff").out
 
 
 def test_diff_as_a_document(migrated: Project) -> None:
     result = migrated("diff", "--json", *RENAME)
-    document = json.loads(result.stdout)
-    assert result.exit_code == 3
+    document = json.loads(result.out)
+    assert result.code == 3
     assert document["equal"] is False
     assert document["differences"][0] == {
         "kind": "ColumnRenamed",
@@ -159,33 +135,33 @@ def test_diff_as_a_document(migrated: Project) -> None:
 
 def test_diff_is_0_and_silent_when_nothing_differs(migrated: Project) -> None:
     migrated("new", "rest", "--auto", "--allow-destructive", *RENAME)
-    assert migrated("upgrade").exit_code == 0
+    assert migrated("upgrade").code == 0
     result = migrated("diff")
-    assert (result.exit_code, result.stdout) == (0, "The database has the schema of the models.\n")
+    assert (result.code, result.out) == (0, "The database has the schema of the models.\n")
 
 
 def test_only_some_schemas_are_compared(migrated: Project) -> None:
-    assert migrated("diff", "--within", "elsewhere").exit_code == 0
+    assert migrated("diff", "--within", "elsewhere").code == 0
 
 
 def test_what_is_excluded_is_left_alone(migrated: Project) -> None:
-    assert "books" not in migrated("diff", "--exclude", "book*").stdout
-    assert migrated("diff", "--exclude", "public.*").exit_code == 0
+    assert "books" not in migrated("diff", "--exclude", "book*").out
+    assert migrated("diff", "--exclude", "public.*").code == 0
     migrated.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:Base"\nexclude = ["books", "authors"]\n')
-    assert migrated("verify", "--models").exit_code == 0
-    assert migrated("diff", "--exclude", "books").exit_code == 3
-    assert "books" not in migrated("schema", "dump").stdout
+    assert migrated("verify", "--models").code == 0
+    assert migrated("diff", "--exclude", "books").code == 3
+    assert "books" not in migrated("schema", "dump").out
 
 
 def test_the_scratch_place_is_chosen_and_said(migrated: Project, make_database: MakeDatabase) -> None:
     url = asyncio.run(_made(make_database))
-    given = json.loads(migrated("diff", "--json", "--scratch-url", url.replace("+asyncpg", "")).stdout)
+    given = json.loads(migrated("diff", "--json", "--scratch-url", url.replace("+asyncpg", "")).out)
     assert given["scratch"] == f"the given database {url.rpartition('/')[2]}"
     both = migrated("diff", "--scratch-url", url, "--scratch-embedded")
-    assert both.exit_code == 2
-    assert "name two scratch places" in both.stderr
+    assert both.code == 2
+    assert "name two scratch places" in both.err
     said = migrated("diff", "-v", ASYNC_MIGRATIONS_SCRATCH_URL=url)
-    assert f"The models were created in the given database {url.rpartition('/')[2]}, and rolled back" in said.stderr
+    assert f"The models were created in the given database {url.rpartition('/')[2]}, and rolled back" in said.err
 
 
 async def _made(make_database: MakeDatabase) -> str:
@@ -196,21 +172,21 @@ def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Projec
     role = f"app_{os.getpid()}"
     ask(f"CREATE ROLE {role} LOGIN; ")
     ask(f"GRANT USAGE ON SCHEMA public TO {role}")
-    url = migrated.url.replace("postgres@", f"{role}@")
+    url = migrated.database.replace("postgres@", f"{role}@")
     try:
-        refused = migrated("diff", url=url)
-        assert refused.exit_code == 1
-        assert f"the role {role} may create neither a database nor a schema" in refused.stderr
-        assert "--scratch-embedded" in refused.stderr
-        exact = json.loads((migrated("diff", "--scratch-embedded", "--json", url=url)).stdout)
+        refused = migrated("diff", DATABASE_URL=url)
+        assert refused.code == 1
+        assert f"the role {role} may create neither a database nor a schema" in refused.err
+        assert "--scratch-embedded" in refused.err
+        exact = json.loads((migrated("diff", "--scratch-embedded", "--json", DATABASE_URL=url)).out)
         assert len(exact["differences"]) == 6
         assert exact["notes"] == []
         assert exact["scratch"].endswith(" of this command's own")
-        unable = migrated("diff", "--replay", url=url)
-        assert unable.exit_code == 1
-        assert "this role may not create a database" in unable.stderr
-        ask(f"GRANT CREATE ON DATABASE {migrated.url.rpartition('/')[2]} TO {role}")
-        inexact = json.loads((migrated("diff", "--json", url=url)).stdout)
+        unable = migrated("diff", "--replay", DATABASE_URL=url)
+        assert unable.code == 1
+        assert "this role may not create a database" in unable.err
+        ask(f"GRANT CREATE ON DATABASE {migrated.database.rpartition('/')[2]} TO {role}")
+        inexact = json.loads((migrated("diff", "--json", DATABASE_URL=url)).out)
         assert inexact["scratch"].startswith("scratch schemas in ")
         assert "--scratch-embedded" in inexact["notes"][0]
     finally:
@@ -223,41 +199,41 @@ def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Projec
 
 def test_auto_writes_what_leads_to_the_models(migrated: Project, ask: Callable[[str], Any]) -> None:
     result = migrated("new", "Full names", "--auto", *RENAME)
-    assert result.exit_code == 0
-    paths = [Path(line).name for line in result.stdout.splitlines()]
+    assert result.code == 0
+    paths = [Path(line).name for line in result.out.splitlines()]
     assert paths == ["002_full_names.py", "003_full_names_indexes.py", "004_full_names_validate.py"]
-    assert "Left out, since something would be lost; with --allow-destructive it is written:" in result.stderr
-    assert "  column public.books.motto is not in the metadata" in result.stderr
-    assert migrated("upgrade").exit_code == 0
+    assert "Left out, since something would be lost; with --allow-destructive it is written:" in result.err
+    assert "  column public.books.motto is not in the metadata" in result.err
+    assert migrated("upgrade").code == 0
     assert ask("SELECT full_name FROM authors") == "Ada"
     again = migrated("new", "again", "--auto")
-    assert (again.exit_code, again.stdout) == (1, "Nothing was written.\n")
+    assert (again.code, again.out) == (1, "Nothing was written.\n")
 
 
 def test_auto_says_probable_renames_where_nobody_can_be_asked(migrated: Project) -> None:
     result = migrated("new", "x", "--auto", "--json")
-    document = json.loads(result.stdout)
+    document = json.loads(result.out)
     assert Path(document["paths"][0]).name == "002_x.py"
     assert [each["kind"] for each in document["left_out"]] == ["ColumnRemoved", "ColumnRemoved"]
     assert document["renames"] == [list(RENAME[1:])]
-    assert "If so, give --rename column public.authors.name full_name" in result.stderr
+    assert "If so, give --rename column public.authors.name full_name" in result.err
 
 
 def test_auto_wants_nothing_pending(project: Project) -> None:
     result = project("new", "x", "--auto", "--json")
-    assert result.exit_code == 3
-    assert json.loads(result.stdout)["error"]["type"] == "HistoryError"
-    assert "1 migration of the folder is pending (001_first), and would be written a second time" in result.stderr
+    assert result.code == 3
+    assert json.loads(result.out)["error"]["type"] == "HistoryError"
+    assert "1 migration of the folder is pending (001_first), and would be written a second time" in result.err
     assert project.names() == ["001_first.sql"]
-    assert project("new", "x", "--auto", "--allow-pending").exit_code == 0
+    assert project("new", "x", "--auto", "--allow-pending").code == 0
     assert "002_x.py" in project.names()
 
 
 def test_the_first_migration_needs_no_folder(project: Project) -> None:
-    shutil.rmtree(project.folder / "migrations")
-    assert project("new", "first", "--auto").exit_code == 0
-    assert project("upgrade").exit_code == 0
-    assert project("verify", "--models").exit_code == 0
+    shutil.rmtree(project.project / "migrations")
+    assert project("new", "first", "--auto").code == 0
+    assert project("upgrade").code == 0
+    assert project("verify", "--models").code == 0
 
 
 def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
@@ -265,7 +241,7 @@ def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
     migrated("upgrade")
     before = migrated.names()
     result = migrated("new", "more", "--auto")
-    assert (result.exit_code, result.stdout) == (
+    assert (result.code, result.out) == (
         0,
         "The database has the schema of the models. Nothing was written.\n",
     )
@@ -274,10 +250,10 @@ def test_auto_writes_nothing_where_nothing_differs(migrated: Project) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--replay"], ["--scratch-url", "postgresql://postgres@127.0.0.1:1/x"]])
 def test_a_server_that_is_not_there_is_waited_for_as_long_as_was_said(migrated: Project, arguments: list[str]) -> None:
-    url = migrated.url if len(arguments) > 1 else "postgresql://postgres@127.0.0.1:1/x"
-    result = migrated("diff", *arguments, "--connect-deadline", "0.2", url=url)
-    assert result.exit_code == 1
-    assert re.search(r"connection refused\. Waited \d s", result.stderr)
+    url = migrated.database if len(arguments) > 1 else "postgresql://postgres@127.0.0.1:1/x"
+    result = migrated("diff", *arguments, "--connect-deadline", "0.2", DATABASE_URL=url)
+    assert result.code == 1
+    assert re.search(r"connection refused\. Waited \d s", result.err)
 
 
 @pytest.mark.parametrize(
@@ -297,30 +273,30 @@ def test_a_server_that_is_not_there_is_waited_for_as_long_as_was_said(migrated: 
 )
 def test_a_mistake_is_a_sentence_and_no_bug(migrated: Project, arguments: list[str], code: int, sentence: str) -> None:
     result = migrated(*arguments)
-    assert result.exit_code == code
-    assert sentence in result.output
-    assert "may be a bug" not in result.output
+    assert result.code == code
+    assert sentence in result.both
+    assert "may be a bug" not in result.both
 
 
 def test_a_mistake_is_a_document_for_programs(migrated: Project) -> None:
     result = migrated("schema", "dump", "--check", "--json")
-    assert result.exit_code == 2
-    assert json.loads(result.stdout)["error"]["type"] == "UsageError"
+    assert result.code == 2
+    assert json.loads(result.out)["error"]["type"] == "UsageError"
 
 
 def test_models_that_are_not_named_are_asked_for(migrated: Project) -> None:
     migrated.write("pyproject.toml", "")
     result = migrated("diff")
-    assert result.exit_code == 2
-    assert "Give --base module:attribute" in result.stderr
+    assert result.code == 2
+    assert "Give --base module:attribute" in result.err
 
 
 def test_models_that_postgresql_refuses_are_named(migrated: Project) -> None:
     migrated.write("models.py", MODELS.replace('"pages >= 0"', '"pagez >= 0"'))
     result = migrated("diff")
-    assert result.exit_code == 1
-    assert "books" in result.stderr
-    assert 'column "pagez" does not exist' in result.stderr
+    assert result.code == 1
+    assert "books" in result.err
+    assert 'column "pagez" does not exist' in result.err
 
 
 @asynccontextmanager
@@ -330,8 +306,8 @@ async def on_a_terminal(
     with opened_terminal() as terminal:
         asyncio.get_running_loop().add_reader(terminal.ours, terminal.read)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "async_migrations", "-C", str(project.folder), *arguments),
-            env={**os.environ, "DATABASE_URL": project.url, "TERM": "xterm", "CI": "", **environment},
+            *(sys.executable, "-m", "async_migrations", "-C", str(project.project), *arguments),
+            env={**os.environ, "DATABASE_URL": project.database, "TERM": "xterm", "CI": "", **environment},
             stdin=terminal.theirs,
             stdout=terminal.theirs,
             stderr=terminal.theirs,
@@ -379,17 +355,17 @@ async def test_a_program_on_a_terminal_is_not_asked(
 
 
 def test_verify_with_models_is_3_until_they_are_equal(migrated: Project) -> None:
-    assert migrated("verify").exit_code == 0
+    assert migrated("verify").code == 0
     result = migrated("verify", "--models")
-    assert result.exit_code == 3
-    assert "6 differences" in result.stdout
-    document = json.loads(migrated("verify", "--models", "--json").stdout)
+    assert result.code == 3
+    assert "6 differences" in result.out
+    document = json.loads(migrated("verify", "--models", "--json").out)
     assert (document["ok"], document["findings"], document["models"]["equal"]) == (False, [], False)
     migrated("new", "rest", "--auto", "--allow-destructive", *RENAME)
     migrated("upgrade")
     result = migrated("verify", "--models")
-    assert result.exit_code == 0
-    assert result.stdout.endswith("The database has the schema of the models.\n")
+    assert result.code == 0
+    assert result.out.endswith("The database has the schema of the models.\n")
 
 
 # --replay
@@ -399,12 +375,12 @@ def test_what_the_files_make_is_looked_at_without_a_migrated_database(
     project: Project, ask: Callable[[str], Any]
 ) -> None:
     result = project("verify", "--models", "--replay")
-    assert result.exit_code == 3
-    assert "Files and ledger agree" in result.stdout
-    assert "6 differences" in result.stdout
-    assert project("new", "rest", "--auto", "--allow-destructive", "--replay", *RENAME).exit_code == 0
-    assert project("verify", "--models", "--replay").exit_code == 0
-    assert project("schema", "show", "books", "--replay").exit_code == 0
+    assert result.code == 3
+    assert "Files and ledger agree" in result.out
+    assert "6 differences" in result.out
+    assert project("new", "rest", "--auto", "--allow-destructive", "--replay", *RENAME).code == 0
+    assert project("verify", "--models", "--replay").code == 0
+    assert project("schema", "show", "books", "--replay").code == 0
     assert ask("SELECT to_regclass('books')") is None
     assert ask("SELECT to_regclass('schema_migrations')") is None
     # Named after the database beside which it was.
@@ -415,39 +391,39 @@ def test_what_the_files_make_is_looked_at_without_a_migrated_database(
 def test_a_replay_needs_no_database_at_all(project: Project) -> None:
     project.write("migrations/002_wrong.sql", "SELECT nothing;")
     failed = project("diff", "--replay", "--scratch-embedded", DATABASE_URL="")
-    assert failed.exit_code == 1
-    assert "The upgrade of 002_wrong failed" in failed.stderr
+    assert failed.code == 1
+    assert "The upgrade of 002_wrong failed" in failed.err
     project.write("migrations/002_wrong.sql", "SELECT 1;")
-    assert project("diff", "--replay", "--scratch-embedded", DATABASE_URL="").exit_code == 3
+    assert project("diff", "--replay", "--scratch-embedded", DATABASE_URL="").code == 3
 
 
 # schema
 
 
 def test_the_schema_is_shown_whole_or_in_parts(migrated: Project) -> None:
-    whole = migrated("schema", "show").stdout
+    whole = migrated("schema", "show").out
     assert "table public.authors\n  id    integer                not null default nextval(" in whole
     assert "schema_migrations" not in whole
-    part = migrated("schema", "show", "books").stdout
+    part = migrated("schema", "show", "books").out
     assert part.startswith("table public.books\n")
     assert "  constraint books_author_id_fkey: FOREIGN KEY (author_id) REFERENCES public.authors(id)\n" in part
     assert "public.authors\n" not in part
-    models = migrated("schema", "show", "--models", "public.books").stdout
+    models = migrated("schema", "show", "--models", "public.books").out
     assert "  index ix_books_title: btree (title)\n" in models
-    (table,) = json.loads(migrated("schema", "show", "books", "--json").stdout)["tables"]
+    (table,) = json.loads(migrated("schema", "show", "books", "--json").out)["tables"]
     assert (table["name"], table["kind"], table["columns"][2]["name"]) == ("public.books", "table", "title")
 
 
 def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
-    file = migrated.folder / "schema.txt"
-    assert migrated("schema", "dump", "-o", str(file)).exit_code == 0
-    assert migrated("schema", "dump").stdout == file.read_text()
-    assert migrated("schema", "dump", "--check", "-o", str(file)).exit_code == 0
+    file = migrated.project / "schema.txt"
+    assert migrated("schema", "dump", "-o", str(file)).code == 0
+    assert migrated("schema", "dump").out == file.read_text()
+    assert migrated("schema", "dump", "--check", "-o", str(file)).code == 0
     migrated.write("migrations/002_more.sql", "ALTER TABLE books ADD COLUMN isbn text;")
-    assert migrated("upgrade").exit_code == 0
+    assert migrated("upgrade").code == 0
     late = migrated("schema", "dump", "--check", "-o", str(file))
-    assert late.exit_code == 3
-    assert re.search(r"^\+  isbn +text$", late.stdout, re.MULTILINE)
+    assert late.code == 3
+    assert re.search(r"^\+  isbn +text$", late.out, re.MULTILINE)
 
 
 NO_PROGRAM: dict[str, Any] = {"PATH": "/nowhere"}
@@ -474,17 +450,17 @@ def words(svg: Path) -> list[str]:
 
 @BY_PROGRAM_AND_BY_LIBRARY
 def test_a_diagram_is_text_or_a_picture(migrated: Project, environment: dict[str, Any]) -> None:
-    text = migrated("schema", "diagram").stdout
+    text = migrated("schema", "diagram").out
     assert text.startswith("erDiagram\n")
     assert '    "authors" ||--o{ "books" : "author_id"\n' in text
-    svg = migrated.folder / "schema.svg"
-    assert migrated("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    svg = migrated.project / "schema.svg"
+    assert migrated("schema", "diagram", "-o", str(svg), **environment).code == 0
     assert {"authors", "books", "author_id"} <= set(words(svg))
-    png = migrated.folder / "schema.png"
+    png = migrated.project / "schema.png"
     drawn = migrated("schema", "diagram", "books", "-o", str(png), **environment)
     if environment:
-        assert drawn.exit_code == 2
-        assert "apt-get install graphviz" in drawn.stderr
+        assert drawn.code == 2
+        assert "apt-get install graphviz" in drawn.err
         assert not png.exists()
     else:
         assert png.read_bytes().startswith(b"\x89PNG")
@@ -493,9 +469,9 @@ def test_a_diagram_is_text_or_a_picture(migrated: Project, environment: dict[str
 def test_without_graphviz_it_is_said_what_to_install(migrated: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("async_migrations.cli.graphviz.LIBRARY", "no_such_library")
     result = migrated("schema", "diagram", "-o", "schema.svg", **NO_PROGRAM)
-    assert result.exit_code == 2
-    assert 'pip install "async-migrations[diagram]", or write Mermaid' in result.stderr
-    assert not (migrated.folder / "schema.svg").exists()
+    assert result.code == 2
+    assert 'pip install "async-migrations[diagram]", or write Mermaid' in result.err
+    assert not (migrated.project / "schema.svg").exists()
 
 
 @BY_PROGRAM_AND_BY_LIBRARY
@@ -506,30 +482,32 @@ def test_hostile_names_are_only_text(project: Project, environment: dict[str, An
         CREATE TABLE "de-pot \\n" ("1st" int UNIQUE REFERENCES "a<b>&""c" (id));
         CREATE TABLE nothing ();""",
     )
-    assert project("upgrade").exit_code == 0
-    svg = project.folder / "schema.svg"
-    assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    assert project("upgrade").code == 0
+    svg = project.project / "schema.svg"
+    assert project("schema", "diagram", "-o", str(svg), **environment).code == 0
     assert {'"a<b>&""c"', '"x }y|\\"', '"de-pot \\n"', '"1st"', "nothing"} <= set(words(svg))
-    mermaid = project("schema", "diagram").stdout
+    mermaid = project("schema", "diagram").out
     assert '    "a<b>&c" |o--o| "de-pot _n" : "1st"\n' in mermaid
     assert '    "a<b>&c" |o--o{ "a<b>&c" : "parent"\n' in mermaid
 
 
 @BY_PROGRAM_AND_BY_LIBRARY
 def test_a_picture_of_nothing_is_empty(project: Project, environment: dict[str, Any]) -> None:
-    svg = project.folder / "schema.svg"
-    assert project("schema", "diagram", "-o", str(svg), **environment).exit_code == 0
+    svg = project.project / "schema.svg"
+    assert project("schema", "diagram", "-o", str(svg), **environment).code == 0
     assert words(svg) == []
 
 
 def test_it_all_works_through_a_transaction_pooler(migrated: Project, server: Server) -> None:
-    database = migrated.url.rpartition("/")[2]
+    database = migrated.database.rpartition("/")[2]
     with pgbouncer(server, "transaction", default_pool_size="3") as bouncer:
         url = bouncer.url(database, driver="")
-        direct, pooled = (json.loads(migrated("diff", "--json", url=each).stdout) for each in (migrated.url, url))
+        direct, pooled = (
+            json.loads(migrated("diff", "--json", DATABASE_URL=each).out) for each in (migrated.database, url)
+        )
         assert pooled["differences"] == direct["differences"]
-        assert migrated("new", "x", "--auto", url=url).exit_code == 0
-        assert migrated("schema", "show", url=url).exit_code == 0
+        assert migrated("new", "x", "--auto", DATABASE_URL=url).code == 0
+        assert migrated("schema", "show", DATABASE_URL=url).code == 0
 
 
 def test_help_of_a_topic_needs_no_database() -> None:

@@ -67,7 +67,9 @@ async def fork(order: Order) -> AsyncIterator[Forked]:
     async with AsyncExitStack() as stack:
         writer = await _writer(ours_in, stack)
         out, err, says = [await _reader(each, stack) for each in (ours_out, ours_err, end)]
-        process = Forked(int(await says.readline()), writer, out, err)
+        born = await says.readline()
+        assert born, "The zygote has ended; what it wrote says why."
+        process = Forked(int(born), writer, out, err)
         heeding = asyncio.create_task(process.heed(says))
         stack.callback(heeding.cancel)
         yield process

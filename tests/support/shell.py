@@ -90,12 +90,12 @@ class Shell:
         self.write("migrations/002_orders.down.sql", "DROP TABLE orders;")
         self.write("migrations/003_items.sql", "CREATE TABLE items (id int);")
 
-    def __call__(self, *arguments: str, **environment: str) -> Done:
+    def __call__(self, *arguments: str, color: bool = False, **environment: str) -> Done:
         """Run a command in this process, which must not run an event loop."""
         self._be_new()
         runner = CliRunner(env={"DATABASE_URL": self.url, **environment})
         with contextlib.chdir(self.project):
-            result = runner.invoke(main, arguments)
+            result = runner.invoke(main, arguments, color=color)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Done(result.exit_code, result.stdout, result.stderr, result.output)

@@ -85,9 +85,11 @@ class Zygote:
         """
         words = {"program": order.program, "environment": dict(order.environment), "directory": order.directory}
         says, said = os.pipe()
-        descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
-        socket.send_fds(self._orders, [json.dumps(words).encode()], descriptors)
-        os.close(said)
+        try:
+            descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
+            socket.send_fds(self._orders, [json.dumps(words).encode()], descriptors)
+        finally:
+            os.close(said)
         return says
 
     def _end(self) -> None:
@@ -104,6 +106,7 @@ def zygote(*modules: str) -> Zygote:
 def main(orders: int, modules: Sequence[str]) -> None:
     """Import the modules, then fork until nobody can give an order any more."""
     _end_with(os.getppid())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for pytest, which ends us
     sys.path[0] = ""
     for module in modules:
         importlib.import_module(module)
@@ -124,11 +127,7 @@ def _end_with(parent: int) -> None:
 def _fork_until_one_is_born(orders: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Fork for each order; return in the child, with its order."""
     ends: dict[int, int] = {}
-    deaths, death = os.pipe()
-    os.set_blocking(death, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(death)
-    us = os.getpid()
+    deaths = _hear_of_deaths()
     with selectors.DefaultSelector() as selector:
         selector.register(orders, selectors.EVENT_READ)
         selector.register(deaths, selectors.EVENT_READ)
@@ -137,24 +136,41 @@ def _fork_until_one_is_born(orders: socket.socket) -> tuple[dict[str, Any], list
                 if key.fd == deaths:
                     os.read(deaths, 512)
                     _report(ends)
-                    continue
-                words, descriptors, _, _ = socket.recv_fds(orders, LARGEST_ORDER, 4)
-                if not words:
-                    os._exit(0)
-                *streams, end = descriptors
-                pid = os.fork()
-                if not pid:
-                    signal.set_wakeup_fd(-1)
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    _end_with(us)
-                    for each in (end, deaths, death, *ends.values()):
-                        os.close(each)
-                    orders.close()
-                    return json.loads(words), streams
-                ends[pid] = end
-                os.write(end, f"{pid}\n".encode())
-                for each in streams:
-                    os.close(each)
+                elif (born := _fork(orders, ends)) is not None:
+                    os.close(deaths)
+                    return born
+
+
+def _hear_of_deaths() -> int:
+    """Return a descriptor that can be read when a child has ended."""
+    deaths, death = os.pipe()
+    os.set_blocking(death, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(death)
+    return deaths
+
+
+def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[dict[str, Any], list[int]] | None:
+    """Take an order; return it in the child, and nothing in the parent."""
+    words, descriptors, _, _ = socket.recv_fds(orders, LARGEST_ORDER, 4)
+    if not words:
+        os._exit(0)
+    *streams, end = descriptors
+    us = os.getpid()
+    if pid := os.fork():
+        ends[pid] = end
+        os.write(end, f"{pid}\n".encode())
+        for each in streams:
+            os.close(each)
+        return None
+    os.close(signal.set_wakeup_fd(-1))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _end_with(us)
+    for each in (end, *ends.values()):
+        os.close(each)
+    orders.close()
+    return json.loads(words), streams
 
 
 def _report(ends: dict[int, int]) -> None:
