@@ -17,6 +17,7 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import AutoSchemaMigration, MigrationRunner
+from tests.support.processes import module_process
 
 BOOKSHOP = Path(__file__).parents[2] / "docs" / "examples" / "bookshop"
 MODULES = ("app", "models", "schemas", "shop")
@@ -187,16 +188,10 @@ async def test_the_command_line_writes_the_last_migrations_again_byte_for_byte(
 
 async def command(url: str, project: Path, *arguments: str) -> str:
     """Run the command line as its users do; return what it wrote to standard output."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "async_migrations", "-q", "-C", str(project), *arguments),
-        env={**os.environ, "DATABASE_URL": url},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    said, complaints = await process.communicate()
-    assert process.returncode == 0, complaints.decode()
-    return said.decode()
+    arguments = ("-q", "-C", str(project), *arguments)
+    async with module_process("async_migrations", *arguments, environment={"DATABASE_URL": url}) as child:
+        assert await child.wait() == 0, child.transcript()
+        return "".join(f"{line}\n" for line in child.lines)
 
 
 async def test_auto_schema_has_nothing_to_add_and_nothing_to_say(

@@ -11,6 +11,7 @@ import pytest
 
 from async_migrations.testing.server import Server
 from tests.support.pgbouncer import pgbouncer
+from tests.support.processes import module_process
 from tests.support.terminal import DEADLINE, Terminal, opened_terminal
 
 HELD = 4711
@@ -87,6 +88,6 @@ async def test_every_command_works_through_a_transaction_pooler(
             "wait --deadline 5",
             "renumber",
         ):
-            process = await command(tmp_path, url, *line.split(), output=asyncio.subprocess.PIPE)
-            said, complaints = await process.communicate()
-            assert process.returncode == 0, (line, said.decode(), complaints.decode())
+            arguments = ("-C", str(tmp_path), *line.split())
+            async with module_process("async_migrations", *arguments, environment={"DATABASE_URL": url}) as child:
+                assert await child.wait() == 0, f"{line}\n{child.transcript()}"
