@@ -56,9 +56,8 @@ RENAME = ("--rename", "column", "public.authors.name", "full_name")
 class Project(Shell):
     """A folder with models and one migration; its commands are quiet."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str | None) -> None:
         super().__init__(folder, url)
-        self.database = url
         self.write("models.py", MODELS)
         self.write("pyproject.toml", '[tool.async_migrations]\nbase = "models:Base"\n')
         self.write("migrations/001_first.sql", BEFORE)
@@ -66,14 +65,18 @@ class Project(Shell):
     def __call__(self, *arguments: str, color: bool = False, **environment: str) -> Done:
         return super().__call__("-q", *arguments, color=color, **environment)
 
+    @property
+    def database(self) -> str:
+        assert self.url
+        return self.url
+
     def names(self) -> list[str]:
         return sorted(path.name for path in (self.project / "migrations").iterdir() if path.suffix in {".py", ".sql"})
 
 
 @pytest.fixture
-def project(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    return Project(tmp_path, database_url.replace("+asyncpg", ""))
+def project(bare: Shell) -> Project:
+    return Project(bare.project, bare.url)
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ import traceback
 import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 SET_PDEATHSIG = 1
 LARGEST_ORDER = 1 << 20
@@ -30,7 +30,6 @@ ENGINE = (
     "async_migrations.cli.commands",
     "asyncpg",
     "postgast",
-    "psutil",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.ext.asyncio",
     "stamina",
@@ -83,11 +82,10 @@ class Zygote:
         Returns:
             A descriptor that says its pid, on a line, and when it has ended its exit code, negative for a signal.
         """
-        words = {"program": order.program, "environment": dict(order.environment), "directory": order.directory}
         says, said = os.pipe()
         try:
             descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
-            socket.send_fds(self._orders, [json.dumps(words).encode()], descriptors)
+            socket.send_fds(self._orders, [json.dumps(asdict(order)).encode()], descriptors)
         finally:
             os.close(said)
         return says
@@ -124,7 +122,7 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _fork_until_one_is_born(orders: socket.socket) -> tuple[dict[str, Any], list[int]]:
+def _fork_until_one_is_born(orders: socket.socket) -> tuple[Order, list[int]]:
     """Fork for each order; return in the child, with its order."""
     ends: dict[int, int] = {}
     deaths = _hear_of_deaths()
@@ -150,7 +148,7 @@ def _hear_of_deaths() -> int:
     return deaths
 
 
-def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[dict[str, Any], list[int]] | None:
+def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[Order, list[int]] | None:
     """Take an order; return it in the child, and nothing in the parent."""
     words, descriptors, _, _ = socket.recv_fds(orders, LARGEST_ORDER, 4)
     if not words:
@@ -170,7 +168,7 @@ def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[dict[str, Any], 
     for each in (end, *ends.values()):
         os.close(each)
     orders.close()
-    return json.loads(words), streams
+    return Order(**json.loads(words)), streams
 
 
 def _report(ends: dict[int, int]) -> None:
@@ -183,7 +181,7 @@ def _report(ends: dict[int, int]) -> None:
             os.close(end)
 
 
-def _live(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
+def _live(order: Order, streams: Sequence[int]) -> NoReturn:
     """Be what the order says, from its first line to its exit code."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -192,9 +190,9 @@ def _live(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
         assert isinstance(each, io.TextIOWrapper)
         each.reconfigure(line_buffering=True, write_through=True)
     os.environ.clear()
-    os.environ.update(order["environment"])
-    os.chdir(order["directory"])
-    code = _outcome(order["program"])
+    os.environ.update(order.environment)
+    os.chdir(order.directory)
+    code = _outcome(order.program)
     # What an interpreter does at its end, but for tearing down modules that the kernel takes with the process.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
