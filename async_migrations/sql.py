@@ -15,9 +15,11 @@ _PLAIN = re.compile(r"[ -&(-\[\]-~]*")  # ASCII without quote and backslash
 # Our own lexer and not a library's: checksums in a ledger must stay true for ever, and a library may cut a
 # text differently one version later. Character classes are spelled out, since \s and \w follow the Unicode
 # tables of the running Python. A literal may end with the script, so that a broken one has a checksum too.
+# Groups that give nothing back are written (?>...), never (...)*+, which Python matches wrongly before 3.11.5
+# (https://github.com/python/cpython/issues/106052).
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
-_ESCAPED = r"'(?:[^'\\]++|''|\\.)*+(?:'|\Z)"
-_NEXT_LINE = r"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
+_ESCAPED = r"'(?>(?:[^'\\]++|''|\\.)*)(?:'|\Z)"
+_NEXT_LINE = r"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?>(?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*)"
 _COMMENT_EDGE = r"/\*|\*/"
 _TIGHT = frozenset("(),;[]")
 
@@ -208,13 +210,13 @@ def _encodable(text: str, noun: str) -> bytes:
 def _token() -> re.Pattern[str]:
     """Compile what a script is cut with, which takes longer than a query and is needed when there is a script."""
     return re.compile(
-        r"(?P<space>[ \t\n\r\f\v]++|--[^\n\r]*+)|(?P<comment>/\*)|(?P<stop>;)|(?P<text>(?:"
-        rf"[eE]{_ESCAPED}(?:{_NEXT_LINE}{_ESCAPED})*+"
+        r"(?P<space>[ \t\n\r\f\v]++|--[^\n\r]*+)|(?P<comment>/\*)|(?P<stop>;)|(?P<text>(?>(?:"
+        rf"[eE]{_ESCAPED}(?>(?:{_NEXT_LINE}{_ESCAPED})*)"
         rf"|[{_LETTER}][{_LETTER}0-9$]*+"
-        r"|'(?:[^']++|'')*+(?:'|\Z)"
-        r'|"(?:[^"]++|"")*+(?:"|\Z)'
+        r"|'(?>(?:[^']++|'')*)(?:'|\Z)"
+        r'|"(?>(?:[^"]++|"")*)(?:"|\Z)'
         rf"|\$(?P<tag>(?:[{_LETTER}][{_LETTER}0-9]*+)?)\$.*?(?:\$(?P=tag)\$|\Z)"
-        r"|(?!--|/\*)[^; \t\n\r\f\v])++)",
+        r"|(?!--|/\*)[^; \t\n\r\f\v])+))",
         re.DOTALL,
     )
 
