@@ -29,6 +29,8 @@ settings.register_profile("deep", max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SERVER_DIRECTORY = pytest.StashKey[Path]()
+WHOLE = 18
+"""The version of PostgreSQL on which all tests run; on another one those that are about a server of it."""
 SKIPPED_WHEN_MISSING = 15  # Debian's; the others come with a wheel that the tests require
 
 
@@ -42,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--postgres",
         type=int,
-        default=int(os.environ.get("ASYNC_MIGRATIONS_TEST_POSTGRES", "18")),
+        default=int(os.environ.get("ASYNC_MIGRATIONS_TEST_POSTGRES", WHOLE)),
         help="major version of PostgreSQL to test on: 18, 16, or Debian's 15",
     )
     parser.addoption("--postgres-bin", type=Path, help="directory with the programs of another PostgreSQL to test on")
@@ -148,6 +150,15 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database_url, poolclass=NullPool)
     yield engine
     await engine.dispose()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another version, leave out what does not ask for one: it runs the same there."""
+    if config.getoption("--postgres") == WHOLE:
+        return
+    asks = [each for each in items if "postgres_version" in getattr(each, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[each for each in items if each not in set(asks)])
+    items[:] = asks
 
 
 def pytest_collection_finish() -> None:

@@ -37,11 +37,11 @@ def environment(url: str) -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": url, "PATH": f"{scripts}:{os.environ['PATH']}"}
 
 
-def environment_of_tests() -> dict[str, str]:
+def environment_of_tests(postgres: int) -> dict[str, str]:
     ours = ("PYTEST", "DATABASE_URL")
     kept = {name: value for name, value in environment("").items() if not name.startswith(ours)}
     # Half of pytest's start is plugins that no reader of the documents has.
-    return {**kept, "PYTEST_ADDOPTS": "-p no:faker -p no:hypothesispytest"}
+    return {**kept, "PYTEST_ADDOPTS": f"-p no:faker -p no:hypothesispytest -o async_migrations_postgres={postgres}"}
 
 
 @contextmanager
@@ -162,10 +162,10 @@ USERS_PROJECT = {
 }
 
 
-async def test_the_page_on_testing_works_from_top_to_bottom(tmp_path: Path) -> None:
+async def test_the_page_on_testing_works_from_top_to_bottom(tmp_path: Path, postgres_version: int) -> None:
     for path, text in USERS_PROJECT.items():
         write(tmp_path / path, text)
-    env = environment_of_tests()
+    env = environment_of_tests(postgres_version)
     commands = []
     for language, text in blocks(ROOT / "docs" / "testing.md"):
         if named := FILE.match(text.splitlines()[0]):
@@ -177,8 +177,8 @@ async def test_the_page_on_testing_works_from_top_to_bottom(tmp_path: Path) -> N
         assert "11 passed" in await run(command + options, tmp_path, env)
 
 
-async def test_the_bookshops_own_tests_pass() -> None:
-    env = environment_of_tests()
+async def test_the_bookshops_own_tests_pass(postgres_version: int) -> None:
+    env = environment_of_tests(postgres_version)
     said = await run("pytest -p no:cacheprovider", ROOT / "docs" / "examples" / "bookshop", env)
     assert re.search(r"\d+ passed in", said)
 

@@ -46,14 +46,14 @@ WORKERS = {"one process": (), "two workers": ("-n2",)}
 
 
 @pytest.fixture
-def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Example:
-    return Example(pytester, monkeypatch)
+def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, postgres_version: int) -> Example:
+    return Example(pytester, monkeypatch, postgres_version)
 
 
 @pytest.fixture(scope="module")
-def given_server() -> Iterator[Server]:
+def given_server(postgres_version: int) -> Iterator[Server]:
     """A server that is there before the project's tests run, and on which nobody else is."""
-    with temporary_server() as server:
+    with temporary_server(version=postgres_version) as server:
         yield server
 
 
@@ -345,7 +345,7 @@ def test_without_the_option_a_failed_test_keeps_nothing(example: Example) -> Non
     assert_gone(example)
 
 
-async def test_a_kept_template_serves_the_next_run_on_a_private_server(example: Example) -> None:
+async def test_a_kept_template_serves_the_next_run_on_a_private_server(example: Example, postgres_version: int) -> None:
     example.settings(async_migrations_keep_template="true")
     example.tests()
     example.write("tests/test_it.py", TEMPLATE)
@@ -358,7 +358,7 @@ async def test_a_kept_template_serves_the_next_run_on_a_private_server(example: 
         example.run("tests/test_it.py", "tests/test_where.py").assert_outcomes(passed=2)
         (data,) = example.servers()
         assert running_postmaster(data) is None
-        with Server(data) as server:
+        with Server(data, version=postgres_version) as server:
             left = await databases_on(server) - OF_A_NEW_SERVER
         # What the old migrations made is not wanted any more.
         assert left == {example.said("template")[-1].split()[0]}
@@ -439,7 +439,7 @@ async def test_a_killed_run_leaves_no_private_server(example: Example) -> None:
     await eventually(gone, deadline=60)
 
 
-async def test_a_killed_run_stops_the_server_whose_template_it_keeps(example: Example) -> None:
+async def test_a_killed_run_stops_the_server_whose_template_it_keeps(example: Example, postgres_version: int) -> None:
     example.settings()
     await killed_in_a_test(example, "--keep-template")
     (data,) = example.servers()
@@ -451,7 +451,7 @@ async def test_a_killed_run_stops_the_server_whose_template_it_keeps(example: Ex
     try:
         example.write("test_hangs.py", TEMPLATE)
         example.run("--keep-template").assert_outcomes(passed=1)
-        with Server(data) as server:
+        with Server(data, version=postgres_version) as server:
             assert await databases_on(server) == OF_A_NEW_SERVER | {example.said("template")[0].split()[0]}
     finally:
         shutil.rmtree(data.parent)

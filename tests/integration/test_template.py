@@ -21,9 +21,9 @@ COPY = "SELECT count(*) FROM things"
 
 
 @pytest.fixture(scope="module")
-def quiet_server() -> Iterator[Server]:
+def quiet_server(postgres_version: int) -> Iterator[Server]:
     """A server on which nobody else is."""
-    with temporary_server() as server:
+    with temporary_server(version=postgres_version) as server:
         yield server
 
 
@@ -135,26 +135,28 @@ class TestDatabases:
 
 
 class TestSharedServer:
-    def test_lives_as_long_as_any_user(self) -> None:
+    def test_lives_as_long_as_any_user(self, postgres_version: int) -> None:
         home = home_of(uuid4().hex)
-        with shared_server(home, 18) as first:
-            with shared_server(home_of(home.directory.name.removeprefix("async-migrations-")), 18) as second:
+        with shared_server(home, postgres_version) as first:
+            with shared_server(
+                home_of(home.directory.name.removeprefix("async-migrations-")), postgres_version
+            ) as second:
                 assert second.port == first.port
             assert first.is_running()
         assert not home.directory.exists()
 
-    def test_one_that_is_left_by_all_is_not_joined_but_made_anew(self) -> None:
+    def test_one_that_is_left_by_all_is_not_joined_but_made_anew(self, postgres_version: int) -> None:
         home = home_of(uuid4().hex)
         for _ in range(2):
-            with shared_server(home, 18) as server:
+            with shared_server(home, postgres_version) as server:
                 assert server.is_running()
         assert not home.directory.exists()
 
-    def test_one_that_stays_keeps_its_data_and_is_stopped(self, reachable_path: Path) -> None:
+    def test_one_that_stays_keeps_its_data_and_is_stopped(self, reachable_path: Path, postgres_version: int) -> None:
         home = Home(reachable_path / "home", stays=True)
         for exists in (False, True):
             assert (home.data / "PG_VERSION").exists() is exists
-            with shared_server(home, 18):
+            with shared_server(home, postgres_version):
                 assert running_postmaster(home.data)
             assert running_postmaster(home.data) is None
 

@@ -110,10 +110,12 @@ class Example:
     Args:
         pytester: whose directory it is.
         monkeypatch: sets the environment of its processes.
+        postgres: major version of its private servers.
     """
 
-    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, postgres: int) -> None:
         self.pytester = pytester
+        self._postgres = postgres
         self.where = pytester.path / "where.txt"
         monkeypatch.setenv("WHERE", str(self.where))
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
@@ -131,7 +133,8 @@ class Example:
 
     def settings(self, **ini: str) -> None:
         """Write its pytest.ini."""
-        said = {"asyncio_default_fixture_loop_scope": "function", **ini}
+        ours = {"asyncio_default_fixture_loop_scope": "function", "async_migrations_postgres": self._postgres}
+        said = {**ours, **ini}
         self.write("pytest.ini", "[pytest]\n" + "".join(f"{name} = {value}\n" for name, value in said.items()))
 
     def tests(self, *marks: str) -> None:
