@@ -126,13 +126,16 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
-def run_as(account: Account, command: Sequence[Path | str], directory: Path) -> subprocess.CompletedProcess[str]:
+def run_as(
+    account: Account, command: Sequence[Path | str], directory: Path, *, given: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, out of reach of the terminal's Ctrl-C.
 
     Args:
         account: Whose process it is.
         command: The program and its arguments.
         directory: Where it runs.
+        given: A descriptor of what it reads.
 
     Returns:
         The exit code, and what it wrote to both streams as ``stdout``.
@@ -146,7 +149,7 @@ def run_as(account: Account, command: Sequence[Path | str], directory: Path) -> 
             command,
             cwd=directory,
             env=clean_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",

@@ -5,8 +5,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from async_migrations.testing.archive import archive_for, pack, unpack
 from async_migrations.testing.binaries import ServerError, can_enter, run_as, unprivileged
 
 HOME_OF_UNREACHABLE = Path("/var/lib/async-migrations")
@@ -102,14 +104,15 @@ def version_of(directory: Path) -> int | None:
 
 
 def initialise(directory: Path, binaries: Path, *, durable: bool) -> None:
-    """Run initdb in an empty directory.
+    """Run initdb in an empty directory, or for data that is thrown away, unpack what it made a while ago.
 
     ``PG_VERSION`` arrives last, so that it means a complete directory whatever interrupts us.
 
     Args:
         directory: An empty directory, or one in which this was interrupted.
         binaries: The directory with the programs.
-        durable: False to leave it to the kernel when the files reach the disk.
+        durable: False to leave it to the kernel when the files reach the disk. Clusters that are not durable
+            may have PostgreSQL's system identifier in common.
 
     Raises:
         ServerError: There are other files in it, or initdb failed.
@@ -120,14 +123,21 @@ def initialise(directory: Path, binaries: Path, *, durable: bool) -> None:
         _clear(directory)
     elif any(directory.iterdir()):
         raise ServerError(f"{directory} holds files, but no data of PostgreSQL. Name another directory, or empty it.")
-    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-    options += [] if durable else ["--no-sync"]
-    done = run_as(unprivileged(), [binaries / "initdb", "-D", partial, *options], directory)
-    if done.returncode:
-        raise ServerError(f"initdb could not make {directory}:\n{done.stdout}")
+    archive = None if durable else archive_for(binaries)
+    if archive is None or not unpack(archive, partial):
+        _initdb(partial, binaries, [] if durable else ["--no-sync"])
+        if archive is not None:
+            pack(partial, archive)
     for entry in sorted(partial.iterdir(), key=lambda entry: entry.name == "PG_VERSION"):
         entry.rename(directory / entry.name)
     partial.rmdir()
+
+
+def _initdb(target: Path, binaries: Path, options: Sequence[str]) -> None:
+    settings = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+    done = run_as(unprivileged(), [binaries / "initdb", "-D", target, *settings, *options], target.parent)
+    if done.returncode:
+        raise ServerError(f"initdb could not make {target.parent}:\n{done.stdout}")
 
 
 def _clear(directory: Path) -> None:
