@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def ask(bare: Shell) -> Ask:
 
 
 async def test_upgrade_tells_the_story_on_stderr(shell: Shell) -> None:
-    done = await shell.run("upgrade")
+    done = await shell.run("upgrade", PYTHONWARNINGS="error")  # in a new interpreter, what it imports included
 
     assert done.code == 0, done.err
     assert done.err.splitlines()[1] == "Starting database migration process"
@@ -38,10 +39,9 @@ async def test_upgrade_tells_the_story_on_stderr(shell: Shell) -> None:
 
 
 async def test_wait_ends_when_another_has_migrated(shell: Shell) -> None:
-    waiting = await shell.start("wait", "--deadline", "50", "--json")
-    await shell.run("upgrade")
-
-    done = await ended(waiting)
+    async with shell.start("wait", "--deadline", "50", "--json") as waiting:
+        await shell.run("upgrade")
+        done = await ended(waiting)
 
     assert done.code == 0, done.err
     assert done.document.keys() == {"command", "waited"}
@@ -54,8 +54,7 @@ async def sleeping(ask: Ask) -> bool:
 async def test_unlock_shows_the_holder_and_ends_it_only_with_yes(bare: Shell, ask: Ask) -> None:
     bare.write("migrations/001_a.sql", SLEEP)
     assert (await bare.run("unlock")).out == "Nobody holds the migration lock.\n"
-    running = await bare.start("upgrade", "--json")
-    try:
+    async with bare.start("upgrade", "--json"):
         await eventually(lambda: sleeping(ask), deadline=30)
         shown, programs = await bare.run("unlock"), await bare.run("unlock", "--json")
         assert "The lock is held by pid" in shown.out
@@ -64,9 +63,6 @@ async def test_unlock_shows_the_holder_and_ends_it_only_with_yes(bare: Shell, as
         assert await sleeping(ask)
         assert (await bare.run("unlock", "--yes", "--json")).document["ended"] is True
         await eventually(lambda: gone(ask, programs.document["holder"]["pid"]), deadline=30)
-    finally:
-        running.terminate()
-        await ended(running)
 
 
 async def gone(ask: Ask, pid: int) -> bool:
@@ -79,10 +75,10 @@ async def test_a_signal_cancels_and_says_what_was_done(
 ) -> None:
     bare.write("migrations/001_a.sql", "CREATE TABLE a (x int);")
     bare.write("migrations/002_b.sql", f"CREATE TABLE b (x int);\n{SLEEP}")
-    running = await bare.start("upgrade", "--json")
-    await eventually(lambda: sleeping(ask), deadline=30)
-    running.send_signal(number)
-    done = await ended(running)
+    async with bare.start("upgrade", "--json") as running:
+        await eventually(lambda: sleeping(ask), deadline=30)
+        running.send_signal(number)
+        done = await ended(running)
 
     assert done.code == code
     assert done.error["type"] == "Stopped"
@@ -118,8 +114,9 @@ async def test_an_embedded_server_elsewhere_goes_before_the_environment(shell: S
 
 
 async def test_commands_that_run_together_share_the_embedded_server(shell: Shell) -> None:
-    commands = [await shell.start("upgrade", "--embedded", "--json") for _ in range(3)]
-    done = [await ended(command) for command in commands]
+    async with AsyncExitStack() as stack:
+        commands = [await stack.enter_async_context(shell.start("upgrade", "--embedded", "--json")) for _ in range(3)]
+        done = [await ended(command) for command in commands]
 
     assert [each.code for each in done] == [0, 0, 0], done
     assert sorted(each.document["applied"] for each in done) == [[], [], ["001_users", "002_orders", "003_items"]]

@@ -119,6 +119,7 @@ async def child_process(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     within: Sequence[str] = (),
+    directory: Path | None = None,
 ) -> AsyncIterator[Child]:
     """Run a Python script in a child process; it is killed at the end of the block.
 
@@ -127,10 +128,11 @@ async def child_process(
         arguments: What the script finds in ``sys.argv[1:]``.
         environment: Variables to add to ours.
         within: A command that runs another one in a place of its own, such as ``ip netns exec``.
+        directory: Where it starts, if not where we are.
 
     """
     program = [str(script)] if isinstance(script, Path) else ["-c", script]
-    async with _running([*program, *arguments], environment or {}, within) as child:
+    async with _running([*program, *arguments], environment or {}, within, directory) as child:
         yield child
 
 

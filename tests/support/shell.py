@@ -1,11 +1,11 @@
 """A project's folder, and commands of the command line in it: in this process, or in one of their own."""
 
-import asyncio
 import contextlib
 import importlib
 import json
-import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,16 @@ from click.testing import CliRunner
 
 from async_migrations.cli import main
 from async_migrations.schema.bench import forget
+from tests.support.processes import COMMAND, Child, child_process
 
+STRICT = f"""
+import warnings
+warnings.simplefilter("error")
+# A server that others still use is left running on purpose.
+warnings.filterwarnings("ignore", "subprocess", ResourceWarning)
+{COMMAND}
+"""
+"""The command line; a warning is an error."""
 SECRET = "s3cret-pass"
 DEADLINE = 60.0
 MODELS = """
@@ -119,35 +128,19 @@ class Shell:
 
     async def run(self, *arguments: str, **environment: str) -> Done:
         """Run a command in a process of its own."""
-        return await ended(await self.start(*arguments, **environment))
+        async with self.start(*arguments, **environment) as process:
+            return await ended(process)
 
-    async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
-        """Start a command in a process of its own; `ended` waits for it."""
-        kept = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-        ours = {"DATABASE_URL": self.url} if self.url else {}
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-Werror",
-            # A server that others still use is left running on purpose.
-            "-Wignore:subprocess:ResourceWarning",
-            "-m",
-            "async_migrations",
-            *arguments,
-            cwd=self.project,
-            env={**kept, **ours, **environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+    @asynccontextmanager
+    async def start(self, *arguments: str, **environment: str) -> AsyncIterator[Child]:
+        """Run a command in a process of its own, which is killed at the end of the block; `ended` waits for it."""
+        variables = {"DATABASE_URL": self.url or "", **environment}
+        async with child_process(STRICT, *arguments, environment=variables, directory=self.project) as process:
+            yield process
 
 
-async def ended(process: asyncio.subprocess.Process) -> Done:
+async def ended(process: Child) -> Done:
     """Wait until a command has ended."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            out, err = await process.communicate()
-    except BaseException:
-        process.kill()
-        raise
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
+    code = await process.wait(deadline=DEADLINE)
+    out, err = ("".join(f"{line}\n" for line in lines) for lines in (process.lines, process.errors))
+    return Done(code, out, err)

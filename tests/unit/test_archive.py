@@ -21,14 +21,14 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def make(place: Path, reachable_path: Path, postgres_version: int) -> Make:
+def make(place: Path, reachable_path: Path) -> Make:
     """Return a function that makes a cluster, and returns the file that no two runs of initdb have in common."""
     assert not list(place.iterdir())
 
     def make(*, durable: bool = False) -> bytes:
         directory = make_directory(reachable_path / str(len(list(reachable_path.iterdir()))))
-        initialise(directory, reachable_binaries(find_binaries(postgres_version)), durable=durable)
-        assert version_of(directory) == postgres_version
+        initialise(directory, reachable_binaries(find_binaries(18)), durable=durable)
+        assert version_of(directory) == 18
         return (directory / "global" / "pg_control").read_bytes()
 
     return make
