@@ -119,6 +119,11 @@ async def connect(connector: Connector, emit: Emit, *, deadline: float) -> Async
     session = await _open(connector, emit, deadline)
     try:
         yield session
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            # Cancelled in the middle, nobody knows yet what the server made of the last word: a BEGIN, a LISTEN.
+            session.hold()
+        raise
     finally:
         await session.close()
 

@@ -268,7 +268,7 @@ class Session:
                 if self._connection is None:
                     await self.driver.close()
                     return
-                if self._held or self.is_closed:
+                if self._held or self.is_closed or self.in_transaction:
                     await self._connection.invalidate()
                 else:
                     self._keep_as_before()

@@ -12,7 +12,6 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from async_migrations.testing.databases import Databases, databases_of
 from async_migrations.testing.server import (
@@ -146,8 +145,8 @@ async def database_url(server: Server, databases: Databases) -> AsyncIterator[st
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """Return an engine on `database_url` that opens a connection each time."""
-    engine = create_async_engine(database_url, poolclass=NullPool)
+    """Return an engine on `database_url`, with a pool as services have them."""
+    engine = create_async_engine(database_url)
     yield engine
     await engine.dispose()
 

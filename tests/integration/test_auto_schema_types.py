@@ -174,6 +174,7 @@ async def with_vector(engine: AsyncEngine) -> AsyncEngine:
         await connection.execute(sa.text("CREATE EXTENSION vector SCHEMA extension"))
         name = await connection.scalar(sa.text("SELECT current_database()"))
         await connection.execute(sa.text(f'ALTER DATABASE "{name}" SET search_path = public, extension'))
+    await engine.dispose()  # new connections have it
     return engine
 
 

@@ -108,6 +108,7 @@ async def test_a_read_only_default_is_explained(history: History) -> None:
         "DO $$BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || "
         "' SET default_transaction_read_only = on'; END$$"
     )
+    await history.engine.dispose()  # new connections have it
     history.sql("001_a", "CREATE TABLE t (x int);")
     with pytest.raises(LedgerError, match="read-only transaction"):
         await history.runner().run_migrations()

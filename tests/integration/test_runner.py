@@ -376,6 +376,7 @@ async def test_a_waiter_says_who_holds_the_lock_and_which_migration_it_is_at(his
         (pid,) = [row[0] for row in await history.rows("SELECT pid" + WANTED)]
         with pytest.raises(LockWaitError, match=rf"SELECT pg_terminate_backend\({pid}\)"):
             await history.runner(wait_deadline=0.2).run_migrations()
+        await connection.exec_driver_sql("SELECT pg_advisory_unlock(7)")
     told = history.told(LockAwaited)[0]
     assert told.migration == "002_slow"
     assert f"pid {pid} (async_migrations: 002_slow) from 127.0.0.1, at migration 002_slow" in told.holder
