@@ -533,6 +533,7 @@ async def test_a_websocket_that_comes_too_early_is_refused_as_the_server_allows(
 def test_fastapi_takes_the_gate_as_a_middleware_and_its_test_client_waits_for_it(
     history: History, application: Application
 ) -> None:
+    history.without_pool()
     history.sql("001_a", "CREATE TABLE a (x int)")
     application.app.add_middleware(MigrationGate, runner=history.runner(), hold=DEADLINE)
     for _ in range(2):
@@ -545,6 +546,7 @@ def test_fastapi_takes_the_gate_as_a_middleware_and_its_test_client_waits_for_it
 
 
 def test_a_websocket_is_held_too(history: History, application: Application) -> None:
+    history.without_pool()
     history.sql("001_a", "CREATE TABLE a (x int)")
     gate = MigrationGate(application.app, history.runner(), hold=DEADLINE)
     with TestClient(gate) as client, client.websocket_connect("/talk") as websocket:
@@ -552,12 +554,14 @@ def test_a_websocket_is_held_too(history: History, application: Application) -> 
 
 
 def test_a_websocket_after_a_failure_is_refused(bad: History, application: Application) -> None:
+    bad.without_pool()
     gate = MigrationGate(application.app, bad.runner(), hold=DEADLINE, on_failure="stay")
     with TestClient(gate) as client, pytest.raises(WebSocketDisconnect), client.websocket_connect("/talk"):
         pass
 
 
 def test_nothing_touches_the_applications_logging(history: History, application: Application) -> None:
+    history.without_pool()
     history.sql("001_a", "CREATE TABLE a (x int)")
     mine, root = logging.getLogger("mine.of.the.gate"), logging.getLogger()
     before = (root.level, list(root.handlers), mine.disabled, logging.getLogger("async_migrations").handlers)

@@ -228,6 +228,7 @@ asyncio.run(main())
 
 
 def test_in_another_thread_signals_are_left_alone(good: History) -> None:
+    good.without_pool()
     app = FastAPI(lifespan=fastapi.migration_lifespan(good.runner()))
     with TestClient(app):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from async_migrations import Event, MigrationRunner
 
@@ -19,6 +20,10 @@ class History:
         self.engine = engine
         self.events: list[Event] = []
         directory.mkdir(exist_ok=True)
+
+    def without_pool(self) -> None:
+        """Open a connection each time: for a client that runs, and ends, an event loop of its own."""
+        self.engine = create_async_engine(self.engine.url, poolclass=NullPool)
 
     def sql(self, name: str, script: str) -> Path:
         """Write `name`.sql."""
