@@ -1,9 +1,10 @@
+import functools
 import os
 import signal
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from async_migrations.testing.server import Server, ServerError, StopMode, tempo
 from tests.support.processes import Child, child_process
 from tests.support.waiting import eventually
 
+MakeServer = Callable[..., Server]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account for the server")
 
 
@@ -46,6 +48,12 @@ async def all_gone(directory: str, pid: int) -> None:
         return not remains(directory, pid)
 
     await eventually(is_gone, deadline=30)
+
+
+@pytest.fixture
+def private(postgres_version: int) -> MakeServer:
+    """Return `Server`, of the version that the tests run on."""
+    return functools.partial(Server, version=postgres_version)
 
 
 @pytest.fixture
@@ -165,32 +173,34 @@ class TestServer:
         assert own_server.port == port
         assert await ask(own_server, "SELECT 1") == 1
 
-    async def test_a_durable_one_outlives_its_owner(self, reachable_path: Path) -> None:
-        with Server(reachable_path) as first:
+    async def test_a_durable_one_outlives_its_owner(self, private: MakeServer, reachable_path: Path) -> None:
+        with private(reachable_path) as first:
             await ask(first, "CREATE TABLE kept ()")
             assert await ask(first, "SHOW fsync") == "on"
-        with Server(reachable_path) as second:
+        with private(reachable_path) as second:
             assert await ask(second, "SELECT to_regclass('kept') IS NOT NULL")
 
-    async def test_settings_and_passwords(self, reachable_path: Path) -> None:
+    async def test_settings_and_passwords(self, private: MakeServer, reachable_path: Path) -> None:
         hba = ["host all limited 127.0.0.1/32 scram-sha-256"]
-        with Server(reachable_path, durable=False, settings={"work_mem": "5MB"}, hba=hba) as server:
+        with private(reachable_path, durable=False, settings={"work_mem": "5MB"}, hba=hba) as server:
             assert await ask(server, "SHOW work_mem") == "5MB"
             await ask(server, "CREATE ROLE limited LOGIN PASSWORD 'right'")
             assert await ask(server, "SELECT 1", user="limited", password="right") == 1
             with pytest.raises(asyncpg.InvalidPasswordError):
                 await ask(server, "SELECT 1", user="limited", password="wrong")
 
-    def test_a_taken_port_is_no_obstacle(self, reachable_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_taken_port_is_no_obstacle(
+        self, private: MakeServer, reachable_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             ports = iter([taken.getsockname()[1], free_port()])
             monkeypatch.setattr("async_migrations.testing.server.free_port", lambda: next(ports))
-            with Server(reachable_path, durable=False) as running:
+            with private(reachable_path, durable=False) as running:
                 assert running.port != taken.getsockname()[1]
 
-    def test_a_server_that_does_not_start_shows_its_log(self, reachable_path: Path) -> None:
+    def test_a_server_that_does_not_start_shows_its_log(self, private: MakeServer, reachable_path: Path) -> None:
         with pytest.raises(ServerError, match="unrecognized configuration parameter"):
-            Server(reachable_path, durable=False, settings={"nonsense": "1"}).start()
+            private(reachable_path, durable=False, settings={"nonsense": "1"}).start()
 
     def test_data_of_another_version_are_left_alone(self, reachable_path: Path) -> None:
         with Server(reachable_path, version=16, durable=False):
@@ -198,54 +208,54 @@ class TestServer:
         with pytest.raises(ServerError, match=r"made by PostgreSQL 16, and 18 was asked for\. Ask for 16"):
             Server(reachable_path, version=18).start()
 
-    def test_a_directory_of_something_else_is_left_alone(self, reachable_path: Path) -> None:
+    def test_a_directory_of_something_else_is_left_alone(self, private: MakeServer, reachable_path: Path) -> None:
         (reachable_path / "diary").touch()
         with pytest.raises(ServerError, match="holds files, but no data of PostgreSQL"):
-            Server(reachable_path).start()
+            private(reachable_path).start()
         assert [entry.name for entry in reachable_path.iterdir()] == ["diary"]
 
-    def test_an_interrupted_initdb_is_done_again(self, reachable_path: Path) -> None:
+    def test_an_interrupted_initdb_is_done_again(self, private: MakeServer, reachable_path: Path) -> None:
         (reachable_path / "initdb.partial").mkdir()
         (reachable_path / "initdb.partial" / "PG_VERSION").write_text("18")
         (reachable_path / "base").mkdir()
-        with Server(reachable_path, durable=False) as running:
+        with private(reachable_path, durable=False) as running:
             assert running.is_running()
 
-    def test_a_stale_postmaster_pid_is_no_obstacle(self, reachable_path: Path) -> None:
-        with Server(reachable_path, durable=False):
+    def test_a_stale_postmaster_pid_is_no_obstacle(self, private: MakeServer, reachable_path: Path) -> None:
+        with private(reachable_path, durable=False):
             pass
         (reachable_path / "postmaster.pid").write_text(
             f"{os.getpid()}\n{reachable_path}\n0\n1\n{reachable_path}\n127.0.0.1\n0 0\nready\n"
         )
-        with Server(reachable_path, durable=False) as running:
+        with private(reachable_path, durable=False) as running:
             assert running.pid != os.getpid()
 
-    def test_a_path_that_is_a_file_is_an_error(self, reachable_path: Path) -> None:
+    def test_a_path_that_is_a_file_is_an_error(self, private: MakeServer, reachable_path: Path) -> None:
         (reachable_path / "file").touch()
         with pytest.raises(ServerError, match="cannot be made"):
-            Server(reachable_path / "file").start()
+            private(reachable_path / "file").start()
 
-    def test_a_long_path_has_its_socket_elsewhere(self, reachable_path: Path) -> None:
-        with Server(reachable_path / ("long" * 30), durable=False) as running:
+    def test_a_long_path_has_its_socket_elsewhere(self, private: MakeServer, reachable_path: Path) -> None:
+        with private(reachable_path / ("long" * 30), durable=False) as running:
             assert (running.socket_directory / f".s.PGSQL.{running.port}").is_socket()
 
     @as_root
     def test_data_in_a_closed_directory_go_where_the_server_reaches_them(
-        self, closed_place: Path, reachable_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, private: MakeServer, closed_place: Path, reachable_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reachable_path.chmod(0o755)
         monkeypatch.setattr(cluster, "HOME_OF_UNREACHABLE", reachable_path / "home")
         asked_for = closed_place / "project" / "data"
         for _ in range(2):
-            with Server(asked_for, durable=False) as running:
+            with private(asked_for, durable=False) as running:
                 assert running.is_running()
                 assert asked_for.resolve().parent == reachable_path / "home"
         assert stat.S_IMODE(closed_place.stat().st_mode) == 0o700
 
 
 class TestSharing:
-    async def test_the_last_one_stops_it(self, reachable_path: Path) -> None:
-        first, second = Server(reachable_path, durable=False), Server(reachable_path, durable=False)
+    async def test_the_last_one_stops_it(self, private: MakeServer, reachable_path: Path) -> None:
+        first, second = private(reachable_path, durable=False), private(reachable_path, durable=False)
         first.start()
         second.start()
         assert (second.pid, second.port) == (first.pid, first.port)
@@ -254,19 +264,22 @@ class TestSharing:
         second.stop()
         assert not second.is_running()
 
-    async def test_many_processes_start_one(self, reachable_path: Path) -> None:
+    async def test_many_processes_start_one(
+        self, private: MakeServer, postgres_version: int, reachable_path: Path
+    ) -> None:
         script = """
 import sys
 from async_migrations.testing.server import Server
-with Server(sys.argv[1], durable=False) as server:
+with Server(sys.argv[1], version=int(sys.argv[2]), durable=False) as server:
     print("pid", server.pid)
     sys.stdin.readline()
 """
-        async with child_process(script, str(reachable_path)) as one, child_process(script, str(reachable_path)) as two:
+        arguments = str(reachable_path), str(postgres_version)
+        async with child_process(script, *arguments) as one, child_process(script, *arguments) as two:
             pids = {await child.line_matching("pid", deadline=60) for child in (one, two)}
             assert len(pids) == 1
             one.kill()
-            with Server(reachable_path, durable=False) as running:
+            with private(reachable_path, durable=False) as running:
                 assert f"pid {running.pid}" in pids
                 await two.write_line()
                 assert await two.wait() == 0
@@ -279,7 +292,7 @@ import os, signal, sys
 from async_migrations.testing.server import temporary_server
 os.setsid()
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with temporary_server() as server:
+with temporary_server(version=int(sys.argv[1])) as server:
     try:
         print(server.data_directory)
         print("pid", server.pid)
@@ -295,32 +308,32 @@ async def directory_and_pid(child: Child) -> tuple[str, int]:
 
 
 class TestTemporaryServer:
-    async def test_is_gone_after_the_block(self) -> None:
-        with temporary_server() as running:
+    async def test_is_gone_after_the_block(self, postgres_version: int) -> None:
+        with temporary_server(version=postgres_version) as running:
             pid = running.pid
             assert pid is not None
             assert lives(pid)
         assert not running.data_directory.exists()
         assert not lives(pid)
 
-    async def test_is_gone_when_its_owner_was_killed(self) -> None:
-        async with child_process(TEMPORARY) as child:
+    async def test_is_gone_when_its_owner_was_killed(self, postgres_version: int) -> None:
+        async with child_process(TEMPORARY, str(postgres_version)) as child:
             directory, pid = await directory_and_pid(child)
             child.kill()
             await all_gone(directory, pid)
 
-    async def test_is_gone_although_a_child_of_the_owner_lives_on(self) -> None:
+    async def test_is_gone_although_a_child_of_the_owner_lives_on(self, postgres_version: int) -> None:
         sleeper = "import subprocess; print('sleeper', subprocess.Popen(['sleep', '60']).pid)"
         script = TEMPORARY.replace("sys.stdin.read()", f"{sleeper}; sys.stdin.read()")
-        async with child_process(script) as child:
+        async with child_process(script, str(postgres_version)) as child:
             directory, pid = await directory_and_pid(child)
             sleeping = int((await child.line_matching("^sleeper")).split()[1])
             child.kill()
             await all_gone(directory, pid)
             os.kill(sleeping, signal.SIGKILL)
 
-    async def test_ctrl_c_reaches_neither_server_nor_watchdog(self) -> None:
-        async with child_process(TEMPORARY) as child:
+    async def test_ctrl_c_reaches_neither_server_nor_watchdog(self, postgres_version: int) -> None:
+        async with child_process(TEMPORARY, str(postgres_version)) as child:
             directory, pid = await directory_and_pid(child)
             os.killpg(child.pid, signal.SIGINT)
             await child.line_matching("runs True")
