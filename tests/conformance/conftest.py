@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from tests.conformance.aftermath import watching
+from tests.conftest import WHOLE
 from tests.support.replicas import Launcher, launching
 
 HISTORIES = Path(__file__).parents[1] / "histories"
-NEWEST = 18
 FLEET_INDEXES = ["ix_customers_email", "ix_orders_customer", "ix_orders_total"]
 """What the concurrent indexes of `fleet` are called."""
 
@@ -37,4 +37,4 @@ async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture
 def stride(postgres_version: int) -> int:
     """Return how far apart the moments are: every single one on the newest server, every fifth on the others."""
-    return 1 if postgres_version == NEWEST else 5
+    return 1 if postgres_version == WHOLE else 5
