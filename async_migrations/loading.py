@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio.to_thread
+
 from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, sql_checksum
 from async_migrations.errors import DiscoveryError
@@ -102,6 +104,32 @@ def load(files: Sequence[MigrationFile], directory: Path) -> list[Loaded]:
     if problems:
         raise DiscoveryError(directory, problems)
     return loaded
+
+
+class Loader:
+    """Loads the files of one run, each once, however often the run loses its connection and begins again.
+
+    Imported twice, a file would define its tables twice on a MetaData that it shares with the service, which
+    SQLAlchemy refuses.
+
+    Args:
+        directory: where the files are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._loaded: dict[str, Loaded] = {}
+
+    async def load(self, files: Sequence[MigrationFile]) -> list[Loaded]:
+        """Return `files`, loaded; in a thread, since importing many takes long enough to stall a service's other tasks.
+
+        Raises:
+            DiscoveryError: a file is no migration.
+        """
+        missing = [file for file in files if file.name not in self._loaded]
+        for each in await anyio.to_thread.run_sync(load, missing, self._directory):
+            self._loaded[each.file.name] = each
+        return [self._loaded[file.name] for file in files]
 
 
 class _Problem(Exception):  # noqa: N818 - a sentence on its way to a DiscoveryError

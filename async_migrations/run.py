@@ -68,6 +68,7 @@ class Run:
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
     lost: bool = False
+    failing: set[int] = field(default_factory=set)
     reverting: tuple[str, str] | None = None
     stop: Stop = field(init=False)
 
@@ -91,7 +92,10 @@ class Run:
             try:
                 observer(event)
             except Exception:
-                logging.getLogger(LOGGER).exception("An observer failed on %s", type(event).__name__)
+                # With its traceback once: whoever fails on each of a thousand migrations must not bury what they say.
+                level = logging.DEBUG if id(observer) in self.failing else logging.ERROR
+                self.failing.add(id(observer))
+                logging.getLogger(LOGGER).log(level, "An observer failed on %s", type(event).__name__, exc_info=True)
 
     def report(self) -> Report:
         """Return what was done so far."""

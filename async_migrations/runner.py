@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from async_migrations import corrections, discovery, loading, waiting
+from async_migrations import corrections, discovery, waiting
 from async_migrations.connector import EngineConnector
 from async_migrations.discovery import Folder
 from async_migrations.errors import IrreversibleError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
+from async_migrations.loading import Loader
 from async_migrations.lock import Holder, holder_of
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
@@ -124,7 +124,7 @@ class MigrationRunner:
             MigrationsError: see `errors`; its message says what is true now and what to do.
         """
         run = self._begin("upgrade")
-        folder = self._discover()
+        folder, loader = self._discover(), Loader(self.options.directory)
         if target is not None:
             resolve_target(folder.files, target)
 
@@ -134,8 +134,7 @@ class MigrationRunner:
             plan = await run.plan(session, folder, target)
             if plan.pending:
                 run.emit(MigrationsPending(tuple(file.name for file in plan.pending)))
-                # In a thread: importing many files takes long enough to stall a service's other tasks.
-                loaded = await anyio.to_thread.run_sync(loading.load, plan.pending, self.options.directory)
+                loaded = await loader.load(plan.pending)
                 async with run.leading(session, lambda: run.is_current(session, folder, target)) as leader:
                     if leader:
                         plan = await run.plan(session, folder, target)
@@ -158,12 +157,12 @@ class MigrationRunner:
             MigrationsError: see `errors`.
         """
         run = self._begin("downgrade")
-        folder = self._discover()
+        folder, loader = self._discover(), Loader(self.options.directory)
 
         async def story(session: Session) -> None:
             async with run.leading(session) as leader:
                 files = make_downgrade_plan(folder.files, await run.rows(session), target)
-                loaded = loading.load(files, self.options.directory)
+                loaded = await loader.load(files)
                 stuck = [each.file.name for each in loaded if not each.is_reversible]
                 if stuck:
                     raise IrreversibleError(stuck)
@@ -176,7 +175,7 @@ class MigrationRunner:
         """Return what `run_migrations(target)` would do; nothing is changed and no lock is taken."""
         folder = self._discover()
         plan = plan_of(folder, await self._rows(), target, self.options)
-        loading.load(plan.pending, self.options.directory)
+        await Loader(self.options.directory).load(plan.pending)
         return plan
 
     async def status(self) -> list[MigrationStatus]:
@@ -196,7 +195,7 @@ class MigrationRunner:
         rows = await self._rows()
         strict = Policy("error", "error", "error", "error")
         plan = make_plan(folder.files, rows, policy=strict, changed=discovery.changed(folder.files, rows))
-        loading.load(folder.files, self.options.directory)
+        await Loader(self.options.directory).load(folder.files)
         return [
             *plan.findings,
             *(_unfinished(row.name) for row in rows if row.dirty),

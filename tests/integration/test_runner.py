@@ -19,7 +19,7 @@ from async_migrations.errors import (
     LockWaitError,
     NotCurrentError,
 )
-from async_migrations.events import Event, HistoryWarning, LockAwaited, MigrationsPending
+from async_migrations.events import ConnectionLost, Event, HistoryWarning, LockAwaited, MigrationsPending
 from async_migrations.testing.server import Server
 from tests.support.history import History
 from tests.support.waiting import eventually
@@ -275,6 +275,22 @@ async def test_the_engine_of_the_service_keeps_its_connections_when_nothing_is_p
     await engine.dispose()
 
 
+KILLED_ONCE = """
+if not killed:
+    killed.append(True)
+    await self.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+"""
+
+
+async def test_a_file_is_imported_once_although_the_connection_is_lost(history: History) -> None:
+    # A module that is imported again has forgotten that it has killed its connection.
+    history.python("001_users", KILLED_ONCE, downgrade=KILLED_ONCE, top="killed = []")
+    assert (await history.runner().run_migrations()).applied == ("001_users",)
+    assert len(history.told(ConnectionLost)) == 1
+    assert (await history.runner().downgrade(0)).applied == ("001_users",)
+    assert len(history.told(ConnectionLost)) == 2
+
+
 async def test_an_observer_that_fails_stops_nothing(history: History, caplog: pytest.LogCaptureFixture) -> None:
     three(history)
 
@@ -282,7 +298,25 @@ async def test_an_observer_that_fails_stops_nothing(history: History, caplog: py
         raise RuntimeError(type(event).__name__)
 
     assert len((await history.runner(observers=(broken,)).run_migrations()).applied) == 3
-    assert "An observer failed on RunStarted" in caplog.text
+    (record,) = caplog.records
+    assert (record.levelname, record.message) == ("ERROR", "An observer failed on RunStarted")
+    assert record.exc_info
+
+
+async def test_an_observer_that_fails_again_is_told_of_to_who_looks_closely(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    three(history)
+    caplog.set_level(logging.DEBUG, "async_migrations")
+    told: list[Event] = []
+
+    def broken(event: Event) -> None:
+        told.append(event)
+        raise RuntimeError(type(event).__name__)
+
+    await history.runner(observers=(broken,)).run_migrations()
+    failures = [record.levelname for record in caplog.records if record.message.startswith("An observer failed on")]
+    assert failures == ["ERROR", *["DEBUG"] * (len(told) - 1)]
 
 
 async def test_the_start_up_log_is_the_seeds(history: History, caplog: pytest.LogCaptureFixture) -> None:
