@@ -1,6 +1,7 @@
 """A whole history applied to an empty database, in this process."""
 
 import asyncio
+import sys
 import tempfile
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,9 @@ from tests.benchmarks.table import MILLISECOND, Row, skipped, timed
 
 WRITERS = {"`.sql` files": histories.sql_files, "Python files": histories.python_files}
 BARE = "the asyncpg messages"
-KIB = 1024
+KIB, MIB = 2**10, 2**20
+FLAT = 1.1
+"""What may grow with a history: what was read from its files."""
 
 
 async def send_messages(place: Place, database: str, count: int) -> None:
@@ -155,16 +158,33 @@ async def _grown(scale: Scale, kind: str, work: Callable[[int], Timed]) -> Row:
 
 
 async def memory(place: Place) -> list[Row]:
-    """Compare the peak of Python's memory over a long and a short history, beyond what the files take."""
+    """Compare the peak of memory over a long and a short history: a process's, and what Python allocated in it."""
     say("memory")
     few, many = place.scale.few, place.scale.migrations
     found = []
     for kind, write in WRITERS.items():
-        peaks = [await _peak(place, place.folder(write, count)) for count in (many, few)]
-        long, short = (f"{peak / KIB:,.0f} KiB" for peak in peaks)
-        each = (peaks[0] - peaks[1]) / (many - few) / KIB
-        found.append(Row(f"Peak of memory at {many:,}, against {few:,}: {kind}", long, short, f"{each:+.1f} KiB each"))
+        folders = [place.folder(write, count) for count in (many, few)]
+        await _peak(place, folders[-1])  # what is imported at the first run is not on the bill
+        what = f"at {many:,} migrations, against at {few:,}: {kind}"
+        long, short = [await _footprint(place, folder) for folder in folders]
+        shown = f"{long / MIB:.1f} MiB", f"{short / MIB:.1f} MiB"
+        found.append(
+            Row(f"Memory of a process {what}", *shown, f"{long / short:.2f}", f"≤ {FLAT:g}", long / short <= FLAT)
+        )
+        long, short = [await _peak(place, folder) for folder in folders]
+        each = (long - short) / (many - few) / KIB
+        shown = f"{long / KIB:,.0f} KiB", f"{short / KIB:,.0f} KiB"
+        found.append(Row(f"What a run allocates in it {what}", *shown, f"{each:+.1f} KiB each"))
     return found
+
+
+async def _footprint(place: Place, folder: Path) -> int:
+    async with place.database() as database:
+        arguments = "-m", "tests.benchmarks.footprint", place.server.url(database), str(folder)
+        program = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+        said, _ = await program.communicate()
+    assert program.returncode == 0
+    return int(said)
 
 
 async def _peak(place: Place, folder: Path) -> int:
