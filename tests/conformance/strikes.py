@@ -72,6 +72,14 @@ class Log:
         """Return when one of them first said something of this kind, by the monotonic clock."""
         return next((at for at, event in self.events if isinstance(event, kind) and at >= after), None)
 
+    async def heard(self, kind: type[Event]) -> None:
+        """Wait until one of them has said something of this kind."""
+
+        async def is_said() -> bool:
+            return self.first(kind) is not None
+
+        await eventually(is_said, deadline=20)
+
 
 async def migrate(engine: AsyncEngine, directory: Path, log: Log) -> Report:
     """Be one replica, in this process; its connections are closed at the end."""

@@ -10,11 +10,14 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationFailedError, MigrationRunner
+from async_migrations.events import LockAwaited
 from async_migrations.testing.server import Server
-from tests.conformance.aftermath import check, names
-from tests.conformance.gate import DIRECTORY, INDEXES, STOPS, Stop, ended, shut
-from tests.conformance.strikes import NOTICED, TAKE_OVER, TERMINATE
+from tests.conformance.aftermath import LEDGER, check, names
+from tests.conformance.gate import DIRECTORY, INDEXES, RUNNING, STOPS, Stop, ended, shut
+from tests.conformance.strikes import NOTICED, TAKE_OVER, TERMINATE, Log, migrate
 from tests.support.pgbouncer import pgbouncer
+from tests.support.proxy import Action, WireProxy
+from tests.support.replica_launcher import open_engine
 from tests.support.replicas import Launcher
 from tests.support.waiting import eventually
 
@@ -129,6 +132,33 @@ async def test_a_lost_book_keeper_does_not_lose_the_build(
         assert [each.error for each in outcomes if each.kind != "done"] == []
         assert sorted(name for each in outcomes for name in each.applied) == rest(stop)
     await check(witness, DIRECTORY, INDEXES)
+
+
+async def test_a_replica_that_waits_for_its_own_lost_session_counts_what_that_one_commits(
+    tmp_path: Path, database_url: str, witness: asyncpg.Connection
+) -> None:
+    (tmp_path / "001_slow.sql").write_text("SELECT pg_advisory_xact_lock(7);\n", "utf-8")
+    (tmp_path / "002_other.sql").write_text("SELECT 1;\n", "utf-8")
+    await witness.execute("SELECT pg_advisory_lock(7)")
+    log = Log()
+    async with WireProxy("127.0.0.1", make_url(database_url).port or 0) as proxy:
+        replica = asyncio.create_task(migrate(open_engine(proxy.url(database_url)), tmp_path, log))
+
+        async def stands() -> bool:
+            return bool(await witness.fetchval(RUNNING, "pg_advisory_xact_lock"))
+
+        async def is_committed() -> bool:
+            return bool(await witness.fetchval(f"SELECT true FROM ({LEDGER}) AS l WHERE migration_name = '001_slow'"))
+
+        await eventually(stands)
+        for link in proxy.links:
+            link.strike(Action.RESET_CLIENT)
+        await log.heard(LockAwaited)
+        await witness.execute("SELECT pg_advisory_unlock(7)")
+        await eventually(is_committed)
+        # The lost session still has the lock: only another's row makes the database current.
+        await witness.execute("INSERT INTO schema_migrations (migration_name) VALUES ('002_other')")
+        assert (await replica).applied == ("001_slow",)
 
 
 @pytest.mark.skipif(not SOCKETS.exists(), reason="only Linux shows the timers of its sockets")

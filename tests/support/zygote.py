@@ -125,7 +125,7 @@ def _end_with(parent: int) -> None:
 def _fork_until_one_is_born(orders: socket.socket) -> tuple[Order, list[int]]:
     """Fork for each order; return in the child, with its order."""
     ends: dict[int, int] = {}
-    deaths = _hear_of_deaths()
+    deaths, death = _hear_of_deaths()
     with selectors.DefaultSelector() as selector:
         selector.register(orders, selectors.EVENT_READ)
         selector.register(deaths, selectors.EVENT_READ)
@@ -135,17 +135,18 @@ def _fork_until_one_is_born(orders: socket.socket) -> tuple[Order, list[int]]:
                     os.read(deaths, 512)
                     _report(ends)
                 elif (born := _fork(orders, ends)) is not None:
-                    os.close(deaths)
+                    for each in (deaths, death):
+                        os.close(each)
                     return born
 
 
-def _hear_of_deaths() -> int:
-    """Return a descriptor that can be read when a child has ended."""
+def _hear_of_deaths() -> tuple[int, int]:
+    """Return both ends of a pipe: the first one can be read when a child has ended."""
     deaths, death = os.pipe()
     os.set_blocking(death, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(death)
-    return deaths
+    return deaths, death
 
 
 def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[Order, list[int]] | None:
@@ -161,7 +162,7 @@ def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[Order, list[int]
         for each in streams:
             os.close(each)
         return None
-    os.close(signal.set_wakeup_fd(-1))
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _end_with(us)
