@@ -121,13 +121,16 @@ class Loader:
         self._loaded: dict[str, Loaded] = {}
 
     async def load(self, files: Sequence[MigrationFile]) -> list[Loaded]:
-        """Return `files`, loaded; in a thread, since importing many takes long enough to stall a service's other tasks.
+        """Return `files`, loaded.
+
+        In a thread, since importing many takes long enough to stall a service's other tasks; a file that does not
+        come to an end does not keep its run from being cancelled.
 
         Raises:
             DiscoveryError: a file is no migration.
         """
         missing = [file for file in files if file.name not in self._loaded]
-        for each in await anyio.to_thread.run_sync(load, missing, self._directory):
+        for each in await anyio.to_thread.run_sync(load, missing, self._directory, abandon_on_cancel=True):
             self._loaded[each.file.name] = each
         return [self._loaded[file.name] for file in files]
 

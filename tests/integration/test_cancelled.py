@@ -1,9 +1,13 @@
 """What is cancelled in the middle leaves nothing in the service's pool: no transaction, no LISTEN, no lock."""
 
+import sys
 from collections.abc import Callable, Coroutine
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -67,3 +71,21 @@ async def waits(engine: AsyncEngine) -> bool:
 async def nobody_is_left(engine: AsyncEngine) -> bool:
     async with engine.connect() as connection:
         return (await connection.exec_driver_sql(LEFT)).scalar() == 0
+
+
+async def test_a_file_whose_import_does_not_end_keeps_no_run_from_being_cancelled(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_end = Event(), Event()
+    monkeypatch.setitem(sys.modules, "a_slow_import", SimpleNamespace(began=began, may_end=may_end))
+    top = "import a_slow_import\na_slow_import.began.set()\na_slow_import.may_end.wait(60)"
+    history.python("001_a", "pass", top=top)
+    try:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(history.runner().run_migrations)
+                await anyio.to_thread.run_sync(began.wait, 20)
+                group.cancel_scope.cancel()
+    finally:
+        may_end.set()
+    assert began.is_set()
