@@ -129,9 +129,9 @@ class Loader:
         Raises:
             DiscoveryError: a file is no migration.
         """
-        missing = [file for file in files if file.name not in self._loaded]
-        for each in await anyio.to_thread.run_sync(load, missing, self._directory, abandon_on_cancel=True):
-            self._loaded[each.file.name] = each
+        if missing := [file for file in files if file.name not in self._loaded]:
+            for each in await anyio.to_thread.run_sync(load, missing, self._directory, abandon_on_cancel=True):
+                self._loaded[each.file.name] = each
         return [self._loaded[file.name] for file in files]
 
 

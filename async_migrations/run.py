@@ -237,10 +237,8 @@ class Run:
         if before:
             self.emit(events.AlreadyApplied(before))
 
-    async def apply(self, leader: Leader, plan: Plan, loaded: Sequence[Loaded]) -> None:
+    async def apply(self, leader: Leader, plan: Plan, todo: Sequence[Loaded]) -> None:
         """Apply what is pending, one by one, in order."""
-        wanted = {file.name for file in plan.pending}
-        todo = [migration for migration in loaded if migration.file.name in wanted]
         for number, migration in enumerate(todo, 1):
             name = migration.file.name
             await leader.lock.prove(name)

@@ -134,12 +134,12 @@ class MigrationRunner:
             plan = await run.plan(session, folder, target)
             if plan.pending:
                 run.emit(MigrationsPending(tuple(file.name for file in plan.pending)))
-                loaded = await loader.load(plan.pending)
+                await loader.load(plan.pending)  # a mistake in a file is found before anybody waits, or works
                 async with run.leading(session, lambda: run.is_current(session, folder, target)) as leader:
                     if leader:
                         plan = await run.plan(session, folder, target)
                         run.announce(folder, plan)
-                        await run.apply(leader, plan, loaded)
+                        await run.apply(leader, plan, await loader.load(plan.pending))
                     else:
                         plan = await run.plan(session, folder, target) if run.lost else plan.done()
             return run.announce(folder, plan)

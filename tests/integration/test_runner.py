@@ -389,6 +389,22 @@ async def test_runners_of_one_process_elect_one_leader(history: History, server:
     assert await history.is_unlocked()
 
 
+async def test_what_another_runner_reverts_meanwhile_is_applied_again(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    history.python("002_b", "pass", downgrade="await self.execute('SELECT pg_advisory_lock_shared(7)')")
+    await history.runner().run_migrations()
+    history.sql("003_c", "CREATE TABLE c (x int);")
+    async with history.engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
+        reverting = asyncio.create_task(history.runner().downgrade(1))
+        await eventually(lambda: history.value("SELECT count(*) > 0" + WANTED))
+        waiting = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: asyncio.sleep(0, bool(history.told(LockAwaited))))
+        await connection.exec_driver_sql("SELECT pg_advisory_unlock(7)")
+    assert (await reverting).applied == ("002_b",)
+    assert (await waiting).applied == ("002_b", "003_c")
+
+
 async def test_the_way_back_of_a_file_may_be_non_transactional_by_itself(history: History) -> None:
     history.sql("001_a", "CREATE TABLE a (x int); CREATE INDEX ix ON a (x);")
     history.sql("001_a.down", "-- transactional: false\nDROP INDEX CONCURRENTLY ix;\nDROP TABLE a;")
