@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from async_migrations import discovery, loading
+from async_migrations import discovery
 from async_migrations.discovery import Folder
 from async_migrations.errors import LedgerError
 from async_migrations.ledger.statements import Claim
+from async_migrations.loading import Loader
 from async_migrations.migration import MigrationFile, Report
 from async_migrations.run import Run
 from async_migrations.session import Session
@@ -24,13 +25,15 @@ async def record(run: Run, files: Sequence[MigrationFile], *, empty: bool) -> Re
     Raises:
         LedgerError: it is not.
     """
-    claims = _claims(run, files)
+    claims = await _claims(run, files)
 
     async def story(session: Session) -> None:
         async with run.leading(session) as leader:
             if leader is None:
                 return
-            rows = await leader.ledger.read(session)
+            # A COMMIT of ours may have had no answer: what it left is ours, too.
+            found = await leader.ledger.read(session)
+            rows = [row for row in found if row.run_id != run.id]
             if empty and rows:
                 raise LedgerError(
                     f"A baseline needs an empty ledger, and {leader.ledger.sql} has {len(rows)} row(s), the last is "
@@ -38,7 +41,7 @@ async def record(run: Run, files: Sequence[MigrationFile], *, empty: bool) -> Re
                 )
             present = {row.name for row in rows}
             new = [claim for claim in claims if claim.name not in present]
-            if new:
+            if new and len(rows) == len(found):
                 await session.begin(*(leader.ledger.record(claim) for claim in new))
                 await session.commit(leader.key.notify)
             run.applied.extend(claim.name for claim in new)
@@ -55,6 +58,7 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
         folder: the files.
         finished: names of dirty migrations to record as applied; the other dirty rows are removed.
     """
+    repaired: dict[str, None] = {}
 
     async def story(session: Session) -> None:
         async with run.leading(session) as leader:
@@ -67,17 +71,19 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
             statements = [
                 *(leader.ledger.realign(f.name, discovery.checksum(f), f.raw_checksum) for f in changed),
                 *(leader.ledger.release(name) for name in dirty),
-                *(leader.ledger.record(claim) for claim in _claims(run, done)),
+                *(leader.ledger.record(claim) for claim in await _claims(run, done)),
             ]
+            # Noted before: a COMMIT without an answer leaves nothing to be found by the next look.
+            repaired.update(dict.fromkeys([*(f.name for f in changed), *dirty]))
             if statements:
                 await session.begin(*statements)
                 await session.commit()
-            run.applied.extend([*(f.name for f in changed), *dirty])
 
     await run.tell(story)
+    run.applied.extend(repaired)
     return run.end()
 
 
-def _claims(run: Run, files: Sequence[MigrationFile]) -> list[Claim]:
-    loaded = loading.load(files, run.options.directory)
+async def _claims(run: Run, files: Sequence[MigrationFile]) -> list[Claim]:
+    loaded = await Loader(run.options.directory).load(files)
     return [Claim(m.file.name, m.description, m.checksum(), m.file.raw_checksum, run.id) for m in loaded]
