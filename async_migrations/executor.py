@@ -94,6 +94,8 @@ class Executor:
     async def _in_transaction(self, foreseen: Foreseen) -> Done | None:
         claim = foreseen.claim
         if not await self._open(self.frame.opening(claim)):
+            if not await self.frame.ledger.has(self.session, claim.name):
+                raise self.frame.ledger.refused("nothing was written")
             return None
         async with self._rolled_back_on_error():
             done = await self.worker.run(foreseen.migration, "upgrade")
@@ -113,9 +115,10 @@ class Executor:
                 async with self.worker.deadline():
                     await self.session.transact(message.text)
         except Exception as error:
-            if self.frame.ledger.is_taken(error):
+            ledger = self.frame.ledger
+            if ledger.is_taken(error) and await ledger.has(self.session, foreseen.claim.name):
                 return None
-            raise message.blame(self.frame.ledger.explain(error)) from error
+            raise message.blame(ledger.explain(error)) from error
         return Done(milliseconds(started), Statistics())
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
@@ -167,7 +170,10 @@ class Executor:
 
     async def _open(self, opening: list[str]) -> bool:
         """Open the frame; tell whether the row is ours."""
-        tag = await self.session.begin(*opening)
+        try:
+            tag = await self.session.begin(*opening)
+        except Exception as error:
+            raise self.frame.ledger.explain(error) from error
         if tag.endswith(" 1"):
             return True
         await self.session.rollback()

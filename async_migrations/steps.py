@@ -57,10 +57,12 @@ class Steps:
             LockWaitError: another runner is at it, until the deadline.
         """
         if self.verb == "upgrade":
-            await self.books.send(self.ledger.begin_steps(self.claim))
+            await self._begin()
         started = anyio.current_time()
         while not await self._lock():
             row = await self._row()
+            if row is None and self.verb == "upgrade":
+                raise self.ledger.refused("it has none")
             if row is None or (not row.dirty and self.verb == "upgrade"):
                 return False
             waited = anyio.current_time() - started
@@ -75,6 +77,12 @@ class Steps:
             return await self._send_locking([self.ledger.soil(self.claim.name), "COMMIT"])
         self.finished = steps
         return True
+
+    async def _begin(self) -> None:
+        try:
+            await self.books.send(self.ledger.begin_steps(self.claim))
+        except Exception as error:
+            raise self.ledger.explain(error) from error
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Await `work()` unless an earlier try finished the step `name`.
