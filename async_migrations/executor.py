@@ -123,7 +123,7 @@ class Executor:
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
         async with self.spare() as books:
-            steps = Steps(books, self.session, self.frame.ledger, foreseen.claim, self.limits.wait_deadline)
+            steps = self._steps(books, foreseen.claim, "upgrade")
             if not await steps.take():
                 return None
             done = await self._outside(foreseen.migration, "upgrade", steps)
@@ -143,19 +143,23 @@ class Executor:
     async def _revert_in_steps(self, migration: Loaded, promise: Promise) -> Done | None:
         claim = Claim(migration.file.name, migration.description, "", "", self.frame.run_id)
         async with self.spare() as books:
-            steps = Steps(books, self.session, self.frame.ledger, claim, self.limits.wait_deadline, "downgrade")
+            steps = self._steps(books, claim, "downgrade")
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
             await steps.forget(promise)
         return done
 
+    def _steps(self, books: Session, claim: Claim, verb: str) -> Steps:
+        frame = self.frame
+        return Steps(books, self.session, frame.ledger, claim, self.limits.wait_deadline, frame.pooled, verb)
+
     async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:
         """Run outside any transaction, and leave none behind."""
         script = migration.script(verb)
         if not self.frame.pooled:
             await self.session.send(self.frame.outside(migration.file.name))
-        async with self._rolled_back_on_error():
+        async with steps.standoff.ended(), self._rolled_back_on_error():
             if script is not None:
                 done = await self.worker.run_statements(migration, script, steps)
             else:

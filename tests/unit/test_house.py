@@ -16,7 +16,7 @@ LEVELS = (
     ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online", "numbering"),
     ("connector", "face", "ledger", "drafts"),
-    ("options", "base", "lock", "schema"),
+    ("options", "base", "lock", "standoff", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
     ("failure", "frame", "glance"),
     ("worker", "trace"),
