@@ -12,7 +12,7 @@ import async_migrations
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum", "drafts"),
+    ("errors", "events", "checksum", "drafts", "script"),
     ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online", "numbering"),
     ("connector", "face", "ledger", "drafts"),
