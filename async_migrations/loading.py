@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, sql_checksum
-from async_migrations.errors import DiscoveryError
+from async_migrations.errors import DiscoveryError, unreadable
 from async_migrations.migration import MigrationFile
 from async_migrations.sql import Statement, split, transaction_control
 
@@ -154,12 +154,19 @@ def _load_sql(file: MigrationFile) -> Loaded:
 
 def _script(path: Path) -> Script:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _Problem(f"{path.name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
     if "\0" in text:
         raise _Problem(f"{path.name} holds a NUL character, which PostgreSQL cannot take: remove it.")
     return Script(text, path, _headers(path, text))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # an OSError would pass for a lost connection
+        raise _Problem(unreadable(path, error)) from error
 
 
 def _headers(path: Path, text: str) -> dict[str, str]:
@@ -194,7 +201,7 @@ def _refuse_transaction_control(script: Script) -> None:
 
 
 def _load_python(file: MigrationFile) -> Loaded:
-    source = file.path.read_bytes()
+    source = _read(file.path)
     module = _import(file.path, source)
     found = getattr(module, "Migration", None)
     if not (isinstance(found, type) and issubclass(found, BaseMigration)):

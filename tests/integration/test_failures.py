@@ -16,7 +16,7 @@ from async_migrations.errors import (
     ForeignLedgerError,
     LedgerError,
 )
-from async_migrations.events import DatabaseAwaited, MigrationRetried
+from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried
 from async_migrations.testing.server import Server, temporary_server
 from tests.support.history import History
 from tests.support.waiting import eventually
@@ -264,6 +264,16 @@ async def test_a_nul_character_in_a_script_is_found_before_anything_runs(history
     history.sql("002_b", "SELECT '\0';")
     with pytest.raises(DiscoveryError, match="NUL"):
         await history.runner().run_migrations()
+    assert not await history.exists("schema_migrations")
+
+
+async def test_a_file_that_cannot_be_read_is_no_lost_connection(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    (history.directory / "001_a.down.sql").symlink_to("gone.sql")
+    for work in (history.runner().plan, history.runner().run_migrations):
+        with pytest.raises(DiscoveryError, match=r"001_a\.down\.sql cannot be read"):
+            await work()
+    assert history.told(ConnectionLost) == []
     assert not await history.exists("schema_migrations")
 
 
