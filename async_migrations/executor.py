@@ -41,6 +41,7 @@ class Executor:
     limits: Limits
     applied: list[str] = field(default_factory=list)
     _foreseen: Foreseen | None = None
+    _steps: Steps | None = None
 
     async def prepare(self) -> None:
         """Have a direct session prepare what each migration says to the ledger."""
@@ -121,6 +122,7 @@ class Executor:
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
         async with self.spare() as books:
             steps = Steps(books, self.session, self.frame.ledger, foreseen.claim, self.limits.wait_deadline)
+            self._steps = steps
             if not await steps.take():
                 return None
             done = await self._outside(foreseen.migration, "upgrade", steps)
@@ -141,6 +143,7 @@ class Executor:
         claim = Claim(migration.file.name, migration.description, "", "", self.frame.run_id)
         async with self.spare() as books:
             steps = Steps(books, self.session, self.frame.ledger, claim, self.limits.wait_deadline, "downgrade")
+            self._steps = steps
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
@@ -218,6 +221,7 @@ class Executor:
 
     async def _once(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         self.emit(MigrationStarted(migration.file.name, migration.description, verb))
+        self._steps = None
         try:
             return await work()
         except SessionLostError:
@@ -226,4 +230,5 @@ class Executor:
             let_go(error)
             if self.session.judge_closed(error) and not isinstance(error, TimeoutError):
                 raise SessionLostError(retry.describe(error)) from error
-            raise failure(migration, verb, error, self.applied) from error
+            begun = self._steps is not None and self._steps.begun
+            raise failure(migration, verb, error, self.applied, begun=begun) from error

@@ -11,8 +11,22 @@ from async_migrations.loading import Loaded
 from async_migrations.message import FailedStatementError
 from async_migrations.session import SessionLostError
 
+BEGUN = {
+    "left": "It is not transactional: the steps that it finished stay, and the ledger marks it dirty.",
+    "advice": "Mend the cause and start again: it goes on after its last finished step.",
+}
+"""What is said of a migration without a transaction."""
 
-def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[str]) -> MigrationFailedError:
+NOT_BEGUN = {
+    "left": "This run did not begin it, and the ledger says of it what it said before.",
+    "advice": "Mend the cause and start again.",
+}
+"""What is said of one whose row could not be had."""
+
+
+def failure(
+    migration: Loaded, verb: str, error: Exception, applied: Sequence[str], *, begun: bool = False
+) -> MigrationFailedError:
     """Say of a failed migration what failed, where, what stays and what to do.
 
     Args:
@@ -20,6 +34,7 @@ def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[st
         verb: upgrade or downgrade.
         error: what its work, or the engine around it, raised.
         applied: names that the same run applied before.
+        begun: whether the ledger marks it as begun, if it is not transactional.
     """
     blamed = error if isinstance(error, FailedStatementError) else None
     cause = blamed.error if blamed else error
@@ -30,10 +45,7 @@ def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[st
     reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
     words: dict[str, str] = {}
     if not migration.is_transactional(verb):
-        words = {
-            "left": "It is not transactional: the steps that it finished stay, and the ledger marks it dirty.",
-            "advice": "Mend the cause and start again: it goes on after its last finished step.",
-        }
+        words = BEGUN if begun else NOT_BEGUN
     return MigrationFailedError(
         migration.file.name,
         path,

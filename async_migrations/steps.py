@@ -48,6 +48,8 @@ class Steps:
     wait_deadline: float
     verb: str = "upgrade"
     finished: tuple[str, ...] = ()
+    begun: bool = False
+    """Whether the row says so: for the error of a migration that fails."""
     _unrecorded: list[str] = field(default_factory=list)
 
     async def take(self) -> bool:
@@ -57,7 +59,7 @@ class Steps:
             LockWaitError: another runner is at it, until the deadline.
         """
         if self.verb == "upgrade":
-            await self.books.send(self.ledger.begin_steps(self.claim))
+            self.begun = await self.books.send(self.ledger.begin_steps(self.claim)) == "INSERT 0 1"
         started = anyio.current_time()
         while not await self._lock():
             row = await self._row()
@@ -68,6 +70,7 @@ class Steps:
                 holder = f"Another runner is at {self.claim.name} ({row.applied_by})."
                 raise LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that process.")
             await anyio.sleep(random.uniform(*POLL))  # noqa: S311 - jitter
+        self.begun = True
         row = await self._row()
         steps = row.steps if row else ()
         if steps and not steps[-1].startswith(self._prefix):

@@ -130,6 +130,39 @@ async def test_no_create_privilege_says_what_to_grant(history: History) -> None:
         await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.parametrize("verb", ["upgrade", "downgrade"])
+@pytest.mark.parametrize("connections", [1, 2])
+async def test_a_migration_that_did_not_begin_is_not_called_dirty(
+    history: History, connections: int, verb: str
+) -> None:
+    history.sql("001_a", "-- transactional: false\nSELECT 1;")
+    history.sql("001_a.down", "-- transactional: false\nSELECT 1;")
+    await history.runner().stamp(*([1] if verb == "downgrade" else []))
+    before = await history.runner().applied()
+    role = f"poor_{secrets.token_hex(4)}"
+    await history.do(
+        f"CREATE ROLE {role} LOGIN CONNECTION LIMIT {connections}; GRANT SELECT ON schema_migrations TO {role}"
+    )
+    poor = History(history.directory, create_async_engine(history.engine.url.set(username=role)))
+    runner = poor.runner(connect_deadline=0.3)
+    try:
+        with pytest.raises(MigrationFailedError, match="This run did not begin it, and the ledger says") as caught:
+            await (runner.run_migrations() if verb == "upgrade" else runner.downgrade(0))
+    finally:
+        await poor.engine.dispose()
+        await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert ("too many connections" if connections == 1 else "permission denied") in str(caught.value)
+    assert "dirty" not in str(caught.value)
+    assert await history.runner().applied() == before
+
+
+async def test_a_migration_that_began_is_called_dirty(history: History) -> None:
+    history.sql("001_a", "-- transactional: false\nSELECT 1;\nSELECT 1 / 0;")
+    with pytest.raises(MigrationFailedError, match="the ledger marks it dirty") as caught:
+        await history.runner().run_migrations()
+    assert "it goes on after its last finished step" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("owner", "columns"),
     [
