@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from itertools import chain
 
 from async_migrations import retry
 from async_migrations.errors import MigrationFailedError, MigrationsError
@@ -38,11 +39,14 @@ def failure(
     """
     blamed = error if isinstance(error, FailedStatementError) else None
     cause = blamed.error if blamed else error
+    # What an author's own error says of a group is more than the group says, unless PostgreSQL has spoken.
+    causes = retry.leaves(cause) if isinstance(cause, ExceptionGroup) or _code(cause) else [cause]
     path = (blamed.path if blamed else None) or migration.file.path
-    line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), error)
-    code = None if isinstance(cause, MigrationsError) else retry.sqlstate(cause)
-    statement = getattr(cause, "statement", None) or (blamed.statement if blamed and code else None)
-    reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
+    line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), [*causes, error])
+    code = next(filter(None, map(_code, causes)), None)
+    said = (getattr(each, "statement", None) for each in causes)
+    statement = next(filter(None, said), blamed.statement if blamed and code else None)
+    reason = "; ".join(dict.fromkeys(map(_reason, causes)))
     words: dict[str, str] = {}
     if not migration.is_transactional(verb):
         words = BEGUN if begun else NOT_BEGUN
@@ -66,13 +70,21 @@ def let_go(error: Exception) -> None:
             raise each from error
 
 
-def _line_in(path: str, error: BaseException) -> int | None:
-    for each in retry.causes(error):
+def _line_in(path: str, errors: Sequence[BaseException]) -> int | None:
+    for each in chain.from_iterable(map(retry.causes, errors)):
         lines = [frame.lineno for frame in traceback.extract_tb(each.__traceback__) if frame.filename == path]
         if lines:
             return lines[-1]
     return None
 
 
-def _kind(error: Exception) -> str:
+def _code(error: BaseException) -> str | None:
+    return None if isinstance(error, MigrationsError) else retry.sqlstate(error)
+
+
+def _reason(error: BaseException) -> str:
+    return retry.describe(error) if _code(error) else f"{_kind(error)}{error}"
+
+
+def _kind(error: BaseException) -> str:
     return "" if isinstance(error, MigrationsError | TimeoutError) else f"{type(error).__name__}: "

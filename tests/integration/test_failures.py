@@ -268,6 +268,34 @@ async def test_a_lock_timeout_rolls_back_and_tries_again(history: History) -> No
     assert await history.value("SELECT count(*) FROM schema_migrations") == 1
 
 
+async def test_a_lock_timeout_in_a_task_group_is_one_too(history: History) -> None:
+    await history.do("CREATE TABLE busy (x int)")
+    body = "async with TaskGroup() as tasks:\n    tasks.create_task(self.execute('ALTER TABLE busy ADD COLUMN y int'))"
+    history.python("001_a", body, top="from asyncio import TaskGroup")
+    async with history.engine.connect() as blocker:
+        await blocker.exec_driver_sql("LOCK TABLE busy")
+        with pytest.raises(MigrationFailedError, match="55P03") as caught:
+            await history.runner(lock_timeout=0.1, retry_deadline=0.3).run_migrations()
+    assert "failed: canceling statement due to lock timeout (SQLSTATE" in str(caught.value)
+    assert caught.value.statement == "ALTER TABLE busy ADD COLUMN y int"
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert history.told(MigrationRetried)
+
+
+async def test_each_error_of_a_task_group_is_named(history: History) -> None:
+    body = "raise ExceptionGroup('', [LookupError('no author'), ExceptionGroup('', [ValueError('no book')])])"
+    history.python("001_a", body)
+    with pytest.raises(MigrationFailedError, match="failed: LookupError: no author; ValueError: no book") as caught:
+        await history.runner().run_migrations()
+    assert caught.value.line == 8
+
+
+async def test_what_an_author_says_of_a_group_is_told(history: History) -> None:
+    history.python("001_a", "raise RuntimeError('no author has a book') from ExceptionGroup('', [LookupError('a')])")
+    with pytest.raises(MigrationFailedError, match="failed: RuntimeError: no author has a book"):
+        await history.runner().run_migrations()
+
+
 async def test_a_lock_timeout_ends_at_the_retry_deadline(history: History) -> None:
     await history.do("CREATE TABLE busy (x int)")
     history.sql("001_a", "CREATE TABLE t (x int); ALTER TABLE busy ADD COLUMN y int;")
