@@ -197,6 +197,12 @@ async def test_stamp_records_without_running(history: History) -> None:
     assert (await history.runner().run_migrations()).applied == ("001_a",)
 
 
+async def test_a_migration_that_is_stamped_by_two_names_is_recorded_once(history: History) -> None:
+    three(history)
+    assert (await history.runner().stamp(1, "001_a", "001", 2)).applied == ("001_a", "002_b")
+    assert await history.ledger() == ["001_a", "002_b"]
+
+
 async def test_a_baseline_records_all_up_to_its_target_on_an_empty_ledger_only(history: History) -> None:
     three(history)
     assert (await history.runner().baseline(2)).applied == ("001_a", "002_b")
