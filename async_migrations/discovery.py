@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
-from async_migrations.errors import DiscoveryError
+from async_migrations.errors import DiscoveryError, unreadable
 from async_migrations.migration import HEAD, AppliedRow, MigrationFile
 
 PATTERN = re.compile(r"(?P<number>\d{3,})_(?P<slug>[^\x00-\x1f\x7f]+)", re.DOTALL)
@@ -72,8 +72,15 @@ def changed(files: Sequence[MigrationFile], rows: Sequence[AppliedRow]) -> dict[
 
 
 def checksum(file: MigrationFile) -> str:
-    """Hash what the file means; a file that cannot be parsed means nothing that was ever applied."""
-    content = file.path.read_bytes()
+    """Hash what the file means; a file that cannot be parsed means nothing that was ever applied.
+
+    Raises:
+        DiscoveryError: the file is gone, or cannot be read any more.
+    """
+    try:
+        content = file.path.read_bytes()
+    except OSError as error:
+        raise DiscoveryError(file.path.parent, [unreadable(file.path, error)]) from error
     try:
         if file.is_sql:
             return sql_checksum(content.decode())
@@ -127,7 +134,7 @@ def _files(paths: Iterable[Path], downs: dict[str, Path], problems: list[str]) -
         try:
             yield _file(path, down)
         except OSError as error:
-            problems.append(f"{path.name} cannot be read: {error.strerror}. Mend or remove it.")
+            problems.append(unreadable(path, error))
 
 
 def _file(path: Path, down: Path | None) -> MigrationFile:
@@ -162,6 +169,8 @@ def _head(directory: Path, files: Sequence[MigrationFile]) -> list[str]:
         said = (directory / HEAD).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        return [unreadable(directory / HEAD, error)]
     last = files[-1].name if files else ""
     if said == last:
         return []

@@ -256,6 +256,12 @@ class IndexConflictError(NameConflictError):
     """An index of this name exists and is another index."""
 
 
+def unreadable(path: Path, error: OSError) -> str:
+    """Say that a migration's file cannot be read, and what to do."""
+    advice = "Restore or remove it" if isinstance(error, FileNotFoundError) else "Mend or remove it"
+    return f"{path.name} cannot be read: {error.strerror or error}. {advice}."
+
+
 def shorten(text: str, limit: int = 300) -> str:
     """Return `text` on one line, cut to `limit` characters: enough to find a statement again."""
     line = " ".join(text.split())

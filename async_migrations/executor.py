@@ -41,6 +41,7 @@ class Executor:
     limits: Limits
     applied: list[str] = field(default_factory=list)
     _foreseen: Foreseen | None = None
+    _steps: Steps | None = None
 
     async def prepare(self) -> None:
         """Have a direct session prepare what each migration says to the ledger."""
@@ -123,7 +124,7 @@ class Executor:
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
         async with self.spare() as books:
-            steps = self._steps(books, foreseen.claim, "upgrade")
+            steps = self._keep_books(books, foreseen.claim, "upgrade")
             if not await steps.take():
                 return None
             done = await self._outside(foreseen.migration, "upgrade", steps)
@@ -143,16 +144,18 @@ class Executor:
     async def _revert_in_steps(self, migration: Loaded, promise: Promise) -> Done | None:
         claim = Claim(migration.file.name, migration.description, "", "", self.frame.run_id)
         async with self.spare() as books:
-            steps = self._steps(books, claim, "downgrade")
+            steps = self._keep_books(books, claim, "downgrade")
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
             await steps.forget(promise)
         return done
 
-    def _steps(self, books: Session, claim: Claim, verb: str) -> Steps:
+    def _keep_books(self, books: Session, claim: Claim, verb: str) -> Steps:
         frame = self.frame
-        return Steps(books, self.session, frame.ledger, claim, self.limits.wait_deadline, frame.pooled, verb)
+        steps = Steps(books, self.session, frame.ledger, claim, self.limits.wait_deadline, frame.pooled, verb)
+        self._steps = steps
+        return steps
 
     async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:
         """Run outside any transaction, and leave none behind."""
@@ -228,6 +231,7 @@ class Executor:
 
     async def _once(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         self.emit(MigrationStarted(migration.file.name, migration.description, verb))
+        self._steps = None
         try:
             return await work()
         except SessionLostError:
@@ -236,4 +240,5 @@ class Executor:
             let_go(error)
             if self.session.judge_closed(error) and not isinstance(error, TimeoutError):
                 raise SessionLostError(retry.describe(error)) from error
-            raise failure(migration, verb, error, self.applied) from error
+            begun = self._steps is not None and self._steps.begun
+            raise failure(migration, verb, error, self.applied, begun=begun) from error

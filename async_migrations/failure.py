@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from itertools import chain
 
 from async_migrations import retry
 from async_migrations.errors import MigrationFailedError, MigrationsError
@@ -11,8 +12,22 @@ from async_migrations.loading import Loaded
 from async_migrations.message import FailedStatementError
 from async_migrations.session import SessionLostError
 
+BEGUN = {
+    "left": "It is not transactional: the steps that it finished stay, and the ledger marks it dirty.",
+    "advice": "Mend the cause and start again: it goes on after its last finished step.",
+}
+"""What is said of a migration without a transaction."""
 
-def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[str]) -> MigrationFailedError:
+NOT_BEGUN = {
+    "left": "This run did not begin it, and the ledger says of it what it said before.",
+    "advice": "Mend the cause and start again.",
+}
+"""What is said of one whose row could not be had."""
+
+
+def failure(
+    migration: Loaded, verb: str, error: Exception, applied: Sequence[str], *, begun: bool = False
+) -> MigrationFailedError:
     """Say of a failed migration what failed, where, what stays and what to do.
 
     Args:
@@ -20,20 +35,21 @@ def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[st
         verb: upgrade or downgrade.
         error: what its work, or the engine around it, raised.
         applied: names that the same run applied before.
+        begun: whether the ledger marks it as begun, if it is not transactional.
     """
     blamed = error if isinstance(error, FailedStatementError) else None
     cause = blamed.error if blamed else error
+    # What an author's own error says of a group is more than the group says, unless PostgreSQL has spoken.
+    causes = retry.leaves(cause) if isinstance(cause, ExceptionGroup) or _code(cause) else [cause]
     path = (blamed.path if blamed else None) or migration.file.path
-    line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), error)
-    code = None if isinstance(cause, MigrationsError) else retry.sqlstate(cause)
-    statement = getattr(cause, "statement", None) or (blamed.statement if blamed and code else None)
-    reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
+    line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), [*causes, error])
+    code = next(filter(None, map(_code, causes)), None)
+    said = (getattr(each, "statement", None) for each in causes)
+    statement = next(filter(None, said), blamed.statement if blamed and code else None)
+    reason = "; ".join(dict.fromkeys(map(_reason, causes)))
     words: dict[str, str] = {}
     if not migration.is_transactional(verb):
-        words = {
-            "left": "It is not transactional: the steps that it finished stay, and the ledger marks it dirty.",
-            "advice": "Mend the cause and start again: it goes on after its last finished step.",
-        }
+        words = BEGUN if begun else NOT_BEGUN
     return MigrationFailedError(
         migration.file.name,
         path,
@@ -54,13 +70,21 @@ def let_go(error: Exception) -> None:
             raise each from error
 
 
-def _line_in(path: str, error: BaseException) -> int | None:
-    for each in retry.causes(error):
+def _line_in(path: str, errors: Sequence[BaseException]) -> int | None:
+    for each in chain.from_iterable(map(retry.causes, errors)):
         lines = [frame.lineno for frame in traceback.extract_tb(each.__traceback__) if frame.filename == path]
         if lines:
             return lines[-1]
     return None
 
 
-def _kind(error: Exception) -> str:
+def _code(error: BaseException) -> str | None:
+    return None if isinstance(error, MigrationsError) else retry.sqlstate(error)
+
+
+def _reason(error: BaseException) -> str:
+    return retry.describe(error) if _code(error) else f"{_kind(error)}{error}"
+
+
+def _kind(error: BaseException) -> str:
     return "" if isinstance(error, MigrationsError | TimeoutError) else f"{type(error).__name__}: "

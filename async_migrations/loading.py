@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, sql_checksum
-from async_migrations.errors import DiscoveryError
+from async_migrations.errors import DiscoveryError, unreadable
 from async_migrations.migration import MigrationFile
 from async_migrations.script import reads_stdin
 from async_migrations.sql import Statement, position, split, transaction_control, unended
@@ -155,7 +155,7 @@ def _load_sql(file: MigrationFile) -> Loaded:
 
 def _script(path: Path) -> Script:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _Problem(f"{path.name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
     if "\0" in text:
@@ -175,6 +175,13 @@ def _refuse_unended(path: Path, text: str) -> None:
         what = "the comment" if text.startswith("/*", start) else "a quoted text or name"
         line = position(text, start)[0]
         raise _Problem(f"{path.name}, line {line}: {what} that begins here does not end. End it, or take it out.")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # an OSError would pass for a lost connection
+        raise _Problem(unreadable(path, error)) from error
 
 
 def _headers(path: Path, text: str) -> dict[str, str]:
@@ -209,7 +216,7 @@ def _refuse_transaction_control(script: Script) -> None:
 
 
 def _load_python(file: MigrationFile) -> Loaded:
-    source = file.path.read_bytes()
+    source = _read(file.path)
     module = _import(file.path, source)
     found = getattr(module, "Migration", None)
     if not (isinstance(found, type) and issubclass(found, BaseMigration)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 import anyio
@@ -46,8 +46,8 @@ CREDENTIALS = (
 """What a driver's own text may repeat of a URL or a connection string."""
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error`, what it wraps (SQLAlchemy's `orig`) and what caused it, outermost first."""
+def causes(error: BaseException, *, in_groups: bool = True) -> Iterator[BaseException]:
+    """Yield `error`, what it wraps (SQLAlchemy's `orig`, a group's members) and what caused it, outermost first."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -56,7 +56,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(each))
         yield each
-        todo += [getattr(each, "orig", None), each.__cause__]
+        todo += [getattr(each, "orig", None), each.__cause__, *(_members(each) if in_groups else ())]
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return what the group of errors is made of that `error` is or comes from; without one, `error` itself."""
+    for each in causes(error):
+        if _members(each):
+            return list(_leaves(each))
+        if hasattr(each, "sqlstate"):
+            break  # picked out of a group by an author, who then decides
+    return [error]
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -69,8 +79,8 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Tell whether the whole transaction may be tried again."""
-    return sqlstate(error) in RETRYABLE
+    """Tell whether the whole transaction may be tried again; of a group of errors, whether each of them says so."""
+    return all(sqlstate(leaf) in RETRYABLE for leaf in leaves(error))
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -86,16 +96,20 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """Say in a few words what `error` is; no URL and no credential is in it."""
-    for each in causes(error):
+    """Say in a few words what `error` is, of a group each of its errors; no URL and no credential is in it."""
+    return shorten("; ".join(dict.fromkeys(_describe(leaf) for leaf in leaves(error))))
+
+
+def _describe(error: BaseException) -> str:
+    chain = [each for each in causes(error, in_groups=False) if not _members(each)]
+    for each in chain:
         if isinstance(each, socket.gaierror):
             return "the host name is not known (DNS)"
         if isinstance(each, TimeoutError):
             return "no answer in time"
         if isinstance(each, ConnectionRefusedError):
             return "connection refused"
-    innermost = list(causes(error))[-1]
-    text = " ".join(str(innermost).split()) or type(innermost).__name__
+    text = " ".join(str(chain[-1]).split()) or type(chain[-1]).__name__
     return shorten(re.sub(CREDENTIALS, r"\g<before>***", text))
 
 
@@ -158,6 +172,18 @@ async def persist(
 def is_confused(error: BaseException) -> bool:
     """Tell whether the driver lost count of its protocol: the server's farewell came between two operations."""
     return any(type(each).__name__ == "InternalClientError" for each in causes(error))
+
+
+def _members(error: BaseException) -> Sequence[BaseException]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    members = _members(error)
+    if not members:
+        yield error
+    for each in members:
+        yield from _leaves(each)
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -225,7 +225,7 @@ class MigrationRunner:
             names: numbers or names of files; those already in the ledger are left as they are.
         """
         folder = self._discover()
-        files = [resolve_target(folder.files, name) for name in names]
+        files = list(dict.fromkeys(resolve_target(folder.files, name) for name in names))
         return await corrections.record(self._begin("stamp"), files, empty=False)
 
     async def baseline(self, target: int | str) -> Report:

@@ -52,6 +52,8 @@ class Steps:
     verb: str = "upgrade"
     finished: tuple[str, ...] = ()
     standoff: Standoff = field(init=False)
+    begun: bool = False
+    """Whether the row says so: for the error of a migration that fails."""
     _unrecorded: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,6 +79,7 @@ class Steps:
                 holder = f"Another runner is at {self.claim.name} ({row.applied_by})."
                 raise LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that process.")
             await anyio.sleep(random.uniform(*POLL))  # noqa: S311 - jitter
+        self.begun = True
         row = await self._row()
         steps = row.steps if row else ()
         if steps and not steps[-1].startswith(self._prefix):
@@ -87,7 +90,7 @@ class Steps:
 
     async def _begin(self) -> None:
         try:
-            await self.books.send(self.ledger.begin_steps(self.claim))
+            self.begun = await self.books.send(self.ledger.begin_steps(self.claim)) == "INSERT 0 1"
         except Exception as error:
             raise self.ledger.explain(error) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from async_migrations.errors import ForeignLedgerError, LedgerError
@@ -212,11 +212,10 @@ def _refuse_foreign(table: str, columns: Any) -> None:
 
 
 def _row(row: Mapping[str, Any]) -> AppliedRow:
-    applied_at = row.get("applied_at")
     steps: Sequence[str] = row.get("steps") or ()
     return AppliedRow(
         name=row["migration_name"],
-        applied_at=datetime.fromisoformat(applied_at) if applied_at else None,
+        applied_at=_moment(row.get("applied_at")),
         description=row.get("description"),
         execution_time_ms=row.get("execution_time_ms"),
         checksum=row.get("checksum"),
@@ -227,3 +226,15 @@ def _row(row: Mapping[str, Any]) -> AppliedRow:
         steps=tuple(steps),
         statistics=row.get("statistics") or {},
     )
+
+
+def _moment(said: str | None) -> datetime | None:
+    """Return a time of the server's; None for what Python has no time for: infinity, a year BC or behind 9999."""
+    if not said:
+        return None
+    try:
+        moment = datetime.fromisoformat(said)
+        moment.astimezone(UTC)  # as whoever shows it will: at either end of Python's years it may have no such time
+    except (ValueError, OverflowError):
+        return None
+    return moment

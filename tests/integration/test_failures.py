@@ -16,7 +16,7 @@ from async_migrations.errors import (
     ForeignLedgerError,
     LedgerError,
 )
-from async_migrations.events import DatabaseAwaited, MigrationRetried
+from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried
 from async_migrations.testing.server import Server, temporary_server
 from tests.support.history import History
 from tests.support.waiting import eventually
@@ -130,6 +130,39 @@ async def test_no_create_privilege_says_what_to_grant(history: History) -> None:
         await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.parametrize("verb", ["upgrade", "downgrade"])
+@pytest.mark.parametrize("connections", [1, 2])
+async def test_a_migration_that_did_not_begin_is_not_called_dirty(
+    history: History, connections: int, verb: str
+) -> None:
+    history.sql("001_a", "-- transactional: false\nSELECT 1;")
+    history.sql("001_a.down", "-- transactional: false\nSELECT 1;")
+    await history.runner().stamp(*([1] if verb == "downgrade" else []))
+    before = await history.runner().applied()
+    role = f"poor_{secrets.token_hex(4)}"
+    await history.do(
+        f"CREATE ROLE {role} LOGIN CONNECTION LIMIT {connections}; GRANT SELECT ON schema_migrations TO {role}"
+    )
+    poor = History(history.directory, create_async_engine(history.engine.url.set(username=role)))
+    runner = poor.runner(connect_deadline=0.3)
+    try:
+        with pytest.raises(MigrationFailedError, match="This run did not begin it, and the ledger says") as caught:
+            await (runner.run_migrations() if verb == "upgrade" else runner.downgrade(0))
+    finally:
+        await poor.engine.dispose()
+        await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert ("too many connections" if connections == 1 else "permission denied") in str(caught.value)
+    assert "dirty" not in str(caught.value)
+    assert await history.runner().applied() == before
+
+
+async def test_a_migration_that_began_is_called_dirty(history: History) -> None:
+    history.sql("001_a", "-- transactional: false\nSELECT 1;\nSELECT 1 / 0;")
+    with pytest.raises(MigrationFailedError, match="the ledger marks it dirty") as caught:
+        await history.runner().run_migrations()
+    assert "it goes on after its last finished step" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("owner", "columns"),
     [
@@ -235,6 +268,34 @@ async def test_a_lock_timeout_rolls_back_and_tries_again(history: History) -> No
     assert await history.value("SELECT count(*) FROM schema_migrations") == 1
 
 
+async def test_a_lock_timeout_in_a_task_group_is_one_too(history: History) -> None:
+    await history.do("CREATE TABLE busy (x int)")
+    body = "async with TaskGroup() as tasks:\n    tasks.create_task(self.execute('ALTER TABLE busy ADD COLUMN y int'))"
+    history.python("001_a", body, top="from asyncio import TaskGroup")
+    async with history.engine.connect() as blocker:
+        await blocker.exec_driver_sql("LOCK TABLE busy")
+        with pytest.raises(MigrationFailedError, match="55P03") as caught:
+            await history.runner(lock_timeout=0.1, retry_deadline=0.3).run_migrations()
+    assert "failed: canceling statement due to lock timeout (SQLSTATE" in str(caught.value)
+    assert caught.value.statement == "ALTER TABLE busy ADD COLUMN y int"
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert history.told(MigrationRetried)
+
+
+async def test_each_error_of_a_task_group_is_named(history: History) -> None:
+    body = "raise ExceptionGroup('', [LookupError('no author'), ExceptionGroup('', [ValueError('no book')])])"
+    history.python("001_a", body)
+    with pytest.raises(MigrationFailedError, match="failed: LookupError: no author; ValueError: no book") as caught:
+        await history.runner().run_migrations()
+    assert caught.value.line == 8
+
+
+async def test_what_an_author_says_of_a_group_is_told(history: History) -> None:
+    history.python("001_a", "raise RuntimeError('no author has a book') from ExceptionGroup('', [LookupError('a')])")
+    with pytest.raises(MigrationFailedError, match="failed: RuntimeError: no author has a book"):
+        await history.runner().run_migrations()
+
+
 async def test_a_lock_timeout_ends_at_the_retry_deadline(history: History) -> None:
     await history.do("CREATE TABLE busy (x int)")
     history.sql("001_a", "CREATE TABLE t (x int); ALTER TABLE busy ADD COLUMN y int;")
@@ -264,6 +325,16 @@ async def test_a_nul_character_in_a_script_is_found_before_anything_runs(history
     history.sql("002_b", "SELECT '\0';")
     with pytest.raises(DiscoveryError, match="NUL"):
         await history.runner().run_migrations()
+    assert not await history.exists("schema_migrations")
+
+
+async def test_a_file_that_cannot_be_read_is_no_lost_connection(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    (history.directory / "001_a.down.sql").symlink_to("gone.sql")
+    for work in (history.runner().plan, history.runner().run_migrations):
+        with pytest.raises(DiscoveryError, match=r"001_a\.down\.sql cannot be read"):
+            await work()
+    assert history.told(ConnectionLost) == []
     assert not await history.exists("schema_migrations")
 
 

@@ -118,6 +118,28 @@ async def test_status_shows_every_state(history: History) -> None:
     assert kinds == {"changed", "missing", "unknown", "dirty", "pending"}
 
 
+EAST = "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET TimeZone = ''Etc/GMT-14''', current_database()); END$$"
+"""So that a time may be in a year of Python's at the server, and not in UTC."""
+
+TIMES = ["infinity", "-infinity", "0044-03-15 12:00 BC", "10000-01-01", "0001-01-01 00:00+14"]
+
+
+@pytest.mark.parametrize("applied_at", TIMES)
+async def test_a_time_that_python_does_not_have_is_none(history: History, applied_at: str) -> None:
+    three(history)
+    await history.do(EAST)
+    await history.engine.dispose()  # new connections have it
+    await history.runner().run_migrations()
+    await history.do(f"UPDATE schema_migrations SET applied_at = '{applied_at}' WHERE migration_name = '002_b'")
+    status = await history.runner().status()
+    assert [(each.state, each.applied_at is None) for each in status] == [
+        (State.APPLIED, False),
+        (State.APPLIED, True),
+        (State.APPLIED, False),
+    ]
+    assert (await history.runner().downgrade(1)).applied == ("003_c", "002_b")
+
+
 async def test_a_plan_changes_nothing(history: History) -> None:
     three(history)
     plan = await history.runner().plan("002")
@@ -173,6 +195,12 @@ async def test_stamp_records_without_running(history: History) -> None:
     assert (await history.runner().stamp("002", "003_c")).applied == ("002_b", "003_c")
     assert not await history.exists("b")
     assert (await history.runner().run_migrations()).applied == ("001_a",)
+
+
+async def test_a_migration_that_is_stamped_by_two_names_is_recorded_once(history: History) -> None:
+    three(history)
+    assert (await history.runner().stamp(1, "001_a", "001", 2)).applied == ("001_a", "002_b")
+    assert await history.ledger() == ["001_a", "002_b"]
 
 
 async def test_a_baseline_records_all_up_to_its_target_on_an_empty_ledger_only(history: History) -> None:

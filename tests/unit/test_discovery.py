@@ -453,6 +453,31 @@ def test_a_dangling_link_is_a_sentence(tmp_path: Path) -> None:
     assert "001_users.sql" in problems(tmp_path)[0]
 
 
+@pytest.mark.parametrize(("kind", "reason"), [("directory", "Is a directory"), ("link", "No such file")])
+def test_a_way_back_that_cannot_be_read_is_a_sentence(tmp_path: Path, kind: str, reason: str) -> None:
+    write(tmp_path, "001_users.sql", SQL)
+    down = tmp_path / "001_users.down.sql"
+    down.mkdir() if kind == "directory" else down.symlink_to("gone.sql")
+    (sentence,) = problems(tmp_path)
+    assert sentence.startswith(f"001_users.down.sql cannot be read: {reason}")
+    assert sentence.endswith(" or remove it.")
+
+
+@pytest.mark.parametrize("name", ["001_users.sql", "001_users.py"])
+def test_files_that_go_after_they_were_found_are_sentences(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name, SQL if name.endswith(".sql") else PYTHON)
+    files = discover(tmp_path).files
+    path.unlink()
+    for look in (lambda: load(files, tmp_path), lambda: checksum(files[0])):
+        with pytest.raises(DiscoveryError, match=f"{name} cannot be read: No such file.*Restore or remove it"):
+            look()
+
+
+def test_a_head_file_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / HEAD).mkdir()
+    assert discover(tmp_path).warnings == (f"{HEAD} cannot be read: Is a directory. Mend or remove it.",)
+
+
 def test_a_head_file_that_is_not_text_is_no_traceback(tmp_path: Path) -> None:
     write(tmp_path, "001_users.sql", SQL)
     write(tmp_path, HEAD, b"\xff\xfe")

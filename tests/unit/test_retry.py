@@ -142,6 +142,32 @@ def test_what_only_came_before_is_no_cause() -> None:
     assert not is_retryable(error)
 
 
+def group(*errors: Exception) -> Exception:
+    """Return what a task group raises, as an author's code may wrap it."""
+    return chained(ExceptionGroup("unhandled errors in a TaskGroup", [ExceptionGroup("inner", errors)]))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["raw", "wrapped"])
+def test_a_group_is_tried_again_if_each_of_its_errors_says_so(shape: Callable[[str], Exception]) -> None:
+    assert is_retryable(group(shape("55P03")))
+    assert is_retryable(group(shape("55P03"), shape("40P01")))
+    assert not is_retryable(group(shape("55P03"), ValueError("a mistake")))
+    assert not is_retryable(group(ValueError("a mistake"), shape("55P03")))
+    assert sqlstate(group(ValueError("a mistake"), shape("55P03"))) == "55P03"
+
+
+def test_who_picks_an_error_out_of_a_group_decides() -> None:
+    picked = raw("55P03")
+    picked.__cause__ = ExceptionGroup("", [picked, ValueError("another")])
+    assert is_retryable(picked)
+    assert describe(picked) == "the server says no"
+
+
+def test_a_group_is_told_by_its_errors() -> None:
+    error = group(raw("55P03", "lock timeout"), ValueError("a mistake"), raw("55P03", "lock timeout"), TimeoutError())
+    assert describe(error) == "lock timeout; a mistake; no answer in time"
+
+
 @pytest.mark.parametrize(
     "error", [raw("28P01", 'password authentication failed for user "bob"'), raw("23505"), ValueError("x")]
 )
