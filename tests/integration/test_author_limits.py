@@ -68,11 +68,11 @@ async def test_a_loss_while_no_statement_runs_is_a_lost_connection(history: Hist
     kill = (
         "if not killed:\n"
         "    killed.append(pid)\n"
-        "    async with create_async_engine(self.engine.url).connect() as other:\n"
+        "    async with create_async_engine(self.engine.url, poolclass=NullPool).connect() as other:\n"
         "        await other.exec_driver_sql(f'SELECT pg_terminate_backend({pid}, 10000)')\n"
         "    await asyncio.sleep(0.1)\n"
     )
-    top = "import asyncio\nfrom sqlalchemy.ext.asyncio import create_async_engine\nkilled = []"
+    top = "import asyncio\nfrom sqlalchemy.ext.asyncio import create_async_engine\nfrom sqlalchemy.pool import NullPool\nkilled = []"
     history.python("001_a", own + kill, top=top)
     assert (await history.runner().run_migrations()).applied == ("001_a",)
     (lost,) = history.told(ConnectionLost)
