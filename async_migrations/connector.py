@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries to connect: the first, and no more than."""
 
+FIRST_TRY = 5.0
+"""Seconds that the first try to connect may take, each next one twice as many.
+
+Who accepts and stays silent must not use up the deadline with one try; and a server that is only slow gets its time:
+the longest try has at least a third of the deadline."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConnector:
@@ -162,10 +168,11 @@ def where(host: str, port: int | None, database: str | None) -> str:
 async def _open(connector: Connector, emit: Emit, deadline: float) -> Session:
     from async_migrations.events import DatabaseAwaited
 
-    started, pause = anyio.current_time(), FIRST_PAUSE
+    started, pause, limit = anyio.current_time(), FIRST_PAUSE, FIRST_TRY
     while True:
+        left = max(deadline - (anyio.current_time() - started), 0.1)
         try:
-            with anyio.fail_after(max(deadline - (anyio.current_time() - started), 0.1)):
+            with anyio.fail_after(min(limit, left)):
                 return await connector.open()
         except Exception as error:
             waited = anyio.current_time() - started
@@ -173,7 +180,7 @@ async def _open(connector: Connector, emit: Emit, deadline: float) -> Session:
                 raise _unavailable(connector, error, waited) from None
             emit(DatabaseAwaited(connector.where, describe(error), waited, deadline))
         await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause, limit = min(2 * pause, LONGEST_PAUSE), 2 * limit
 
 
 def _unavailable(connector: Connector, error: Exception, waited: float) -> DatabaseUnavailableError:

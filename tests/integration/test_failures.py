@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from async_migrations import MigrationFailedError, MigrationRunner
+from async_migrations import MigrationFailedError, MigrationRunner, connector
 from async_migrations.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -19,7 +19,9 @@ from async_migrations.errors import (
 from async_migrations.events import DatabaseAwaited, MigrationRetried
 from async_migrations.testing.server import Server, temporary_server
 from tests.support.history import History
+from tests.support.proxy import Action, Fault, WireProxy
 from tests.support.waiting import eventually
+from tests.support.wire import Message, Side
 
 SECRET = "s3cret-pass"
 SLEEPERS = """SELECT count(*) = 0 FROM pg_stat_activity
@@ -101,6 +103,51 @@ async def test_a_server_that_starts_later_is_waited_for(tmp_path: Path, own_serv
     await asyncio.to_thread(own_server.start)
     assert (await run).applied == ("001_a",)
     await engine.dispose()
+
+
+async def test_who_accepts_and_stays_silent_gets_several_tries_and_is_told_of(
+    history: History, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "FIRST_TRY", 0.2)
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    async with WireProxy("127.0.0.1", server.port) as proxy:
+        proxy.arm(Fault(1, Action.SILENCE, before=True, everywhere=False))
+        history.engine = create_async_engine(proxy.url(str(history.engine.url)))
+        report = await history.runner(connect_deadline=60).run_migrations()
+        await history.engine.dispose()
+    assert report.applied == ("001_a",)
+    assert [wait.reason for wait in history.told(DatabaseAwaited)] == ["no answer in time"]
+
+
+async def test_a_server_that_is_only_slow_is_given_longer_tries(
+    history: History, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "FIRST_TRY", 0.1)  # then 0.2, 0.4, 0.8, 1.6 s
+    history.sql("001_a", "CREATE TABLE t (x int);")
+
+    async def delay(message: Message) -> None:
+        if message.side is Side.SERVER and message.kind == "R":
+            await asyncio.sleep(0.6)  # it is what the server is: slow to let anybody in
+
+    async with WireProxy("127.0.0.1", server.port, on_message=delay) as proxy:
+        history.engine = create_async_engine(proxy.url(str(history.engine.url)))
+        report = await history.runner(connect_deadline=60).run_migrations()
+        await history.engine.dispose()
+    assert report.applied == ("001_a",)
+    assert len(history.told(DatabaseAwaited)) >= 3  # more where the machine is slow as well
+
+
+async def test_the_drivers_own_timeout_ends_a_try_sooner(history: History, server: Server) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    async with WireProxy("127.0.0.1", server.port) as proxy:
+        proxy.arm(Fault(1, Action.SILENCE, before=True, everywhere=False))
+        url = proxy.url(str(history.engine.url))
+        history.engine = create_async_engine(url, connect_args={"timeout": 0.5})
+        report = await history.runner(connect_deadline=60).run_migrations()
+        await history.engine.dispose()
+    assert report.applied == ("001_a",)
+    (wait,) = history.told(DatabaseAwaited)
+    assert (wait.reason, wait.waited < connector.FIRST_TRY) == ("no answer in time", True)
 
 
 async def test_a_read_only_default_is_explained(history: History) -> None:
