@@ -183,7 +183,7 @@ class Run:
             stack.push_async_callback(lock.release)
             if guard is None:
                 await session.settle(application_name=facts.application_name)
-            await ledger.ensure(session, facts, self.emit)
+            await ledger.ensure(session, facts, self.emit, deadline=self.options.limits.retry_deadline)
             await session.remember(facts)
             session.listen()
             executor = self._executor(session, facts, ledger, key)
