@@ -48,6 +48,9 @@ FOREIGN = {
 EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
 """What a lost race for CREATE says; IF NOT EXISTS does not prevent it."""
 
+RACES = 3
+"""How many such races one runner can lose: for the schema, for the table, for its columns."""
+
 LOCK_TIMEOUT = "1s"
 """What a change waits for the table's lock at once: whoever else wants the ledger queues behind it."""
 
@@ -165,6 +168,17 @@ class Ledger(Statements):
             ) from error
 
     async def _ensure(self, session: Session, facts: Facts, emit: Emit) -> None:
+        for lost in range(RACES + 1):
+            try:
+                await self._make(session, facts, emit)
+            except Exception as error:
+                # Another runner was quicker, perhaps with another ledger: then only the schema is there.
+                if sqlstate(error) not in EXISTS_ALREADY or lost == RACES:
+                    raise
+            else:
+                return
+
+    async def _make(self, session: Session, facts: Facts, emit: Emit) -> None:
         from async_migrations.events import LedgerCreated, LedgerExtended, LedgerMissing
 
         shape = await self._shape(session)
@@ -213,8 +227,6 @@ class Ledger(Statements):
             await session.commit()
         except Exception as error:
             code = sqlstate(error)
-            if code in EXISTS_ALREADY:
-                return  # another runner was quicker; its table serves as well
             if is_retryable(error):
                 raise await look_at_holder(session, self.sql) from error
             if code in {"42501", "25006"}:

@@ -15,6 +15,9 @@ from tests.support.waiting import eventually
 SEEDS = """CREATE TABLE schema_migrations (id SERIAL PRIMARY KEY, migration_name VARCHAR(255) UNIQUE NOT NULL,
  applied_at TIMESTAMPTZ DEFAULT CURRENT_TIMESTAMP, description TEXT, execution_time_ms INTEGER)"""
 
+HELD_UP = """SELECT count(*) > 0 FROM pg_stat_activity
+ WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%CREATE SCHEMA%'"""
+
 
 @pytest.fixture
 async def older(history: History) -> History:
@@ -68,3 +71,31 @@ async def test_a_prepared_transaction_that_keeps_the_ledger_is_told_without_a_se
         with pytest.raises(LedgerError, match="see pg_prepared_xacts, and end it"):
             await older.runner(retry_deadline=0.2).run_migrations()
         await older.engine.dispose()
+
+
+@pytest.mark.parametrize("quicker", ["", SEEDS.replace("TABLE ", "TABLE shop.")], ids=["schema", "table"])
+async def test_who_loses_the_race_for_a_schema_makes_what_is_still_missing(history: History, quicker: str) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    async with history.engine.begin() as other:
+        await other.exec_driver_sql("CREATE SCHEMA shop")
+        if quicker:
+            await other.exec_driver_sql(quicker)
+        run = asyncio.create_task(history.runner(schema="shop").run_migrations())
+        await eventually(lambda: history.value(HELD_UP))
+    assert (await run).applied == ("001_a",)
+    assert await history.value("SELECT migration_name FROM shop.schema_migrations WHERE NOT dirty") == "001_a"
+
+
+async def test_several_ledgers_in_one_new_schema_at_once(history: History) -> None:
+    history.sql("001_a", "SELECT 1;")
+    for schema in (f"s{number}" for number in range(5)):
+        runners = [history.runner(schema=schema, table=f"ledger_{number}") for number in range(4)]
+        reports = await asyncio.gather(*(runner.run_migrations() for runner in runners))
+        assert [report.applied for report in reports] == [("001_a",)] * 4
+
+
+async def test_a_type_that_has_the_ledgers_name_is_told_of(history: History) -> None:
+    history.sql("001_a", "SELECT 1;")
+    await history.do("CREATE TYPE schema_migrations AS ENUM ('a')")
+    with pytest.raises(LedgerError, match='type "schema_migrations" already exists'):
+        await history.runner().run_migrations()
