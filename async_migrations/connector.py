@@ -28,6 +28,9 @@ FIRST_TRY = 5.0
 Who accepts and stays silent must not use up the deadline with one try; and a server that is only slow gets its time:
 the longest try has at least a third of the deadline."""
 
+SHORTEST_TRY = 1.0
+"""Seconds that a try may take however little is left: a deadline of 0 asks for one look, and a look needs a session."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConnector:
@@ -111,18 +114,21 @@ Connector = EngineConnector | DriverConnector
 
 
 @asynccontextmanager
-async def connect(connector: Connector, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
+async def connect(
+    connector: Connector, emit: Emit, *, deadline: float, named: str = "connect_deadline"
+) -> AsyncIterator[Session]:
     """Open a session, waiting for a database that is not there yet.
 
     Args:
         connector: opens it.
         emit: is told of each failed try.
         deadline: seconds to wait at most.
+        named: what the deadline is called where it can be raised.
 
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
     """
-    session = await _open(connector, emit, deadline)
+    session = await _open(connector, emit, deadline, named)
     try:
         yield session
     except BaseException as error:
@@ -165,30 +171,28 @@ def where(host: str, port: int | None, database: str | None) -> str:
     return f"{host or 'the local socket'}:{port or 5432}/{database or ''}"
 
 
-async def _open(connector: Connector, emit: Emit, deadline: float) -> Session:
+async def _open(connector: Connector, emit: Emit, deadline: float, named: str) -> Session:
     from async_migrations.events import DatabaseAwaited
 
     started, pause, limit = anyio.current_time(), FIRST_PAUSE, FIRST_TRY
     while True:
-        left = max(deadline - (anyio.current_time() - started), 0.1)
+        left = max(deadline - (anyio.current_time() - started), SHORTEST_TRY)
         try:
             with anyio.fail_after(min(limit, left)):
                 return await connector.open()
         except Exception as error:
             waited = anyio.current_time() - started
             if not is_unavailable(error) or waited + pause > deadline:
-                raise _unavailable(connector, error, waited) from None
+                raise _unavailable(connector, error, waited, named) from None
             emit(DatabaseAwaited(connector.where, describe(error), waited, deadline))
         await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
         pause, limit = min(2 * pause, LONGEST_PAUSE), 2 * limit
 
 
-def _unavailable(connector: Connector, error: Exception, waited: float) -> DatabaseUnavailableError:
+def _unavailable(connector: Connector, error: Exception, waited: float, named: str) -> DatabaseUnavailableError:
     code = sqlstate(error)
     if is_unavailable(error):
-        advice = (
-            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise connect_deadline."
-        )
+        advice = f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise {named}."
         return DatabaseUnavailableError(connector.where, describe(error), advice)
     reason = REFUSED.get(code or "", describe(error))
     detail = f"{reason} ({describe(error)}, SQLSTATE {code})" if code else reason

@@ -158,6 +158,11 @@ class Session:
         """
         return bool(self.driver.get_server_pid() != facts.pid)
 
+    async def outlast_idling(self, facts: Facts) -> None:
+        """Have the server keep a direct session that waits, although its role's sessions end when they are idle."""
+        if facts.impatient and not self.is_pooled(facts):
+            await self.send("SET idle_session_timeout = 0")
+
     def hold(self) -> None:
         """Keep the connection out of its pool for good: it must not pass on our settings, our lock or leftovers."""
         self._held = True
