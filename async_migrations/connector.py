@@ -6,12 +6,12 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
 from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
-from async_migrations.retry import REFUSED, describe, is_unavailable, sqlstate
+from async_migrations.retry import REFUSED, PoolExhaustedError, describe, is_exhausted, is_unavailable, sqlstate
 from async_migrations.session import Session
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ class EngineConnector:
         url = self.engine.url
         return where(url.host or str(url.query.get("host", "")), url.port, url.database)
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all connections that the pool may have are in use."""
+        from sqlalchemy.pool import QueuePool
+
+        pool = self.engine.sync_engine.pool
+        if not isinstance(pool, QueuePool):
+            return False
+        most: int = pool._max_overflow  # noqa: SLF001 - it has no public name; -1 is no limit
+        return 0 <= most <= pool.overflow() and pool.checkedin() == 0
+
     async def open(self) -> Session:
         """Try once to open a session."""
         connection = await self.engine.connect()
@@ -97,6 +108,7 @@ class DriverConnector:
 
     where: str
     arguments: Mapping[str, Any] = field(repr=False)
+    is_exhausted: ClassVar[bool] = False
 
     async def open(self) -> Session:
         """Try once to open a session."""
@@ -178,19 +190,35 @@ async def _open(connector: Connector, emit: Emit, deadline: float, named: str) -
     while True:
         left = max(deadline - (anyio.current_time() - started), SHORTEST_TRY)
         try:
-            with anyio.fail_after(min(limit, left)):
-                return await connector.open()
+            return await _try(connector, min(limit, left))
         except Exception as error:
             waited = anyio.current_time() - started
-            if not is_unavailable(error) or waited + pause > deadline:
+            if not (is_unavailable(error) or is_exhausted(error)) or waited + pause > deadline:
                 raise _unavailable(connector, error, waited, named) from None
             emit(DatabaseAwaited(connector.where, describe(error), waited, deadline))
         await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
         pause, limit = min(2 * pause, LONGEST_PAUSE), 2 * limit
 
 
+async def _try(connector: Connector, limit: float) -> Session:
+    exhausted = connector.is_exhausted  # asked before this try takes a place itself
+    try:
+        with anyio.fail_after(limit):
+            return await connector.open()
+    except TimeoutError as error:
+        if exhausted:
+            raise PoolExhaustedError from error
+        raise
+
+
 def _unavailable(connector: Connector, error: Exception, waited: float, named: str) -> DatabaseUnavailableError:
     code = sqlstate(error)
+    if is_exhausted(error):
+        advice = (
+            f"Waited {waited:.0f} s. Migrate before the service opens sessions, give the engine a larger pool "
+            f"(pool_size, max_overflow), or raise {named}."
+        )
+        return DatabaseUnavailableError(connector.where, describe(error), advice)
     if is_unavailable(error):
         advice = f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise {named}."
         return DatabaseUnavailableError(connector.where, describe(error), advice)

@@ -92,6 +92,48 @@ async def test_too_many_connections_are_waited_for(tmp_path: Path, postgres_vers
         await engine.dispose()
 
 
+def small_pool(history: History, **options: float) -> None:
+    """Let the service's engine have one connection and no more."""
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    history.engine = create_async_engine(history.engine.url, pool_size=1, max_overflow=0, **options)
+
+
+@pytest.mark.parametrize("timeouts", [{"pool_timeout": 0.05}, {"pool_timeout": 30}], ids=["the-pools", "ours"])
+async def test_a_service_that_uses_its_whole_pool_is_waited_for(
+    history: History, timeouts: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "FIRST_TRY", 0.2)
+    small_pool(history, **timeouts)
+    async with history.engine.connect():
+        run = asyncio.create_task(history.runner(connect_deadline=60).run_migrations())
+        await eventually(lambda: asyncio.sleep(0, len(history.told(DatabaseAwaited)) >= 2))
+    assert (await run).applied == ("001_a",)
+    assert {wait.reason for wait in history.told(DatabaseAwaited)} == {"the engine's own pool has no connection left"}
+    await history.engine.dispose()
+
+
+@pytest.mark.parametrize("timeouts", [{"pool_timeout": 0.05}, {"pool_timeout": 30}], ids=["the-pools", "ours"])
+async def test_a_pool_that_stays_in_use_is_told_with_what_to_do(history: History, timeouts: dict[str, float]) -> None:
+    small_pool(history, **timeouts)
+    async with history.engine.connect():
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            await history.runner(connect_deadline=0.3).run_migrations()
+    assert "the engine's own pool has no connection left. Waited" in str(caught.value)
+    assert "give the engine a larger pool (pool_size, max_overflow), or raise connect_deadline." in str(caught.value)
+    await history.engine.dispose()
+
+
+async def test_a_silent_server_is_not_taken_for_a_pool_in_use(history: History, server: Server) -> None:
+    small_pool(history)
+    async with WireProxy("127.0.0.1", server.port) as proxy:
+        proxy.arm(Fault(1, Action.SILENCE, before=True))
+        url = proxy.url(str(history.engine.url))
+        history.engine = create_async_engine(url, pool_size=1, max_overflow=0)
+        with pytest.raises(DatabaseUnavailableError, match="no answer in time"):
+            await history.runner(connect_deadline=0.1).run_migrations()
+        await history.engine.dispose()
+
+
 async def test_a_server_that_starts_later_is_waited_for(tmp_path: Path, own_server: Server) -> None:
     (tmp_path / "001_a.sql").write_text("CREATE TABLE t (x int);")
     own_server.stop()
