@@ -122,13 +122,12 @@ class Run:
         raise AssertionError  # pragma: no cover - what stops the run is raised above
 
     async def _tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
-        losses = 0
+        losses = spared = 0
         while True:
             self.stop.check()
-            connected = False
+            session: Session | None = None
             try:
                 async with self.connect() as session:
-                    connected = True
                     return await story(session)
             except MigrationFailedError as error:
                 self.emit(events.MigrationFailed(error.migration, error.reason))
@@ -136,13 +135,15 @@ class Run:
             except MigrationsError:
                 raise
             except Exception as error:
-                if not (isinstance(error, SessionLostError) or (connected and is_unavailable(error))):
+                if not (isinstance(error, SessionLostError) or (session and is_unavailable(error))):
                     code = sqlstate(error)
                     if code is None:
                         raise
                     raise _refused(error, code) from error
+                # A run may begin with a connection of the pool that died long ago; then none as old is left in it.
+                spared += not (self.lost or (session and session.answered))
                 losses += not isinstance(error, TakenOverError)
-                if losses > RECONNECTS:
+                if losses > RECONNECTS + spared:
                     advice = f"It was lost {losses} times in this run; see the server's log."
                     raise DatabaseUnavailableError(self.options.connector.where, describe(error), advice) from error
                 # A COMMIT may have had no answer: from now on the ledger is asked what we did, whoever finished.

@@ -2,11 +2,13 @@
 
 import asyncio
 import secrets
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from async_migrations import MigrationFailedError, MigrationRunner, connector
 from async_migrations.errors import (
@@ -16,7 +18,8 @@ from async_migrations.errors import (
     ForeignLedgerError,
     LedgerError,
 )
-from async_migrations.events import DatabaseAwaited, MigrationRetried
+from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried
+from async_migrations.run import RECONNECTS
 from async_migrations.testing.server import Server, temporary_server
 from tests.support.history import History
 from tests.support.proxy import Action, Fault, WireProxy
@@ -132,6 +135,40 @@ async def test_a_silent_server_is_not_taken_for_a_pool_in_use(history: History, 
         with pytest.raises(DatabaseUnavailableError, match="no answer in time"):
             await history.runner(connect_deadline=0.1).run_migrations()
         await history.engine.dispose()
+
+
+async def test_a_pool_full_of_connections_that_a_failover_ended_costs_one_try(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    history.engine = create_async_engine(history.engine.url, pool_size=10)
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(history.engine.connect())
+    witness = create_async_engine(history.engine.url, poolclass=NullPool)
+    async with witness.connect() as connection:
+        await connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert len(history.told(ConnectionLost)) == 1
+    assert (await history.runner().run_migrations()).applied == ()
+    assert len(history.told(ConnectionLost)) == 1
+    await history.engine.dispose()
+
+
+async def test_who_closes_every_connection_at_its_first_message_is_given_up(history: History, server: Server) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+
+    async def close(message: Message) -> None:
+        if message.kind == "Q" and b"schema_migrations" in message.data:
+            proxy.links[message.connection - 1].strike(Action.RESET)
+
+    async with WireProxy("127.0.0.1", server.port, on_message=close) as proxy:
+        history.engine = create_async_engine(proxy.url(str(history.engine.url)))
+        with pytest.raises(DatabaseUnavailableError, match=f"It was lost {RECONNECTS + 2} times in this run"):
+            await history.runner().run_migrations()
+        await history.engine.dispose()
+    assert len(history.told(ConnectionLost)) == RECONNECTS + 1
 
 
 async def test_a_server_that_starts_later_is_waited_for(tmp_path: Path, own_server: Server) -> None:
