@@ -26,7 +26,8 @@ FIRST_TRY = 5.0
 """Seconds that the first try to connect may take, each next one twice as many.
 
 Who accepts and stays silent must not use up the deadline with one try; and a server that is only slow gets its time:
-the longest try has at least a third of the deadline."""
+the longest try has at least a third of the deadline, up to the 60 s after which the driver ends one by itself.
+"""
 
 SHORTEST_TRY = 1.0
 """Seconds that a try may take however little is left: a deadline of 0 asks for one look, and a look needs a session."""

@@ -276,6 +276,19 @@ async def test_waiting_until_current_waits_longer_for_a_database_than_connect_de
     assert (await waiter).applied == ()
 
 
+async def test_waiting_until_current_connects_again_for_what_is_left_of_its_deadline(
+    history: History, own_server: Server
+) -> None:
+    three(history)
+    history.engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    waiter = asyncio.create_task(history.runner(connect_deadline=600).wait_until_current(3))
+    await eventually(lambda: asyncio.sleep(0, bool(history.told(MigrationsPending))))
+    await asyncio.to_thread(own_server.stop)
+    with pytest.raises(DatabaseUnavailableError, match="or raise the deadline"):
+        await waiter
+    assert {wait.deadline < 3 for wait in history.told(DatabaseAwaited)} <= {True}
+
+
 async def test_waiting_until_current_outlasts_what_ends_idle_sessions_of_its_role(history: History) -> None:
     three(history)
     await history.do(
