@@ -72,7 +72,8 @@ async def test_a_loss_while_no_statement_runs_is_a_lost_connection(history: Hist
         "        await other.exec_driver_sql(f'SELECT pg_terminate_backend({pid}, 10000)')\n"
         "    await asyncio.sleep(0.1)\n"
     )
-    top = "import asyncio\nfrom sqlalchemy.ext.asyncio import create_async_engine\nfrom sqlalchemy.pool import NullPool\nkilled = []"
+    imports = ("sqlalchemy.ext.asyncio import create_async_engine", "sqlalchemy.pool import NullPool")
+    top = "\n".join(["import asyncio", *(f"from {each}" for each in imports), "killed = []"])
     history.python("001_a", own + kill, top=top)
     assert (await history.runner().run_migrations()).applied == ("001_a",)
     (lost,) = history.told(ConnectionLost)
