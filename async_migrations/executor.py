@@ -95,6 +95,8 @@ class Executor:
     async def _in_transaction(self, foreseen: Foreseen) -> Done | None:
         claim = foreseen.claim
         if not await self._open(self.frame.opening(claim)):
+            if not await self.frame.ledger.has(self.session, claim.name):
+                raise self.frame.ledger.refused("nothing was written")
             return None
         async with self._rolled_back_on_error():
             done = await self.worker.run(foreseen.migration, "upgrade")
@@ -114,15 +116,15 @@ class Executor:
                 async with self.worker.deadline():
                     await self.session.transact(message.text)
         except Exception as error:
-            if self.frame.ledger.is_taken(error):
+            ledger = self.frame.ledger
+            if ledger.is_taken(error) and await ledger.has(self.session, foreseen.claim.name):
                 return None
-            raise message.blame(self.frame.ledger.explain(error)) from error
+            raise message.blame(ledger.explain(error)) from error
         return Done(milliseconds(started), Statistics())
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
         async with self.spare() as books:
-            steps = Steps(books, self.session, self.frame.ledger, foreseen.claim, self.limits.wait_deadline)
-            self._steps = steps
+            steps = self._keep_books(books, foreseen.claim, "upgrade")
             if not await steps.take():
                 return None
             done = await self._outside(foreseen.migration, "upgrade", steps)
@@ -142,20 +144,25 @@ class Executor:
     async def _revert_in_steps(self, migration: Loaded, promise: Promise) -> Done | None:
         claim = Claim(migration.file.name, migration.description, "", "", self.frame.run_id)
         async with self.spare() as books:
-            steps = Steps(books, self.session, self.frame.ledger, claim, self.limits.wait_deadline, "downgrade")
-            self._steps = steps
+            steps = self._keep_books(books, claim, "downgrade")
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
             await steps.forget(promise)
         return done
 
+    def _keep_books(self, books: Session, claim: Claim, verb: str) -> Steps:
+        frame = self.frame
+        steps = Steps(books, self.session, frame.ledger, claim, self.limits.wait_deadline, frame.pooled, verb)
+        self._steps = steps
+        return steps
+
     async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:
         """Run outside any transaction, and leave none behind."""
         script = migration.script(verb)
         if not self.frame.pooled:
             await self.session.send(self.frame.outside(migration.file.name))
-        async with self._rolled_back_on_error():
+        async with steps.standoff.ended(), self._rolled_back_on_error():
             if script is not None:
                 done = await self.worker.run_statements(migration, script, steps)
             else:
@@ -170,7 +177,10 @@ class Executor:
 
     async def _open(self, opening: list[str]) -> bool:
         """Open the frame; tell whether the row is ours."""
-        tag = await self.session.begin(*opening)
+        try:
+            tag = await self.session.begin(*opening)
+        except Exception as error:
+            raise self.frame.ledger.explain(error) from error
         if tag.endswith(" 1"):
             return True
         await self.session.rollback()

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from sqlalchemy.util import await_only
 
 from async_migrations.cursor import changes_schema, forget_plans, hasten
-from async_migrations.errors import TransactionControlError
+from async_migrations.errors import AuthorError, TransactionControlError
 from async_migrations.events import Say
+from async_migrations.script import reads_stdin
 from async_migrations.session import BEGIN, Session
 from async_migrations.sql import transaction_control
 
@@ -194,6 +195,11 @@ class Guard:
                 f"The migration runs {keyword}, which would end the engine's own transaction. Take it out: the engine "
                 "begins and commits. For a part that may fail use `async with self.connection.begin_nested()`; for "
                 "what cannot run in a transaction set transactional = False."
+            )
+        if reads_stdin(statement):
+            raise AuthorError(
+                "The migration runs COPY … FROM STDIN, which waits for data that nobody sends. Use "
+                "copy_records_to_table of (await self.connection.get_raw_connection()).driver_connection."
             )
         if changes_schema(statement):
             forget_plans(connection.dialect)

@@ -20,7 +20,8 @@ from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
 from async_migrations.errors import DiscoveryError, unreadable
 from async_migrations.migration import MigrationFile
-from async_migrations.sql import Statement, split, transaction_control
+from async_migrations.script import reads_stdin
+from async_migrations.sql import Statement, position, split, transaction_control, unended
 
 HEADER = re.compile(r"\s*--\s*(?P<key>description|transactional)\s*:\s*(?P<value>.*?)\s*$", re.IGNORECASE)
 
@@ -163,7 +164,21 @@ def _script(path: Path) -> Script:
         raise _Problem(f"{path.name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
     if "\0" in text:
         raise _Problem(f"{path.name} holds a NUL character, which PostgreSQL cannot take: remove it.")
+    _refuse_unended(path, text)
+    if copy := reads_stdin(text):
+        raise _Problem(
+            f"{path.name}, line {copy.line}: COPY … FROM STDIN waits for data that a file cannot send. Write INSERTs, "
+            "or a Python migration that calls copy_records_to_table on the driver's connection."
+        )
     return Script(text, path, _headers(path, text))
+
+
+def _refuse_unended(path: Path, text: str) -> None:
+    start = unended(text)
+    if start is not None:
+        what = "the comment" if text.startswith("/*", start) else "a quoted text or name"
+        line = position(text, start)[0]
+        raise _Problem(f"{path.name}, line {line}: {what} that begins here does not end. End it, or take it out.")
 
 
 def _read(path: Path) -> bytes:

@@ -11,6 +11,8 @@ from async_migrations.session import BEGIN
 from async_migrations.sql import Statement
 
 MARK = "async_migrations statement "
+END = len("\n;")
+"""A statement that lacks its end is wrong at our semicolon."""
 
 
 class FailedStatementError(Exception):
@@ -79,7 +81,7 @@ class Message:
 
     def _at(self, position: int) -> int | None:
         for number, (start, statement) in enumerate(zip(self._starts, self.statements, strict=True)):
-            if start <= position <= start + len(statement.text):
+            if start <= position <= start + len(statement.text) + END:
                 return number
         return None
 

@@ -238,12 +238,19 @@ class Session:
             await self._roll_back()
             raise
 
+    async def quiet(self) -> None:
+        """Wait until what was cancelled has ended on the server; if that cannot be confirmed, cut the connection."""
+        await self._confirm("SELECT 1")
+
     async def _roll_back(self) -> None:
         self._mark(None)
+        await self._confirm("ROLLBACK")
+
+    async def _confirm(self, word: str) -> None:
         with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
             try:
                 if not self.is_closed:
-                    await self.send("ROLLBACK")
+                    await self.send(word)
             except Exception:
                 self.cut()
         if scope.cancelled_caught:

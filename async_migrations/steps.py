@@ -17,6 +17,7 @@ from async_migrations.ledger.statements import Claim
 from async_migrations.lock import POLL
 from async_migrations.session import BEGIN, Session, TakenOverError
 from async_migrations.sql import Statement, canonical
+from async_migrations.standoff import Standoff
 
 Promise = Callable[[str], None]
 """Is told which transaction takes a row away, before it commits: no row will be left to say whose it was."""
@@ -38,6 +39,7 @@ class Steps:
         ledger: the ledger.
         claim: what the row says.
         wait_deadline: seconds to wait for another runner that is at it.
+        pooled: whether a pooler stands between.
         verb: upgrade or downgrade; each counts its own steps only.
     """
 
@@ -46,11 +48,16 @@ class Steps:
     ledger: Ledger
     claim: Claim
     wait_deadline: float
+    pooled: bool = False
     verb: str = "upgrade"
     finished: tuple[str, ...] = ()
+    standoff: Standoff = field(init=False)
     begun: bool = False
     """Whether the row says so: for the error of a migration that fails."""
     _unrecorded: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.standoff = Standoff(self.books, self.worker, self.ledger, self.pooled)
 
     async def take(self) -> bool:
         """Record the beginning and lock the row; False if another runner finished the work.
@@ -59,10 +66,12 @@ class Steps:
             LockWaitError: another runner is at it, until the deadline.
         """
         if self.verb == "upgrade":
-            self.begun = await self.books.send(self.ledger.begin_steps(self.claim)) == "INSERT 0 1"
+            await self._begin()
         started = anyio.current_time()
         while not await self._lock():
             row = await self._row()
+            if row is None and self.verb == "upgrade":
+                raise self.ledger.refused("it has none")
             if row is None or (not row.dirty and self.verb == "upgrade"):
                 return False
             waited = anyio.current_time() - started
@@ -78,6 +87,12 @@ class Steps:
             return await self._send_locking([self.ledger.soil(self.claim.name), "COMMIT"])
         self.finished = steps
         return True
+
+    async def _begin(self) -> None:
+        try:
+            self.begun = await self.books.send(self.ledger.begin_steps(self.claim)) == "INSERT 0 1"
+        except Exception as error:
+            raise self.ledger.explain(error) from error
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Await `work()` unless an earlier try finished the step `name`.
@@ -118,18 +133,27 @@ class Steps:
             return
         added = self.ledger.add_steps(self.claim.name, self._unrecorded)
         self._unrecorded = []
-        if not await self._send_locking([added, "COMMIT"]):
+        async with self.standoff.turn:
+            taken = not await self._send_locking([*self._opening, added, "COMMIT"])
+        if taken:
             raise TakenOverError("another runner took the migration over")
 
     async def finish(self, duration_ms: int, statistics: Mapping[str, Any], also: Sequence[str]) -> None:
         """Commit that the migration is applied, and `also` in the same transaction."""
         complete = self.ledger.complete_steps(self.claim, duration_ms, statistics)
-        await self.books.commit(complete, *also)
+        await self.books.commit(*self._opening, complete, *also)
 
     async def forget(self, promise: Promise) -> None:
         """Commit that the migration is taken back; `promise` is told by which transaction."""
+        if opening := self._opening:
+            await self.books.begin(*opening[1:])
         promise(await self.books.transaction_id())
         await self.books.commit(self.ledger.release(self.claim.name))
+
+    @property
+    def _opening(self) -> list[str]:
+        """What begins the books' transaction, if the row had to be let go meanwhile."""
+        return [] if self.books.in_transaction else [BEGIN, KEEP_IDLE]
 
     async def _lock(self) -> bool:
         soil = [] if self.verb == "upgrade" else [BEGIN, self.ledger.soil_clean(self.claim.name), "COMMIT"]

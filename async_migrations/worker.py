@@ -21,6 +21,7 @@ from async_migrations.loading import Loaded, Script
 from async_migrations.lock import application
 from async_migrations.message import FailedStatementError
 from async_migrations.migration import Statistics
+from async_migrations.script import is_setting
 from async_migrations.session import Session
 from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps
@@ -110,17 +111,23 @@ class Worker:
                 raise FailedStatementError(error, statement.text, statement.line, script.path) from error
 
     async def run_statements(self, migration: Loaded, script: Script, steps: Steps) -> Done:
-        """Run a SQL file's statements one by one outside a transaction, those left out that are done."""
+        """Run a SQL file's statements one by one outside a transaction, those left out that are done.
+
+        What the done ones have set is set again: the session is another.
+        """
         started = time.perf_counter()
         op = self._operations(migration, transactional=False)
         with self.listening(migration):
             async with self.deadline():
                 for number, statement in enumerate(script.statements):
-                    if not steps.is_done(number, statement, script.path):
-                        try:
-                            await op.run(statement.text)
-                        except Exception as error:
-                            raise FailedStatementError(error, statement.text, statement.line, script.path) from error
+                    done = steps.is_done(number, statement, script.path)
+                    if done and not is_setting(statement.text):
+                        continue
+                    try:
+                        await op.run(statement.text)
+                    except Exception as error:
+                        raise FailedStatementError(error, statement.text, statement.line, script.path) from error
+                    if not done:
                         await steps.record(statement.text)
         return Done(milliseconds(started), Statistics())
 

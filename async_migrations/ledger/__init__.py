@@ -79,6 +79,12 @@ class Ledger(Statements):
             _refuse_foreign(self.sql, rows[0].keys())
         return tuple(_row(each) for each in sorted(rows, key=lambda row: row.get("id") or 0))
 
+    async def has(self, session: Session, name: str) -> bool:
+        """Tell whether the ledger has a row of this migration."""
+        return (
+            await session.send(f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)}") == "SELECT 1"
+        )
+
     async def matches(self, session: Session, digest: str) -> bool:
         """Tell in one round trip whether the ledger holds exactly these files and no more, each applied as it is.
 

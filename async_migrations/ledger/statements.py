@@ -163,7 +163,10 @@ class Statements:
         return f"INSERT INTO {self.sql} {_insert(self._values(claim))} ON CONFLICT (migration_name) DO NOTHING"
 
     def is_taken(self, error: Exception) -> bool:
-        """Tell whether `error` says that another runner's row is there already."""
+        """Tell whether `error` may say that another runner's row is there already; `Ledger.has` knows.
+
+        A migration that writes to the ledger, and a sequence that lags behind its rows, give the same error.
+        """
         return any(
             sqlstate(each) == "23505"
             and getattr(each, "table_name", None) == self.table
@@ -178,11 +181,23 @@ class Statements:
             what = "is not this transaction's any more"
         elif sqlstate(error) in MISSING and f"{self.schema}.{self.table}" in words:
             what = "is gone with its table"
+        elif self.is_taken(error):
+            return self.refused(words)
         else:
             return error
         return LedgerError(
             f"The migration's row in {self.sql} {what}: the migration dropped or rewrote the ledger, or ended the "
             "engine's transaction. The ledger is the engine's alone; leave it out of the migration."
+        )
+
+    def refused(self, words: str) -> LedgerError:
+        """Return the error of a ledger that takes no row although it has none for the migration."""
+        table = quote_literal(self.sql)
+        return LedgerError(
+            f"The ledger {self.sql} did not take the migration's row: {words}. If the migration writes to the ledger, "
+            "take that out: the engine does it. If a trigger is on the ledger, drop it. If the ids of the ledger were "
+            "copied from elsewhere, its sequence lags behind: "
+            f"SELECT setval(pg_get_serial_sequence({table}, 'id'), (SELECT max(id) FROM {self.sql}));"
         )
 
     def _finish(self, name: str, values: Mapping[str, str], ours: str) -> str:

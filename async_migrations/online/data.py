@@ -42,13 +42,16 @@ class DataOperations(Bench):
         if params is not None:
             return await connection.execute(text(statement), params)
         if is_mute(statement):  # and therefore one; without the parser
-            return await connection.exec_driver_sql(statement.strip(" \t\n\r\f\v;"))
+            return await self._run_one(statement.strip(" \t\n\r\f\v;"))
         result: CursorResult[Any] | None = None
         for each in split(statement):
-            result = await connection.exec_driver_sql(each.text)
+            result = await self._run_one(each.text)
         if result is None:
             raise AuthorError("execute() was given no statement: the text is empty, or only a comment.")
         return result
+
+    async def _run_one(self, statement: str) -> CursorResult[Any]:
+        return await self._wire.connection.exec_driver_sql(statement)
 
     async def bulk_insert(self, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows.

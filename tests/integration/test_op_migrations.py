@@ -130,3 +130,17 @@ async def test_a_query_asked_before_and_after_an_operation_has_both_answers(
         attributes=f"transactional = {transactional}",
     )
     assert (await history.runner().run_migrations()).applied == ("001_more",)
+
+
+@pytest.mark.parametrize("before", ["", "SELECT 1; "])
+async def test_a_concurrent_index_as_free_sql_is_built_anew_where_a_dead_build_left_it_invalid(
+    history: History, before: str
+) -> None:
+    await history.do("CREATE TABLE users (email text); INSERT INTO users VALUES ('a'), ('a')")
+    statement = f"{before}CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS uq ON users (email)"
+    history.python("001_unique", f"await self.execute({statement!r})", attributes="transactional = False")
+    with pytest.raises(MigrationFailedError, match="could not create unique index"):
+        await history.runner().run_migrations()
+    await history.do("DELETE FROM users WHERE ctid = '(0,1)'")
+    assert (await history.runner().run_migrations()).applied == ("001_unique",)
+    assert await history.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'uq'::regclass")

@@ -442,6 +442,53 @@ async def test_runners_of_one_process_elect_one_leader(history: History, server:
     assert await history.is_unlocked()
 
 
+MIGRATIONS: dict[str, Callable[[History], object]] = {
+    "a SQL file": lambda history: history.sql("004_d", "CREATE TABLE d (x int);"),
+    "a Python file": lambda history: history.python("004_d", "await self.execute('CREATE TABLE d (x int)')"),
+    "SQL in steps": lambda history: history.sql("004_d", "-- transactional: false\nCREATE TABLE d (x int);"),
+}
+
+
+@pytest.mark.parametrize("kind", MIGRATIONS)
+async def test_a_ledger_whose_sequence_lags_behind_stops_the_run_and_says_how_to_mend_it(
+    history: History, kind: str
+) -> None:
+    three(history)
+    await history.runner().run_migrations()
+    await history.do("ALTER SEQUENCE schema_migrations_id_seq RESTART")
+    MIGRATIONS[kind](history)
+    with pytest.raises(MigrationFailedError, match="schema_migrations_pkey") as failed:
+        await history.runner().run_migrations()
+    (mend,) = re.findall(r"SELECT setval\(.*\);", str(failed.value))
+    await history.do(mend)
+    assert (await history.runner().run_migrations()).applied == ("004_d",)
+    assert await history.exists("d")
+
+
+@pytest.mark.parametrize("kind", MIGRATIONS)
+async def test_a_ledger_that_takes_no_row_stops_the_run(history: History, kind: str) -> None:
+    three(history)
+    await history.runner().run_migrations()
+    await history.do(
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER nothing BEFORE INSERT ON schema_migrations FOR EACH ROW EXECUTE FUNCTION nothing()"
+    )
+    MIGRATIONS[kind](history)
+    with pytest.raises(MigrationFailedError, match="ledger"):
+        await history.runner().run_migrations()
+    assert not await history.exists("d")
+
+
+async def test_a_migration_that_records_itself_is_not_taken_for_another_replicas(history: History) -> None:
+    three(history)
+    by_hand = "INSERT INTO schema_migrations (migration_name, description) VALUES ('004_d', 'Manual application');"
+    history.sql("004_d", f"CREATE TABLE d (x int);\n{by_hand}")
+    with pytest.raises(MigrationFailedError, match="take that out") as failed:
+        await history.runner().run_migrations()
+    assert (failed.value.line, failed.value.applied) == (2, ("001_a", "002_b", "003_c"))
+    assert not await history.exists("d")
+
+
 async def test_what_another_runner_reverts_meanwhile_is_applied_again(history: History) -> None:
     history.sql("001_a", "CREATE TABLE a (x int);")
     history.python("002_b", "pass", downgrade="await self.execute('SELECT pg_advisory_lock_shared(7)')")

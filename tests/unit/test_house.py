@@ -12,11 +12,11 @@ import async_migrations
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum", "drafts"),
+    ("errors", "events", "checksum", "drafts", "script"),
     ("cursor", "migration", "retry", "stop"),
     ("session", "reporting", "standing", "online", "numbering"),
     ("connector", "face", "ledger", "drafts"),
-    ("options", "base", "lock", "schema"),
+    ("options", "base", "lock", "standoff", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
     ("failure", "frame", "glance"),
     ("worker", "trace"),

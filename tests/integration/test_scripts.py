@@ -1,0 +1,82 @@
+"""What an author's SQL asks for, and what happens instead of a hang, a half or a silent other thing."""
+
+import pytest
+
+from async_migrations import MigrationFailedError
+from async_migrations.errors import DiscoveryError
+from tests.support.history import History
+
+UNENDED = {
+    "CREATE TABLE a (x int);\n/* cut by a bad merge\nCREATE TABLE b (x int);": "line 2: the comment",
+    "CREATE TABLE a (x int);\n/* /* */ CREATE TABLE b (x int);": "line 2: the comment",
+    "CREATE TABLE a (x text);\nINSERT INTO a VALUES ('abc);": "line 2: a quoted text or name",
+    "CREATE TABLE a (x text);\nSELECT E'abc\\';": "line 2: a quoted text or name",
+    'CREATE TABLE a (x text);\nSELECT "abc;': "line 2: a quoted text or name",
+    "CREATE TABLE a (x text);\nDO $do$ BEGIN END $$;": "line 2: a quoted text or name",
+}
+COPY = "CREATE TABLE a (x int);\nCOPY a (x) FROM stdin;\n1\n\\.\n"
+ENDED = r"""
+-- it's
+CREATE TABLE a (x text, "it's" text); /* ' " $$ /* nested */ */
+INSERT INTO a VALUES ('it''s', E'\''), ($q$'"$q$, 'COPY a FROM STDIN'), ('$', '--'), ('/*', '"');
+COMMENT ON TABLE a IS 'as; COPY a FROM STDIN does'
+--"""
+
+
+@pytest.mark.parametrize("head", ["", "-- transactional: false\n"])
+@pytest.mark.parametrize("script", UNENDED)
+async def test_what_does_not_end_is_found_before_anything_is_applied(history: History, script: str, head: str) -> None:
+    history.sql("001_first", "SELECT 1;")
+    (history.directory / "002_a.sql").write_text(head + script)
+    line, what = UNENDED[script].split(":")
+    wanted = f"002_a.sql, line {int(line.split()[1]) + bool(head)}:{what}"
+    for work in (history.runner().plan, history.runner().run_migrations):
+        with pytest.raises(DiscoveryError) as found:
+            await work()
+        assert wanted in str(found.value)
+    assert not await history.exists("schema_migrations")
+
+
+async def test_what_ends_is_applied(history: History) -> None:
+    (history.directory / "001_a.sql").write_text(ENDED)
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert await history.value("SELECT count(*) FROM a") == 4
+
+
+@pytest.mark.parametrize("head", ["", "-- transactional: false\n"])
+@pytest.mark.parametrize("name", ["001_a.sql", "001_a.down.sql"])
+async def test_a_file_cannot_copy_from_what_nobody_sends(history: History, name: str, head: str) -> None:
+    history.sql("001_a", "SELECT 1;")
+    (history.directory / name).write_text(head + COPY)
+    with pytest.raises(DiscoveryError, match=rf"{name}, line {2 + bool(head)}: COPY … FROM STDIN waits"):
+        await history.runner().run_migrations()
+
+
+@pytest.mark.parametrize("attributes", ["", "transactional = False"])
+@pytest.mark.parametrize("statement", ["COPY a FROM STDIN", "SELECT 1; COPY a FROM STDIN"])
+async def test_neither_can_a_python_file(history: History, statement: str, attributes: str) -> None:
+    body = f"await self.execute('CREATE TABLE a (x int)')\nawait self.execute({statement!r})"
+    history.python("001_a", body, attributes=attributes)
+    with pytest.raises(MigrationFailedError, match="waits for data that nobody sends"):
+        await history.runner(migration_deadline=20).run_migrations()
+
+
+async def test_a_statement_that_lacks_its_end_is_named(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);\nSELECT 1 +;\nSELECT 2;")
+    with pytest.raises(MigrationFailedError, match="syntax error") as failed:
+        await history.runner().run_migrations()
+    assert (failed.value.statement, failed.value.line) == ("SELECT 1 +", 2)
+
+
+async def test_a_retry_sets_again_what_the_finished_statements_had_set(history: History) -> None:
+    await history.do("CREATE SCHEMA tenant; CREATE SEQUENCE tries")
+    history.sql(
+        "001_a",
+        "-- transactional: false\nSET search_path = tenant;\nSELECT set_config('lock_timeout', '7s', false);\n"
+        "CREATE TABLE one (x int);\n"
+        "SELECT CASE nextval('public.tries') WHEN 1 THEN pg_terminate_backend(pg_backend_pid()) END;\n"
+        "CREATE TABLE two AS SELECT current_setting('lock_timeout') AS lock_timeout;",
+    )
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert await history.exists("tenant.one")
+    assert await history.value("SELECT lock_timeout FROM tenant.two") == "7s"
