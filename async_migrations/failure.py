@@ -42,7 +42,7 @@ def failure(
     # What an author's own error says of a group is more than the group says, unless PostgreSQL has spoken.
     causes = retry.leaves(cause) if isinstance(cause, ExceptionGroup) or _code(cause) else [cause]
     path = (blamed.path if blamed else None) or migration.file.path
-    line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), [*causes, error])
+    line = (blamed.line if blamed else None) or _line_in(str(migration.file.path.absolute()), [*causes, error])
     code = next(filter(None, map(_code, causes)), None)
     said = (getattr(each, "statement", None) for each in causes)
     statement = next(filter(None, said), blamed.statement if blamed and code else None)

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,19 @@ from typing import Any
 import anyio.to_thread
 
 from async_migrations.base import BaseMigration
-from async_migrations.checksum import python_checksum, sql_checksum
+from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
 from async_migrations.errors import DiscoveryError, unreadable
 from async_migrations.migration import MigrationFile
 from async_migrations.script import reads_stdin
 from async_migrations.sql import Statement, position, split, transaction_control, unended
 
 HEADER = re.compile(r"\s*--\s*(?P<key>description|transactional)\s*:\s*(?P<value>.*?)\s*$", re.IGNORECASE)
+
+DIGEST = "__async_migrations_digest__"
+"""The attribute of a migration's module that tells of which bytes it was made."""
+
+_LOCKS: dict[str, threading.Lock] = {}
+"""By the names of modules: two runs may come upon one file at once, each in a thread of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +115,7 @@ def load(files: Sequence[MigrationFile], directory: Path) -> list[Loaded]:
 
 
 class Loader:
-    """Loads the files of one run, each once, however often the run loses its connection and begins again.
-
-    Imported twice, a file would define its tables twice on a MetaData that it shares with the service, which
-    SQLAlchemy refuses.
+    """Loads the files of one run, each once: what was looked at before the run waited for the lock is what runs.
 
     Args:
         directory: where the files are.
@@ -251,17 +255,11 @@ def _said_of(file: MigrationFile, found: type[BaseMigration]) -> tuple[str, str,
 
 
 def _import(path: Path, source: bytes) -> ModuleType:
-    # Compiled here, not through importlib: its bytecode cache goes by mtime and size, and a file that a
-    # developer saved twice in a second would run in its old form.
-    name = f"_migration_{hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:12]}_{path.stem}"
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses and typing look a class's module up there
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what migrations are
+        return _module(path.absolute(), source)
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
-        if error.filename not in {None, str(path)}:
+        if error.filename not in {None, str(path.absolute())}:
             there = f"line {error.lineno} of {error.filename}"
             raise _Problem(f"{path.name} imports a broken module, {there}: {error.msg}. Correct it there.") from error
         raise _Problem(f"{path.name}{line}: {error.msg}. Correct the syntax.") from error
@@ -270,7 +268,41 @@ def _import(path: Path, source: bytes) -> ModuleType:
             f"{path.name}{_line_in(path, error)} cannot be imported: {_said(error)}. Nothing but imports and "
             "definitions belongs at the top of a migration."
         ) from error
-    return module
+
+
+def _module(path: Path, source: bytes) -> ModuleType:
+    """Return the module that an earlier run made of this path and these bytes, or make it.
+
+    Two modules of one file would define its tables twice on a MetaData that it shares with the service, which
+    SQLAlchemy refuses: a process that migrates several databases, or two ledgers at once, has one.
+    """
+    name = f"_migration_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    digest = raw_checksum(source)
+    # A lock for each name: a file whose import does not come to an end holds up no other.
+    with _LOCKS.setdefault(name, threading.Lock()):
+        earlier = sys.modules.get(name)
+        if earlier is not None and vars(earlier).get(DIGEST) == digest:
+            return earlier
+        # Dataclasses and typing look a class's module up there.
+        module = sys.modules[name] = ModuleType(name)
+        module.__file__ = str(path)
+        try:
+            # Compiled here, not through importlib: its bytecode cache goes by mtime and size, and a file that a
+            # developer saved twice in a second would run in its old form.
+            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - what migrations are
+        except BaseException:
+            _put_back(name, earlier)
+            raise
+        setattr(module, DIGEST, digest)
+        return module
+
+
+def _put_back(name: str, earlier: ModuleType | None) -> None:
+    """Leave no half of a module: who ran the file as it was before still looks for that one."""
+    if earlier is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = earlier
 
 
 def _refuse_blocking(path: Path, owner: type, function: Callable[..., object], verb: str) -> None:
@@ -286,7 +318,8 @@ def _refuse_blocking(path: Path, owner: type, function: Callable[..., object], v
 
 
 def _line_in(path: Path, error: BaseException) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    there = str(path.absolute())
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == there]
     return f", line {lines[-1]}," if lines else ""
 
 

@@ -383,6 +383,15 @@ async def test_a_migration_that_drops_the_ledger_fails_and_the_ledger_stays(hist
     assert await history.ledger() == ["001_a"]
 
 
+async def test_a_short_path_hides_no_line(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    history.python("001_a", "await self.execute('SELECT 1')\nraise LookupError('no such author')")
+    monkeypatch.chdir(history.directory.parent)
+    for directory in (history.directory, Path("migrations")):
+        with pytest.raises(MigrationFailedError) as caught:
+            await MigrationRunner(history.engine, directory=directory, observers=()).run_migrations()
+        assert (caught.value.path, caught.value.line) == (directory / "001_a.py", 9)
+
+
 async def test_a_lock_timeout_rolls_back_and_tries_again(history: History) -> None:
     await history.do("CREATE TABLE busy (x int)")
     history.python("001_a", "await self.execute('CREATE TABLE t (x int); ALTER TABLE busy ADD COLUMN y int')")

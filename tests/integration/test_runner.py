@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -31,6 +34,7 @@ from async_migrations.events import (
     MigrationsPending,
 )
 from async_migrations.testing.server import Server
+from tests.conftest import MakeDatabase
 from tests.support.history import History
 from tests.support.waiting import eventually
 
@@ -375,11 +379,32 @@ if not killed:
 
 async def test_a_file_is_imported_once_although_the_connection_is_lost(history: History) -> None:
     # A module that is imported again has forgotten that it has killed its connection.
-    history.python("001_users", KILLED_ONCE, downgrade=KILLED_ONCE, top="killed = []")
+    there, back = KILLED_ONCE, KILLED_ONCE.replace("killed", "killed_back")
+    history.python("001_users", there, downgrade=back, top="killed, killed_back = [], []")
     assert (await history.runner().run_migrations()).applied == ("001_users",)
     assert len(history.told(ConnectionLost)) == 1
     assert (await history.runner().downgrade(0)).applied == ("001_users",)
     assert len(history.told(ConnectionLost)) == 2
+
+
+MODELS = """
+from models_of_the_service import metadata
+from sqlalchemy import Column, Integer, Table
+table = Table("drafts", metadata, Column("id", Integer, primary_key=True))
+"""
+
+
+async def test_runs_of_one_process_import_a_file_once(
+    history: History, make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SQLAlchemy refuses to define a table twice.
+    monkeypatch.setitem(sys.modules, "models_of_the_service", SimpleNamespace(metadata=MetaData()))
+    history.python("001_drafts", "self.log_info(table.name)", top=MODELS)
+    runs = (history.runner(schema=f"service_{n}").run_migrations() for n in range(3))
+    assert [report.applied for report in await asyncio.gather(*runs)] == [("001_drafts",)] * 3
+    other = History(history.directory, create_async_engine(await make_database()))
+    assert (await other.runner().run_migrations()).applied == ("001_drafts",)
+    await other.engine.dispose()
 
 
 async def test_an_observer_that_fails_stops_nothing(history: History, caplog: pytest.LogCaptureFixture) -> None:

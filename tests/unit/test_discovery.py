@@ -3,7 +3,11 @@
 import os
 import re
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Semaphore
+from types import SimpleNamespace
 
 import pytest
 
@@ -367,6 +371,54 @@ def test_a_file_saved_twice_in_one_second_is_read_anew(tmp_path: Path) -> None:
         assert isinstance(loaded.body, type)
         assert loaded.body.upgrade.__globals__["X"] == expected
     assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_a_file_is_imported_once_by_whatever_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "001_users.py", PYTHON)
+    monkeypatch.chdir(tmp_path)
+    (by_full_path,), (by_short_path,) = read(tmp_path), read(Path())
+    assert by_short_path.body is by_full_path.body
+
+
+@pytest.mark.parametrize("broken", ["raise ValueError('no')\n", "def\n", "raise SystemExit\n"])
+def test_an_import_that_fails_leaves_the_module_of_before(tmp_path: Path, broken: str) -> None:
+    before = set(sys.modules)
+    write(tmp_path, "001_users.py", broken)
+    assert "001_users.py" in problems(tmp_path)[0]
+    assert "001_users.py" in problems(tmp_path)[0]
+    assert not [name for name in set(sys.modules) - before if "001_users" in name]
+    write(tmp_path, "001_users.py", PYTHON)
+    (loaded,) = read(tmp_path)
+    write(tmp_path, "001_users.py", broken)
+    assert "001_users.py" in problems(tmp_path)[0]
+    assert isinstance(loaded.body, type)
+    assert loaded.body().name == "001_users"
+    write(tmp_path, "001_users.py", PYTHON)
+    (again,) = read(tmp_path)
+    assert again.body is loaded.body
+
+
+SLOW = "import a_slow_import\na_slow_import.began.release()\na_slow_import.may_end.wait(20)\n"
+
+
+def test_two_threads_import_a_file_once_and_others_are_not_held_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_end = Semaphore(0), Event()
+    monkeypatch.setitem(sys.modules, "a_slow_import", SimpleNamespace(began=began, may_end=may_end))
+    write(tmp_path, "001_slow.py", SLOW + PYTHON)
+    write(tmp_path, "002_quick.py", PYTHON)
+    slow, quick = ([file] for file in discover(tmp_path).files)
+    with ThreadPoolExecutor() as threads:
+        try:
+            loading = [threads.submit(load, slow, tmp_path) for _ in range(2)]
+            assert began.acquire(timeout=20)
+            assert len(load(quick, tmp_path)) == 1
+        finally:
+            may_end.set()
+        (one,), (other,) = (each.result(20) for each in loading)
+    assert one.body is other.body
+    assert not began.acquire(blocking=False)
 
 
 def test_two_folders_with_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
