@@ -253,7 +253,8 @@ class Executor:
             if self.session.judge_closed(error) and not late and not author:
                 raise SessionLostError(retry.describe(error)) from error
             begun = self._steps is not None and self._steps.begun
-            raise failure(migration, verb, error, self.applied, begun=begun) from error
+            pooled = self.frame.pooled
+            raise failure(migration, verb, error, self.applied, begun=begun, pooled=pooled) from error
         except anyio.get_cancelled_exc_class():
             if verb == "upgrade":
                 await self._note_committed(migration.file.name)

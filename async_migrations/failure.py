@@ -25,8 +25,15 @@ NOT_BEGUN = {
 """What is said of one whose row could not be had."""
 
 
+ROLE_LIMIT = (
+    "Through a pooler the engine cannot lift the role's own limit from a statement outside a transaction. Let another "
+    "role migrate (ALTER ROLE … SET statement_timeout = 0), or past the pooler; then start again."
+)
+"""What is said where such a statement took too long for the role."""
+
+
 def failure(
-    migration: Loaded, verb: str, error: Exception, applied: Sequence[str], *, begun: bool = False
+    migration: Loaded, verb: str, error: Exception, applied: Sequence[str], *, begun: bool = False, pooled: bool = False
 ) -> MigrationFailedError:
     """Say of a failed migration what failed, where, what stays and what to do.
 
@@ -36,6 +43,7 @@ def failure(
         error: what its work, or the engine around it, raised.
         applied: names that the same run applied before.
         begun: whether the ledger marks it as begun, if it is not transactional.
+        pooled: whether a pooler stands between.
     """
     blamed = error if isinstance(error, FailedStatementError) else None
     cause = blamed.error if blamed else error
@@ -50,6 +58,8 @@ def failure(
     words: dict[str, str] = {}
     if not migration.is_transactional(verb):
         words = BEGUN if begun else NOT_BEGUN
+        if pooled and code == "57014":
+            words = {**words, "advice": ROLE_LIMIT}
     return MigrationFailedError(
         migration.file.name,
         path,

@@ -12,7 +12,7 @@ from async_migrations.loading import Loaded, Script
 from async_migrations.lock import LockKey, application
 from async_migrations.message import Message
 from async_migrations.options import Limits
-from async_migrations.session import RESET
+from async_migrations.session import RESET, UNLIMITED
 from async_migrations.sql import quote_literal
 
 
@@ -118,7 +118,7 @@ class Frame:
             settings |= dict.fromkeys(("statement_timeout", "idle_in_transaction_session_timeout"), "0")
             settings |= {"lock_timeout": _ms(self.limits.wait_deadline), "client_min_messages": "notice"}
             settings |= {"client_connection_check_interval": "'500ms'"}
-        return [f"SET LOCAL {key} = {value}" for key, value in settings.items()]
+        return [*(f"SET LOCAL {key} = {value}" for key, value in settings.items()), *([UNLIMITED] * self.pooled)]
 
     @property
     def _timeouts(self) -> str:

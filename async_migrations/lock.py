@@ -20,7 +20,7 @@ import anyio
 
 from async_migrations.errors import LockWaitError
 from async_migrations.events import Emit, LockAwaited
-from async_migrations.session import BEGIN, Session
+from async_migrations.session import BEGIN, KEEP_OPEN, Session
 from async_migrations.sql import quote_identifier, quote_literal
 
 POLL = (0.15, 0.45)
@@ -157,8 +157,7 @@ class Lock:
         if self.guard is None:
             return await self.session.send(f"SELECT 1 WHERE pg_try_advisory_lock({self.key.number})") == "SELECT 1"
         took = await self.guard.send(
-            f"{BEGIN}; SET LOCAL idle_in_transaction_session_timeout = 0; "
-            f"SELECT 1 WHERE pg_try_advisory_xact_lock({self.key.number})"
+            f"{BEGIN}; {KEEP_OPEN}; SELECT 1 WHERE pg_try_advisory_xact_lock({self.key.number})"
         )
         if took != "SELECT 1":
             await self.guard.send("ROLLBACK")

@@ -332,4 +332,12 @@ class Session:
 
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+UNLIMITED = (
+    "SELECT set_config('transaction_timeout', '0', true) WHERE current_setting('transaction_timeout', true) <> '0'"
+)
+"""What lifts a role's limit on whole transactions, which PostgreSQL has since 17."""
+
+KEEP_OPEN = f"SET LOCAL idle_in_transaction_session_timeout = 0; {UNLIMITED}"
+"""What lets a transaction stay open that waits for something else, also through a pooler."""
+
 RESET = "RESET SESSION AUTHORIZATION; RESET ALL"

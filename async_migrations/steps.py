@@ -15,14 +15,12 @@ from async_migrations.errors import AuthorError, LockWaitError
 from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
 from async_migrations.lock import POLL
-from async_migrations.session import BEGIN, Session, TakenOverError
+from async_migrations.session import BEGIN, KEEP_OPEN, Session, TakenOverError
 from async_migrations.sql import Statement, canonical
 from async_migrations.standoff import Standoff
 
 Promise = Callable[[str], None]
 """Is told which transaction takes a row away, before it commits: no row will be left to say whose it was."""
-
-KEEP_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 @dataclass(slots=True)
@@ -153,7 +151,7 @@ class Steps:
     @property
     def _opening(self) -> list[str]:
         """What begins the books' transaction, if the row had to be let go meanwhile."""
-        return [] if self.books.in_transaction else [BEGIN, KEEP_IDLE]
+        return [] if self.books.in_transaction else [BEGIN, KEEP_OPEN]
 
     async def _lock(self) -> bool:
         soil = [] if self.verb == "upgrade" else [BEGIN, self.ledger.soil_clean(self.claim.name), "COMMIT"]
@@ -164,7 +162,7 @@ class Steps:
 
     async def _send_locking(self, before: Sequence[str]) -> bool:
         fence = self.ledger.fence(self.claim.name)
-        return await self.books.send("; ".join([*before, BEGIN, KEEP_IDLE, fence])) == "SELECT 1"
+        return await self.books.send("; ".join([*before, BEGIN, KEEP_OPEN, fence])) == "SELECT 1"
 
     async def _row(self) -> Any:
         rows = await self.ledger.read(self.books)

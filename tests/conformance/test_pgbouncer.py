@@ -6,7 +6,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from async_migrations import MigrationFailedError, MigrationRunner
 from async_migrations.testing.server import Server
 from tests.conformance.aftermath import check, names
 from tests.conformance.conftest import FLEET_INDEXES
@@ -15,6 +17,7 @@ from tests.conformance.test_wire import CONCURRENT
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import PgBouncer, PoolMode, pgbouncer
 from tests.support.proxy import Action
+from tests.support.replica_launcher import open_engine
 from tests.support.replicas import Launcher
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
@@ -69,3 +72,40 @@ async def test_silence(tracks: list[Lane]) -> None:
 async def test_killed_process(tracks: list[Lane], launcher: Launcher) -> None:
     moments = client_spoke(await tracks[0].record())
     await run_all(tracks, moments[::EVERY_NTH], lambda lane, moment: lane.die(moment, launcher))
+
+
+SLOW = "SELECT pg_sleep(1.5);"
+LIMIT = """
+DO $do$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting} = %L', current_database(), '1s'); END $do$
+"""
+
+
+@pytest.fixture
+async def behind(bouncer: PgBouncer, database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Yield an engine behind the pooler."""
+    engine = open_engine(bouncer.url(make_url(database_url).database or ""), unnamed_statements=True)
+    yield engine
+    await engine.dispose()
+
+
+async def test_a_limit_on_whole_transactions_does_not_end_a_migration(
+    behind: AsyncEngine, witness: asyncpg.Connection, tmp_path: Path, postgres_version: int
+) -> None:
+    if postgres_version < 17:
+        pytest.skip("transaction_timeout is new in PostgreSQL 17")
+    await witness.execute(LIMIT.format(setting="transaction_timeout"))
+    (tmp_path / "001_slow.sql").write_text(SLOW, "utf-8")
+    report = await MigrationRunner(behind, directory=tmp_path, observers=[]).run_migrations()
+    assert report.applied == ("001_slow",)
+
+
+async def test_a_roles_limit_on_statements_is_named_where_it_cannot_be_lifted(
+    behind: AsyncEngine, witness: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await witness.execute(LIMIT.format(setting="statement_timeout"))
+    (tmp_path / "001_slow.sql").write_text(SLOW, "utf-8")
+    runner = MigrationRunner(behind, directory=tmp_path, observers=[])
+    assert (await runner.run_migrations()).applied == ("001_slow",)
+    (tmp_path / "002_slow.sql").write_text(f"-- transactional: false\n{SLOW}", "utf-8")
+    with pytest.raises(MigrationFailedError, match="Let another role migrate"):
+        await runner.run_migrations()
