@@ -19,6 +19,7 @@ from async_migrations.connector import EngineConnector, connect, spare
 from async_migrations.discovery import Folder
 from async_migrations.errors import DatabaseUnavailableError, LedgerError, MigrationFailedError, MigrationsError
 from async_migrations.ledger import Ledger, digest_of
+from async_migrations.ledger.holders import patiently
 from async_migrations.lock import Lock, LockKey, elect
 from async_migrations.migration import AppliedRow, Report, total
 from async_migrations.options import Options
@@ -192,12 +193,16 @@ class Run:
             await session.remember(facts)
             session.listen()
             executor = self._executor(session, facts, ledger, key)
-            await executor.prepare()
+            await self._look(session, executor.prepare)
             yield Leader(session, facts, ledger, key, lock, executor)
+
+    async def read(self, session: Session) -> tuple[AppliedRow, ...]:
+        """Read the ledger as it is."""
+        return await self._look(session, lambda: self.ledger.read(session))
 
     async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
         """Read the ledger, and count what this run did without being told: a COMMIT whose answer was lost."""
-        rows = await self.ledger.read(session)
+        rows = await self.read(session)
         names = {row.name for row in rows}
         if self.reverting:
             (name, transaction_id), self.reverting = self.reverting, None
@@ -210,13 +215,22 @@ class Run:
 
     async def is_done(self, session: Session, folder: Folder) -> bool:
         """Tell whether the ledger holds exactly the folder's files: most starts of most replicas end here."""
-        return bool(folder.files) and await self.ledger.matches(session, digest_of(folder.files))
+        digest = digest_of(folder.files)
+        return bool(folder.files) and await self._look(session, lambda: self.ledger.matches(session, digest))
 
     async def is_current(self, session: Session, folder: Folder, target: Target) -> bool:
-        """Tell whether nothing is pending any more; a waiter asks at each look."""
+        """Tell whether nothing is pending any more; a waiter asks at each look.
+
+        Raises:
+            HistoryError: it is so, but files and ledger disagree, and a policy says error.
+        """
         if await self.is_done(session, folder):
             return True
-        return not make_plan(folder.files, await self.ledger.read(session), target=target).pending
+        plan = plan_of(folder, await self.read(session), target, self.options)
+        if plan.pending:
+            return False
+        plan.check()
+        return True
 
     async def plan(self, session: Session, folder: Folder, target: Target) -> Plan:
         """Decide what to apply.
@@ -266,6 +280,14 @@ class Run:
             self.reverting = None
             if done:
                 self._count_back(migration.file.name, done.duration_ms)
+
+    async def _look(self, session: Session, look: Callable[[], Awaitable[T]]) -> T:
+        def awaited(holder: str, waited: float) -> None:
+            self.emit(events.LedgerAwaited(self.options.table, holder, waited))
+
+        wait = self.options.limits.wait_deadline
+        deadline = wait if self.until is None else max(self.until - anyio.current_time(), 0.0)
+        return await patiently(session, self.ledger.sql, look, awaited, deadline=deadline)
 
     @property
     def _engine(self) -> EngineConnector:

@@ -289,7 +289,7 @@ class MigrationRunner:
 
     async def _rows(self) -> tuple[AppliedRow, ...]:
         run = self._run("read")
-        return await run.tell(run.ledger.read)
+        return await run.tell(run.read)
 
     def _discover(self) -> Folder:
         return discovery.discover(self.options.directory)

@@ -43,7 +43,7 @@ async def until_current(options: Options, deadline: float) -> Report:
         lock, word = Lock(session, key), UNSAID
         while True:
             rung = bell.arm()
-            pending = make_plan(folder.files, await run.ledger.read(session)).pending
+            pending = make_plan(folder.files, await run.read(session)).pending
             if pending and not run.waited:
                 run.emit(MigrationsPending(tuple(file.name for file in pending)))
             run.waited = anyio.current_time() - started

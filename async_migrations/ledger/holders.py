@@ -1,9 +1,20 @@
-"""Who stands in the way of a change of the ledger's table."""
+"""Who stands in the way of a look at the ledger's table, or of a change of it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from async_migrations.errors import LedgerError
 from async_migrations.session import Session
 from async_migrations.sql import quote_literal
+
+FIRST_LOOK = 5.0
+"""Seconds after which a look at the ledger is begun anew; each later one may take twice as long."""
+
+T = TypeVar("T")
 
 
 class LedgerBusyError(Exception):
@@ -44,3 +55,38 @@ async def look_at_holder(session: Session, table: str) -> LedgerBusyError:
         f"It is held by pid {pid} ({name or 'no application_name'}), {state or 'state unknown'}{since}.",
         f"end it with SELECT pg_terminate_backend({pid})",
     )
+
+
+async def patiently(
+    session: Session,
+    table: str,
+    look: Callable[[], Awaitable[T]],
+    awaited: Callable[[str, float], None],
+    *,
+    deadline: float,
+) -> T:
+    """Await a look at the ledger, also while another session has locked its table: a wait has an end and a face.
+
+    Args:
+        session: on which `look` looks.
+        table: the ledger's quoted name.
+        look: reads the table.
+        awaited: is told who holds its lock, and the seconds that were waited.
+        deadline: seconds to wait at most.
+
+    Raises:
+        LedgerError: the table was locked until the deadline.
+    """
+    started, limit = anyio.current_time(), FIRST_LOOK
+    while True:
+        left = deadline - (anyio.current_time() - started)
+        with anyio.move_on_after(min(limit, max(left, 1.0))):
+            return await look()
+        busy, waited = await look_at_holder(session, table), anyio.current_time() - started
+        if waited >= deadline:
+            raise LedgerError(
+                f"The ledger {table} could not be read for {waited:.0f} s: another session has locked its table. "
+                f"{busy} Start again when that has ended, or {busy.ending}."
+            )
+        awaited(str(busy), waited)
+        limit *= 2

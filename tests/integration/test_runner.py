@@ -30,6 +30,7 @@ from async_migrations.events import (
     DatabaseAwaited,
     Event,
     HistoryWarning,
+    LedgerAwaited,
     LockAwaited,
     MigrationsPending,
 )
@@ -596,3 +597,55 @@ async def test_a_waiter_says_who_holds_the_lock_and_which_migration_it_is_at(his
     assert (await leader).applied == ("001_quick", "002_slow")
     assert (await waiting).applied == ()
     assert (await waiting).waited > 0.5
+
+
+async def test_a_waiter_that_has_waited_checks_the_files_by_its_policy(history: History, tmp_path: Path) -> None:
+    history.python("001_a", "await self.execute('SELECT pg_advisory_lock_shared(7)')")
+    other = History(tmp_path / "other", history.engine)
+    other.python("001_a", "await self.execute('SELECT 2')")
+    async with history.engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
+        leader = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: history.value("SELECT count(*) > 0" + WANTED))
+        waiter = asyncio.create_task(other.runner().run_migrations())
+        await eventually(lambda: asyncio.sleep(0, bool(other.told(LockAwaited))))
+        await connection.exec_driver_sql("SELECT pg_advisory_unlock(7)")
+    assert (await leader).applied == ("001_a",)
+    with pytest.raises(HistoryError, match=r"001_a\.py was changed"):
+        await waiter
+
+
+LOOKS: dict[str, Callable[[MigrationRunner], Awaitable[object]]] = {
+    "run_migrations": lambda runner: runner.run_migrations(),
+    "downgrade": lambda runner: runner.downgrade(0),
+    "status": lambda runner: runner.status(),
+    "plan": lambda runner: runner.plan(),
+    "wait_until_current": lambda runner: runner.wait_until_current(1.5),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+async def test_a_look_at_a_ledger_that_is_locked_has_an_end_and_a_face(
+    history: History, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("async_migrations.ledger.holders.FIRST_LOOK", 0.5)
+    three(history)
+    await history.runner().run_migrations()
+    async with history.engine.begin() as connection:
+        pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+        await connection.exec_driver_sql("LOCK TABLE schema_migrations")
+        with pytest.raises(LedgerError, match=rf"could not be read for \d+ s.*held by pid {pid}"):
+            await asyncio.wait_for(LOOKS[name](history.runner(wait_deadline=1.5)), 20)
+        assert history.told(LedgerAwaited)
+    assert (await history.runner().run_migrations()).applied == ()
+
+
+async def test_a_ledger_that_is_unlocked_in_time_is_read(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("async_migrations.ledger.holders.FIRST_LOOK", 0.5)
+    three(history)
+    await history.runner().run_migrations()
+    async with history.engine.begin() as connection:
+        await connection.exec_driver_sql("LOCK TABLE schema_migrations")
+        look = asyncio.create_task(history.runner().status())
+        await eventually(lambda: asyncio.sleep(0, bool(history.told(LedgerAwaited))))
+    assert len(await asyncio.wait_for(look, 20)) == 3
