@@ -188,6 +188,7 @@ class Run:
             session.listen()
             executor = self._executor(session, facts, ledger, key)
             await executor.prepare()
+            stack.callback(self._count_waiting, executor)
             yield Leader(session, facts, ledger, key, lock, executor)
 
     async def rows(self, session: Session) -> tuple[AppliedRow, ...]:
@@ -274,6 +275,9 @@ class Run:
         self.applied.append(name)
         self.statistics.append(statistics)
         self.emit(events.MigrationApplied(name, duration_ms, statistics))
+
+    def _count_waiting(self, executor: Executor) -> None:
+        self.waited += executor.waited
 
     def _count_back(self, name: str, duration_ms: int) -> None:
         self.applied.append(name)
