@@ -6,12 +6,12 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
 from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
-from async_migrations.retry import REFUSED, describe, is_unavailable, sqlstate
+from async_migrations.retry import REFUSED, PoolExhaustedError, describe, is_exhausted, is_unavailable, sqlstate
 from async_migrations.session import Session
 
 if TYPE_CHECKING:
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries to connect: the first, and no more than."""
+
+FIRST_TRY = 5.0
+"""Seconds that the first try to connect may take, each next one twice as many.
+
+Who accepts and stays silent must not use up the deadline with one try; and a server that is only slow gets its time:
+the longest try has at least a third of the deadline, up to the 60 s after which the driver ends one by itself.
+"""
+
+SHORTEST_TRY = 1.0
+"""Seconds that a try may take however little is left: a deadline of 0 asks for one look, and a look needs a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,17 @@ class EngineConnector:
         url = self.engine.url
         return where(url.host or str(url.query.get("host", "")), url.port, url.database)
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all connections that the pool may have are in use."""
+        from sqlalchemy.pool import QueuePool
+
+        pool = self.engine.sync_engine.pool
+        if not isinstance(pool, QueuePool):
+            return False
+        most: int = pool._max_overflow  # noqa: SLF001 - it has no public name; -1 is no limit
+        return 0 <= most <= pool.overflow() and pool.checkedin() == 0
+
     async def open(self) -> Session:
         """Try once to open a session."""
         connection = await self.engine.connect()
@@ -88,6 +109,7 @@ class DriverConnector:
 
     where: str
     arguments: Mapping[str, Any] = field(repr=False)
+    is_exhausted: ClassVar[bool] = False
 
     async def open(self) -> Session:
         """Try once to open a session."""
@@ -105,18 +127,21 @@ Connector = EngineConnector | DriverConnector
 
 
 @asynccontextmanager
-async def connect(connector: Connector, emit: Emit, *, deadline: float) -> AsyncIterator[Session]:
+async def connect(
+    connector: Connector, emit: Emit, *, deadline: float, named: str = "connect_deadline"
+) -> AsyncIterator[Session]:
     """Open a session, waiting for a database that is not there yet.
 
     Args:
         connector: opens it.
         emit: is told of each failed try.
         deadline: seconds to wait at most.
+        named: what the deadline is called where it can be raised.
 
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
     """
-    session = await _open(connector, emit, deadline)
+    session = await _open(connector, emit, deadline, named)
     try:
         yield session
     except BaseException as error:
@@ -159,29 +184,44 @@ def where(host: str, port: int | None, database: str | None) -> str:
     return f"{host or 'the local socket'}:{port or 5432}/{database or ''}"
 
 
-async def _open(connector: Connector, emit: Emit, deadline: float) -> Session:
+async def _open(connector: Connector, emit: Emit, deadline: float, named: str) -> Session:
     from async_migrations.events import DatabaseAwaited
 
-    started, pause = anyio.current_time(), FIRST_PAUSE
+    started, pause, limit = anyio.current_time(), FIRST_PAUSE, FIRST_TRY
     while True:
+        left = max(deadline - (anyio.current_time() - started), SHORTEST_TRY)
         try:
-            with anyio.fail_after(max(deadline - (anyio.current_time() - started), 0.1)):
-                return await connector.open()
+            return await _try(connector, min(limit, left))
         except Exception as error:
             waited = anyio.current_time() - started
-            if not is_unavailable(error) or waited + pause > deadline:
-                raise _unavailable(connector, error, waited) from None
+            if not (is_unavailable(error) or is_exhausted(error)) or waited + pause > deadline:
+                raise _unavailable(connector, error, waited, named) from None
             emit(DatabaseAwaited(connector.where, describe(error), waited, deadline))
         await anyio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause, limit = min(2 * pause, LONGEST_PAUSE), 2 * limit
 
 
-def _unavailable(connector: Connector, error: Exception, waited: float) -> DatabaseUnavailableError:
+async def _try(connector: Connector, limit: float) -> Session:
+    exhausted = connector.is_exhausted  # asked before this try takes a place itself
+    try:
+        with anyio.fail_after(limit):
+            return await connector.open()
+    except TimeoutError as error:
+        if exhausted:
+            raise PoolExhaustedError from error
+        raise
+
+
+def _unavailable(connector: Connector, error: Exception, waited: float, named: str) -> DatabaseUnavailableError:
     code = sqlstate(error)
-    if is_unavailable(error):
+    if is_exhausted(error):
         advice = (
-            f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise connect_deadline."
+            f"Waited {waited:.0f} s. Migrate before the service opens sessions, give the engine a larger pool "
+            f"(pool_size, max_overflow), or raise {named}."
         )
+        return DatabaseUnavailableError(connector.where, describe(error), advice)
+    if is_unavailable(error):
+        advice = f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise {named}."
         return DatabaseUnavailableError(connector.where, describe(error), advice)
     reason = REFUSED.get(code or "", describe(error))
     detail = f"{reason} ({describe(error)}, SQLSTATE {code})" if code else reason

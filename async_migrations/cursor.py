@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_cursor
@@ -40,14 +42,39 @@ class MuteCursor(AsyncAdapt_asyncpg_cursor):
                 setattr(self, _ROWCOUNT, int(counted[1]) if counted else -1)
 
 
-def hasten(cursor: Any, statement: str, parameters: Any) -> None:
-    """Turn a cursor that is about to run `statement` into a mute one, if no rows will come back.
+class Cursors:
+    """The cursors of one session.
 
-    Called from SQLAlchemy's `before_cursor_execute`, the one place that has a single connection's cursors in hand;
-    to give the dialect another cursor would change the service's own statements too.
+    Args:
+        note: is called when a statement is cancelled, upon which SQLAlchemy closes the connection.
     """
-    if not parameters and type(cursor) is AsyncAdapt_asyncpg_cursor and is_mute(statement):
-        cursor.__class__ = MuteCursor
+
+    def __init__(self, note: Callable[[], None]) -> None:
+        self._mute = _noting(MuteCursor, note)
+        self._plain = _noting(AsyncAdapt_asyncpg_cursor, note)
+
+    def choose(self, cursor: Any, statement: str, parameters: Any) -> None:
+        """Turn a cursor that is about to run `statement` into one of these, a mute one if no rows will come back.
+
+        Called from SQLAlchemy's `before_cursor_execute`, the one place that has a single connection's cursors in hand;
+        to give the dialect another cursor would change the service's own statements too.
+        """
+        if type(cursor) is AsyncAdapt_asyncpg_cursor:
+            cursor.__class__ = self._mute if not parameters and is_mute(statement) else self._plain
+
+
+def _noting(base: type[AsyncAdapt_asyncpg_cursor], note: Callable[[], None]) -> type[AsyncAdapt_asyncpg_cursor]:
+    class NotingCursor(base):  # type: ignore[valid-type, misc]  # a class made at run time
+        __slots__ = ()
+
+        async def _prepare_and_execute(self, operation: str, parameters: Any) -> None:
+            try:
+                await super()._prepare_and_execute(operation, parameters)
+            except CancelledError:
+                note()
+                raise
+
+    return NotingCursor
 
 
 def forget_plans(dialect: Any) -> None:

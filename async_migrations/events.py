@@ -52,6 +52,15 @@ class LedgerExtended(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerAwaited(Event):
+    """The ledger's table is to be changed, and its lock is not to be had yet. `waited` in seconds."""
+
+    table: str
+    holder: str
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationsDiscovered(Event):
     """The folder was read."""
 

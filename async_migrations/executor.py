@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import anyio
+
 from async_migrations import retry
-from async_migrations.errors import LockWaitError, TransactionControlError
+from async_migrations.errors import AuthorError, LockWaitError, TransactionControlError
 from async_migrations.events import Emit, MigrationRetried, MigrationStarted
 from async_migrations.failure import failure, let_go
 from async_migrations.frame import Foreseen, Frame
-from async_migrations.ledger import LOCK_TIMEOUT
 from async_migrations.ledger.statements import Claim
 from async_migrations.loading import Loaded
 from async_migrations.lock import application
+from async_migrations.message import FailedStatementError
 from async_migrations.migration import Statistics
 from async_migrations.options import Limits
 from async_migrations.session import Session, SessionLostError
 from async_migrations.steps import Promise, Steps
 from async_migrations.worker import Done, Worker, milliseconds
+
+LOCK_NOT_AVAILABLE = "55P03"
+
+NOTE_DEADLINE = 2.0
+"""Seconds that a cancelled run may take to ask what it has committed."""
 
 
 @dataclass(slots=True)
@@ -218,6 +225,8 @@ class Executor:
         return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
 
     async def _commit(self, closing: list[str]) -> None:
+        if self.session.is_closed:
+            raise SessionLostError("the connection was closed before the COMMIT")
         if not self.session.in_transaction:
             raise TransactionControlError(
                 "The migration ended the engine's own transaction (a COMMIT or ROLLBACK inside a function, or on "
@@ -262,7 +271,7 @@ class Executor:
 
     async def _once(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         self.emit(MigrationStarted(migration.file.name, migration.description, verb))
-        self._steps = None
+        self._steps, started = None, time.perf_counter()
         try:
             return await work()
         except SessionLostError:
@@ -270,12 +279,38 @@ class Executor:
         except LockWaitError as error:
             raise LockWaitError(error.waited, error.holder, error.advice, self.applied) from error
         except Exception as error:
-            let_go(error)
-            if self.session.judge_closed(error) and not isinstance(error, TimeoutError):
+            late, author = _is_late(error), isinstance(error, AuthorError)
+            if not author:
+                let_go(error)
+            if late and verb == "upgrade" and await self._is_ours(migration.file.name):
+                return Done(milliseconds(started), Statistics())
+            if self.session.judge_closed(error) and not late and not author:
                 raise SessionLostError(retry.describe(error)) from error
             begun = self._steps is not None and self._steps.begun
             raise failure(migration, verb, error, self.applied, begun=begun) from error
+        except anyio.get_cancelled_exc_class():
+            if verb == "upgrade":
+                await self._note_committed(migration.file.name)
+            raise
+
+    async def _note_committed(self, name: str) -> None:
+        """Count a migration whose COMMIT and whose cancellation have crossed."""
+        with anyio.move_on_after(NOTE_DEADLINE, shield=True), suppress(Exception):
+            if not self.session.is_closed and await self.frame.ledger.has(self.session, name, self.frame.run_id):
+                self.applied.append(name)
+
+    async def _is_ours(self, name: str) -> bool:
+        """Ask whether this run committed a migration; on another session if the working one is lost."""
+        if not self.session.is_closed:
+            return await self.frame.ledger.has(self.session, name, self.frame.run_id)
+        async with self.spare() as session:
+            return await self.frame.ledger.has(session, name, self.frame.run_id)
+
+
+def _is_late(error: Exception) -> bool:
+    """Tell whether a deadline ended the work, with or without a statement to blame."""
+    return isinstance(error.error if isinstance(error, FailedStatementError) else error, TimeoutError)
 
 
 def _is_lock_timeout(error: Exception) -> bool:
-    return retry.sqlstate(error) == LOCK_TIMEOUT
+    return retry.sqlstate(error) == LOCK_NOT_AVAILABLE

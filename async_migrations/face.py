@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.util import await_only
 
-from async_migrations.cursor import changes_schema, forget_plans, hasten
+from async_migrations.cursor import Cursors, changes_schema, forget_plans
 from async_migrations.errors import AuthorError, TransactionControlError
 from async_migrations.events import Say
 from async_migrations.script import reads_stdin
@@ -155,6 +155,8 @@ class Guard:
         self._transactional = True
         self.broken: TransactionControlError | None = None
         self.statement: str | None = None
+        self.cancelled = False
+        self._cursors = Cursors(self._note_cancelled)
         # For the rest of the session, which no pool gets back: to listen anew for each migration takes longer.
         event.listen(connection.sync_connection, "before_cursor_execute", self._before)
         event.listen(connection.sync_connection, "rollback", self._rolled_back)
@@ -164,6 +166,7 @@ class Guard:
         """Watch one migration."""
         self._watching, self._transactional = True, transactional
         self.broken = self.statement = self._whisper = None
+        self.cancelled = False
         self._whispered = -WHISPER
         try:
             yield self
@@ -207,7 +210,7 @@ class Guard:
             setting, self._whisper, self._whispered = self._whisper, None, time.monotonic()
             await_only(self._tell(setting))
         if not many:
-            hasten(cursor, statement, parameters)
+            self._cursors.choose(cursor, statement, parameters)
 
     async def _tell(self, setting: str) -> None:
         if not self._session.in_transaction and self._pooled:
@@ -215,6 +218,9 @@ class Guard:
         # In a transaction that failed already the author's own statement says so; this one has nothing to add.
         with suppress(Exception):
             await self._session.send(f"SET {'LOCAL ' if self._session.in_transaction else ''}{setting}")
+
+    def _note_cancelled(self) -> None:
+        self.cancelled = True
 
     def _rolled_back(self, _c: Any) -> None:
         if not (self._watching and self._transactional):

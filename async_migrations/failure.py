@@ -83,8 +83,16 @@ def _code(error: BaseException) -> str | None:
 
 
 def _reason(error: BaseException) -> str:
-    return retry.describe(error) if _code(error) else f"{_kind(error)}{error}"
+    if _code(error):
+        return retry.describe(error)
+    text, kind = _text(error), type(error).__name__
+    if isinstance(error, TimeoutError):
+        return text or "a time limit was up: one of the migration's own, or the driver's command_timeout"
+    return text if isinstance(error, MigrationsError) else f"{kind}: {text}" if text else kind
 
 
-def _kind(error: BaseException) -> str:
-    return "" if isinstance(error, MigrationsError | TimeoutError) else f"{type(error).__name__}: "
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"its text cannot be shown, {type(broken).__name__}"

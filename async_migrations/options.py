@@ -71,10 +71,8 @@ class Limits:
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if value is None and each.name in ENDLESS:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST:
-                raise ConfigurationError(f"{each.name}={value!r} is no number of seconds.")
+            if value is not None or each.name not in ENDLESS:
+                check_seconds(each.name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,16 @@ class Options:
             qualified(self.schema, self.table)
         except ValueError as error:
             raise ConfigurationError(f"The ledger's name cannot be used: {error}") from error
+
+
+def check_seconds(name: str, value: object) -> None:
+    """See that an option is a number of seconds that PostgreSQL takes as well.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST:
+        raise ConfigurationError(f"{name}={value!r} is no number of seconds.")
 
 
 def make_options(connector: Connector, keywords: Mapping[str, Any], observers: Sequence[Observer]) -> Options:

@@ -53,6 +53,9 @@ class StartupLog:
     def _ledger_extended(self, event: events.LedgerExtended) -> None:
         self._log.info("✓ %s table extended by: %s", event.table, ", ".join(event.columns))
 
+    def _ledger_awaited(self, event: events.LedgerAwaited) -> None:
+        self._log.warning("Waiting for the lock of %s (%.0f s so far). %s", event.table, event.waited, event.holder)
+
     def _migrations_discovered(self, event: events.MigrationsDiscovered) -> None:
         self._log.info("Discovered %d migration file(s)", event.count)
 
@@ -125,6 +128,7 @@ class StartupLog:
         events.LedgerMissing: _ledger_missing,
         events.LedgerCreated: _ledger_created,
         events.LedgerExtended: _ledger_extended,
+        events.LedgerAwaited: _ledger_awaited,
         events.MigrationsDiscovered: _migrations_discovered,
         events.AlreadyApplied: _already_applied,
         events.HistoryWarning: _history_warning,

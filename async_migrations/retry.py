@@ -30,6 +30,9 @@ POOLER_IS_WAITING = (
 )
 """What PgBouncer says, as a protocol violation, of a server that is not there yet or a pool that is full."""
 
+POOL_LIMIT = "3o7r"
+"""What SQLAlchemy calls a pool whose connections are all in use."""
+
 REFUSED = {
     "28P01": "the password is wrong",
     "28000": "the server does not let this user in",
@@ -44,6 +47,12 @@ CREDENTIALS = (
     r"""(?:(?<=:)[^\s'"]+(?=@)|'[^']*'|"[^"]*"|[^\s&'",}]+)"""
 )
 """What a driver's own text may repeat of a URL or a connection string."""
+
+
+class PoolExhaustedError(Exception):
+    """The engine's own pool had no connection left in time."""
+
+    code = POOL_LIMIT
 
 
 def causes(error: BaseException, *, in_groups: bool = True) -> Iterator[BaseException]:
@@ -95,8 +104,15 @@ def is_unavailable(error: BaseException) -> bool:
     return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
 
 
+def is_exhausted(error: BaseException) -> bool:
+    """Tell whether not the database but the engine's own pool has no connection left."""
+    return any(getattr(each, "code", None) == POOL_LIMIT for each in causes(error))
+
+
 def describe(error: BaseException) -> str:
     """Say in a few words what `error` is, of a group each of its errors; no URL and no credential is in it."""
+    if is_exhausted(error):
+        return "the engine's own pool has no connection left"
     return shorten("; ".join(dict.fromkeys(_describe(leaf) for leaf in leaves(error))))
 
 

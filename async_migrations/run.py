@@ -57,10 +57,12 @@ class Run:
     Args:
         options: what the runner was told.
         verb: what the call is for.
+        until: when it gives up connecting, by anyio's clock; None for connect_deadline after each time it begins.
     """
 
     options: Options
     verb: str
+    until: float | None = None
     id: str = field(default_factory=lambda: uuid4().hex)
     started: float = field(default_factory=time.perf_counter)
     waited: float = 0.0
@@ -80,11 +82,11 @@ class Run:
         """The ledger, by the names that the runner was given."""
         return Ledger(self.options.table, self.options.schema)
 
-    async def key(self, session: Session) -> tuple[LockKey, bool]:
-        """Return the key of the ledger's lock, and whether a pooler stands between."""
+    async def key(self, session: Session) -> tuple[LockKey, Facts]:
+        """Return the key of the ledger's lock, and what the server says of the session."""
         facts = await session.facts()
         ledger = await self.ledger.resolve(session, facts)
-        return LockKey(facts.database, ledger.schema or "", ledger.table), session.is_pooled(facts)
+        return LockKey(facts.database, ledger.schema or "", ledger.table), facts
 
     def emit(self, event: events.Event) -> None:
         """Tell all observers; what only watches must never stop a migration in the middle."""
@@ -120,13 +122,12 @@ class Run:
         raise AssertionError  # pragma: no cover - what stops the run is raised above
 
     async def _tell(self, story: Callable[[Session], Awaitable[T]]) -> T:
-        losses = 0
+        losses = spared = 0
         while True:
             self.stop.check()
-            connected = False
+            session: Session | None = None
             try:
                 async with self.connect() as session:
-                    connected = True
                     return await story(session)
             except MigrationFailedError as error:
                 self.emit(events.MigrationFailed(error.migration, error.reason))
@@ -134,13 +135,15 @@ class Run:
             except MigrationsError:
                 raise
             except Exception as error:
-                if not (isinstance(error, SessionLostError) or (connected and is_unavailable(error))):
+                if not (isinstance(error, SessionLostError) or (session and is_unavailable(error))):
                     code = sqlstate(error)
                     if code is None:
                         raise
                     raise _refused(error, code) from error
+                # A run may begin with a connection of the pool that died long ago; then none as old is left in it.
+                spared += not (self.lost or (session and session.answered))
                 losses += not isinstance(error, TakenOverError)
-                if losses > RECONNECTS:
+                if losses > RECONNECTS + spared:
                     advice = f"It was lost {losses} times in this run; see the server's log."
                     raise DatabaseUnavailableError(self.options.connector.where, describe(error), advice) from error
                 # A COMMIT may have had no answer: from now on the ledger is asked what we did, whoever finished.
@@ -149,7 +152,10 @@ class Run:
 
     def connect(self) -> AbstractAsyncContextManager[Session]:
         """Open a session, waiting for a database that is not there yet."""
-        return connect(self.options.connector, self.emit, deadline=self.options.limits.connect_deadline)
+        connector, deadline, named = self.options.connector, self.options.limits.connect_deadline, "connect_deadline"
+        if self.until is not None:
+            deadline, named = max(self.until - anyio.current_time(), 0.0), "the deadline"
+        return connect(connector, self.emit, deadline=deadline, named=named)
 
     def spare(self, *, pooled: bool) -> AbstractAsyncContextManager[Session]:
         """Open one more session beside the working one."""
@@ -174,8 +180,7 @@ class Run:
         async with AsyncExitStack() as stack:
             pooled = session.is_pooled(facts)
             guard = await stack.enter_async_context(self.spare(pooled=pooled)) if pooled else None
-            if facts.impatient and not pooled:
-                await session.send("SET idle_session_timeout = 0")
+            await session.outlast_idling(facts)
             lock = Lock(session, key, guard, facts.impatient, facts.application_name)
             if not await self._elect(lock, is_current or _never):
                 yield None
@@ -183,7 +188,7 @@ class Run:
             stack.push_async_callback(lock.release)
             if guard is None:
                 await session.settle(application_name=facts.application_name)
-            await ledger.ensure(session, facts, self.emit)
+            await ledger.ensure(session, facts, self.emit, deadline=self.options.limits.retry_deadline)
             await session.remember(facts)
             session.listen()
             executor = self._executor(session, facts, ledger, key)

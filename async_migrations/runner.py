@@ -211,10 +211,11 @@ class MigrationRunner:
         """Wait until nothing is pending, without ever migrating or taking the lock.
 
         Args:
-            deadline: seconds.
+            deadline: seconds, those until there is a database included; connect_deadline does not count here.
 
         Raises:
             NotCurrentError: something is still pending.
+            DatabaseUnavailableError: there was no database by the deadline.
         """
         return await waiting.until_current(self.options, deadline)
 

@@ -86,12 +86,16 @@ class Session:
     Args:
         driver: asyncpg's connection.
         connection: SQLAlchemy's connection around it; None where no migration will ask for it.
+
+    Attributes:
+        answered: whether the server has, so that the connection was no dead one out of a pool.
     """
 
     def __init__(self, driver: Any, connection: AsyncConnection | None = None) -> None:
         self.driver = driver
         self._connection = connection
         self._held = False
+        self.answered = False
         self.on_notice: Callable[[Any], None] | None = None
         self._replay = ""
         self._socket_before: list[tuple[int, int, int]] = []
@@ -116,16 +120,20 @@ class Session:
     async def send(self, script: str) -> str:
         """Run `script`, any number of statements, in one round trip; return the last command tag."""
         try:
-            return str(await self.driver.execute(script))
+            tag = str(await self.driver.execute(script))
         except Exception as error:
             raise self._judged(error) from error
+        self.answered = True
+        return tag
 
     async def read(self, query: str) -> list[dict[str, Any]]:
         """Return the rows of `query`, values as JSON has them, in one round trip."""
         try:
-            return await read_rows(self.driver, query)
+            rows = await read_rows(self.driver, query)
         except Exception as error:
             raise self._judged(error) from error
+        self.answered = True
+        return rows
 
     async def transaction_id(self) -> str:
         """Ask for the id of the open transaction; `has_committed` takes it, on any session."""
@@ -157,6 +165,11 @@ class Session:
         A pooler invents the pid of BackendKeyData; a direct connection is told the backend's own.
         """
         return bool(self.driver.get_server_pid() != facts.pid)
+
+    async def outlast_idling(self, facts: Facts) -> None:
+        """Have the server keep a direct session that waits, although its role's sessions end when they are idle."""
+        if facts.impatient and not self.is_pooled(facts):
+            await self.send("SET idle_session_timeout = 0")
 
     def hold(self) -> None:
         """Keep the connection out of its pool for good: it must not pass on our settings, our lock or leftovers."""
@@ -275,6 +288,8 @@ class Session:
                 if self._connection is None:
                     await self.driver.close()
                     return
+                if self.is_closed:
+                    await self._warn_pool()
                 if self._held or self.is_closed or self.in_transaction:
                     await self._connection.invalidate()
                 else:
@@ -282,6 +297,14 @@ class Session:
                 await self._connection.close()
         if scope.cancelled_caught:
             self.cut()
+
+    async def _warn_pool(self) -> None:
+        """Have SQLAlchemy meet the dead connection: its pool then renews all others that are as old.
+
+        After a failover all of them are dead, and one by one each would cost a try.
+        """
+        with suppress(Exception):
+            await self.connection.exec_driver_sql("SELECT 1")  # never sent
 
     @property
     def _socket(self) -> Any:

@@ -35,7 +35,7 @@ class Standing:
         migration: the one at work, here or at the holder of the lock.
         progress: how much of that migration is done, and of how much: what it reported last.
         holder: a sentence about who holds the lock, while another does.
-        reason: why the run waits for the database, or why it failed.
+        reason: why the run waits for the database or tries again, or why it failed.
     """
 
     phase: Phase
@@ -58,7 +58,7 @@ class Standing:
         return self.phase in {Phase.CURRENT, Phase.FAILED}
 
 
-def after(standing: Standing, event: events.Event, now: datetime) -> Standing:  # noqa: C901, PLR0911 - a case an event
+def after(standing: Standing, event: events.Event, now: datetime) -> Standing:  # noqa: C901, PLR0911, PLR0912 - a case an event
     """Return how a run stands after `event`; pure."""
     idle = replace(standing, since=now, migration=None, progress=None, holder=None, reason=None)
     match event:
@@ -82,6 +82,8 @@ def after(standing: Standing, event: events.Event, now: datetime) -> Standing:  
             return replace(idle, phase=Phase.MIGRATING, migration=name)
         case events.MigrationProgress(done=done, total=total):
             return replace(standing, progress=(done, total))
+        case events.LedgerAwaited(holder=holder):
+            return replace(standing, reason=holder)
         case events.MigrationRetried(reason=reason):
             return replace(standing, progress=None, reason=reason)
         case events.MigrationApplied(name=name) | events.MigrationReverted(name=name):

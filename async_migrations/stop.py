@@ -50,7 +50,7 @@ class Stop:
         with anyio.CancelScope() as self._scope:
             yield
         if self._scope.cancelled_caught:
-            raise RunStoppedError(self._applied, self._at_work)
+            raise RunStoppedError(self._applied, None if self._at_work in self._applied else self._at_work)
 
     @contextmanager
     def working(self, migration: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ from async_migrations.errors import NotCurrentError
 from async_migrations.events import MigrationsPending, RunStarted
 from async_migrations.lock import FIRST_WORD, UNSAID, Lock, doze, listen, speak
 from async_migrations.migration import Report
-from async_migrations.options import Options
+from async_migrations.options import Options, check_seconds
 from async_migrations.plan import make_plan
 from async_migrations.run import Run
 from async_migrations.session import Session
@@ -20,23 +20,26 @@ async def until_current(options: Options, deadline: float) -> Report:
 
     Args:
         options: what to wait for and where; a connector of the bare driver will do.
-        deadline: seconds.
+        deadline: seconds; those until there is a database count, and connect_deadline does not.
 
     Raises:
+        ConfigurationError: the deadline is no number of seconds.
         NotCurrentError: something is still pending.
         MigrationsError: see `errors`.
     """
-    run = Run(options, "wait")
+    check_seconds("deadline", deadline)
+    started = anyio.current_time()
+    run = Run(options, "wait", until=started + deadline)
     run.emit(RunStarted(run.verb))
     folder = discovery.discover(options.directory)
-    started = anyio.current_time()
 
     async def story(session: Session) -> None:
         if await run.is_done(session, folder):
             return
-        key, pooled = await run.key(session)
+        key, facts = await run.key(session)
         session.hold()
-        bell = await listen(session, key, deaf=pooled)
+        await session.outlast_idling(facts)
+        bell = await listen(session, key, deaf=session.is_pooled(facts))
         lock, word = Lock(session, key), UNSAID
         while True:
             rung = bell.arm()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import retry
 from async_migrations.base import BaseMigration, Context
+from async_migrations.errors import AuthorError
 from async_migrations.events import Emit, MigrationMessage, MigrationProgress, Say
 from async_migrations.face import Guard, MigrationEngine
 from async_migrations.failure import let_go
@@ -28,6 +31,15 @@ from async_migrations.steps import Steps
 
 if TYPE_CHECKING:
     from async_migrations.online import Operations
+
+
+CUT = (
+    "The migration went on after a time limit of its own (asyncio.timeout, wait_for, a cancelled task) had ended a "
+    "statement, upon which SQLAlchemy closes the connection. "
+    "For a statement that may take too long use `SET LOCAL statement_timeout` inside "
+    "`async with self.connection.begin_nested()`."
+)
+"""What an author did who caught such a time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,10 @@ class Worker:
                         returned = await self._body(migration, context, verb)
                         returned = op.statistics if returned is None else returned
                 guard.check()
+                self._refuse_cut(guard)
             except Exception as error:
+                if not isinstance(error, TimeoutError | AuthorError):
+                    self._refuse_cut(guard, error)
                 let_go(error)
                 if guard.statement and retry.sqlstate(error):
                     raise FailedStatementError(error, guard.statement) from error
@@ -101,7 +116,22 @@ class Worker:
         assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way
         instance: BaseMigration = migration.body()
         instance.bind(context)
-        return await (instance.upgrade() if verb == "upgrade" else instance.downgrade())
+        try:
+            with _counted():
+                return await (instance.upgrade() if verb == "upgrade" else instance.downgrade())
+        except (SystemExit, GeneratorExit) as error:
+            what = f"{verb}() ended with {type(error).__name__}"
+            raise AuthorError(f"{what}, which would end the service. Raise an error, or return.") from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            what = f"{verb}() awaited a task that was cancelled, and nobody had asked the run to stop"
+            raise AuthorError(f"{what}. Catch its CancelledError, or do not cancel it.") from error
+
+    def _refuse_cut(self, guard: Guard, error: Exception | None = None) -> None:
+        if guard.cancelled and self.session.is_closed:
+            raise AuthorError(CUT) from error
 
     async def _send_each(self, script: Script) -> None:
         for statement in script.statements:
@@ -174,6 +204,24 @@ class Worker:
 
     def _say(self, migration: Loaded) -> Say:
         return lambda level, text: self.emit(MigrationMessage(migration.file.name, level, text))
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Take back what a task group of asyncio that failed in there has added to our task's cancellations.
+
+    In Python 3.11 it leaves its own, and the next scope of anyio takes that for somebody's wish to cancel it.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    except asyncio.CancelledError:
+        before = sys.maxsize
+        raise
+    finally:
+        while task and task.cancelling() > before:
+            task.uncancel()
 
 
 async def _plainly(_: str, work: Callable[[], Awaitable[object]]) -> None:

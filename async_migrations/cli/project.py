@@ -157,14 +157,12 @@ class Project:
             ConfigurationError: there is no database.
             MigrationsError: see `errors`.
         """
-        said = self.settings.options
-        limited = {**said, "connect_deadline": min(deadline, said.get("connect_deadline", deadline))}
 
         async def work(address: Address) -> float:
             from async_migrations import waiting
             from async_migrations.options import make_options
 
-            options = make_options(address.connector, limited, self._observers)
+            options = make_options(address.connector, self.settings.options, self._observers)
             return (await waiting.until_current(options, deadline)).waited
 
         with self._address() as address:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from async_migrations.errors import ForeignLedgerError, LedgerError
+from async_migrations.ledger.holders import LedgerBusyError, look_at_holder
 from async_migrations.ledger.statements import MISSING, Statements
 from async_migrations.migration import AppliedRow, MigrationFile
-from async_migrations.retry import UNAVAILABLE, describe, sqlstate
+from async_migrations.retry import UNAVAILABLE, describe, is_retryable, persist, sqlstate
 from async_migrations.session import Facts, Session
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -45,7 +48,11 @@ FOREIGN = {
 EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
 """What a lost race for CREATE says; IF NOT EXISTS does not prevent it."""
 
-LOCK_TIMEOUT = "55P03"
+RACES = 3
+"""How many such races one runner can lose: for the schema, for the table, for its columns."""
+
+LOCK_TIMEOUT = "1s"
+"""What a change waits for the table's lock at once: whoever else wants the ledger queues behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,12 @@ class Ledger(Statements):
             _refuse_foreign(self.sql, rows[0].keys())
         return tuple(_row(each) for each in sorted(rows, key=lambda row: row.get("id") or 0))
 
-    async def has(self, session: Session, name: str) -> bool:
-        """Tell whether the ledger has a row of this migration."""
-        return (
-            await session.send(f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)}") == "SELECT 1"
-        )
+    async def has(self, session: Session, name: str, run_id: str | None = None) -> bool:
+        """Tell whether the ledger has a row of this migration; if `run_id` is given, one that this run finished."""
+        wanted = f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)}"
+        if run_id is not None:
+            wanted += f" AND run_id = {quote_literal(run_id)} AND NOT dirty"
+        return await session.send(wanted) == "SELECT 1"
 
     async def matches(self, session: Session, digest: str) -> bool:
         """Tell in one round trip whether the ledger holds exactly these files and no more, each applied as it is.
@@ -129,13 +137,55 @@ class Ledger(Statements):
             )
         return Ledger(self.table, schema)
 
-    async def ensure(self, session: Session, facts: Facts, emit: Emit) -> None:
+    async def ensure(self, session: Session, facts: Facts, emit: Emit, *, deadline: float) -> None:
         """Create the table, or give an older one the columns that it lacks. Call it under the lock.
+
+        Args:
+            session: holds the lock.
+            facts: what the server says of it.
+            emit: is told what is done, and whom it waits for.
+            deadline: seconds to try for, while something else has the table's lock: a backup, say.
 
         Raises:
             ForeignLedgerError: the table belongs to another tool.
-            LedgerError: no right to create or to extend it, or its name column is not unique.
+            LedgerError: no right to create or to extend it, its name column is not unique, or its lock was not to be
+                had by the deadline.
         """
+        from async_migrations.events import LedgerAwaited
+
+        started = anyio.current_time()
+
+        def again(error: Exception, _attempt: int) -> None:
+            emit(LedgerAwaited(self.table, str(error), anyio.current_time() - started))
+
+        try:
+            await persist(
+                lambda: self._ensure(session, facts, emit),
+                retry_on=lambda error: isinstance(error, LedgerBusyError),
+                on_retry=again,
+                deadline=deadline,
+                pause=0.1,
+                longest_pause=5.0,
+            )
+        except LedgerBusyError as error:
+            raise LedgerError(
+                f"The ledger {self.sql} is not ready, and in {anyio.current_time() - started:.0f} s its table's lock "
+                f"was not to be had. {error} Nothing was applied. Start again when that has ended (a backup reads "
+                f"every table), {error.ending}, or raise retry_deadline."
+            ) from error
+
+    async def _ensure(self, session: Session, facts: Facts, emit: Emit) -> None:
+        for lost in range(RACES + 1):
+            try:
+                await self._make(session, facts, emit)
+            except Exception as error:
+                # Another runner was quicker, perhaps with another ledger: then only the schema is there.
+                if sqlstate(error) not in EXISTS_ALREADY or lost == RACES:
+                    raise
+            else:
+                return
+
+    async def _make(self, session: Session, facts: Facts, emit: Emit) -> None:
         from async_migrations.events import LedgerCreated, LedgerExtended, LedgerMissing
 
         shape = await self._shape(session)
@@ -180,14 +230,12 @@ class Ledger(Statements):
 
     async def _change(self, session: Session, facts: Facts, script: str) -> None:
         try:
-            await session.begin("SET LOCAL lock_timeout = '5s'", script)
+            await session.begin(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'", script)
             await session.commit()
         except Exception as error:
             code = sqlstate(error)
-            if code in EXISTS_ALREADY:
-                return  # another runner was quicker; its table serves as well
-            if code == LOCK_TIMEOUT and not self._lacking(await self._shape(session)):
-                return  # another runner was quicker, and is migrating already
+            if is_retryable(error):
+                raise await look_at_holder(session, self.sql) from error
             if code in {"42501", "25006"}:
                 raise LedgerError(
                     f"The ledger {self.sql} is not ready and {facts.role} cannot make it so: {describe(error)} "

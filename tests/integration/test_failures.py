@@ -2,13 +2,15 @@
 
 import asyncio
 import secrets
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from async_migrations import MigrationFailedError, MigrationRunner
+from async_migrations import MigrationFailedError, MigrationRunner, connector
 from async_migrations.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -17,9 +19,12 @@ from async_migrations.errors import (
     LedgerError,
 )
 from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried
+from async_migrations.run import RECONNECTS
 from async_migrations.testing.server import Server, temporary_server
 from tests.support.history import History
+from tests.support.proxy import Action, Fault, WireProxy
 from tests.support.waiting import eventually
+from tests.support.wire import Message, Side
 
 SECRET = "s3cret-pass"
 SLEEPERS = """SELECT count(*) = 0 FROM pg_stat_activity
@@ -90,6 +95,82 @@ async def test_too_many_connections_are_waited_for(tmp_path: Path, postgres_vers
         await engine.dispose()
 
 
+def small_pool(history: History, **options: float) -> None:
+    """Let the service's engine have one connection and no more."""
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    history.engine = create_async_engine(history.engine.url, pool_size=1, max_overflow=0, **options)
+
+
+@pytest.mark.parametrize("timeouts", [{"pool_timeout": 0.05}, {"pool_timeout": 30}], ids=["the-pools", "ours"])
+async def test_a_service_that_uses_its_whole_pool_is_waited_for(
+    history: History, timeouts: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "FIRST_TRY", 0.2)
+    small_pool(history, **timeouts)
+    async with history.engine.connect():
+        run = asyncio.create_task(history.runner(connect_deadline=60).run_migrations())
+        await eventually(lambda: asyncio.sleep(0, len(history.told(DatabaseAwaited)) >= 2))
+    assert (await run).applied == ("001_a",)
+    assert {wait.reason for wait in history.told(DatabaseAwaited)} == {"the engine's own pool has no connection left"}
+    await history.engine.dispose()
+
+
+@pytest.mark.parametrize("timeouts", [{"pool_timeout": 0.05}, {"pool_timeout": 30}], ids=["the-pools", "ours"])
+async def test_a_pool_that_stays_in_use_is_told_with_what_to_do(history: History, timeouts: dict[str, float]) -> None:
+    small_pool(history, **timeouts)
+    async with history.engine.connect():
+        with pytest.raises(DatabaseUnavailableError) as caught:
+            await history.runner(connect_deadline=0.3).run_migrations()
+    assert "the engine's own pool has no connection left. Waited" in str(caught.value)
+    assert "give the engine a larger pool (pool_size, max_overflow), or raise connect_deadline." in str(caught.value)
+    await history.engine.dispose()
+
+
+async def test_a_silent_server_is_not_taken_for_a_pool_in_use(history: History, server: Server) -> None:
+    small_pool(history)
+    async with WireProxy("127.0.0.1", server.port) as proxy:
+        proxy.arm(Fault(1, Action.SILENCE, before=True))
+        url = proxy.url(str(history.engine.url))
+        history.engine = create_async_engine(url, pool_size=1, max_overflow=0)
+        with pytest.raises(DatabaseUnavailableError, match="no answer in time"):
+            await history.runner(connect_deadline=0.1).run_migrations()
+        await history.engine.dispose()
+
+
+async def test_a_pool_full_of_connections_that_a_failover_ended_costs_one_try(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    history.engine = create_async_engine(history.engine.url, pool_size=10)
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(history.engine.connect())
+    witness = create_async_engine(history.engine.url, poolclass=NullPool)
+    async with witness.connect() as connection:
+        await connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert len(history.told(ConnectionLost)) == 1
+    assert (await history.runner().run_migrations()).applied == ()
+    assert len(history.told(ConnectionLost)) == 1
+    await history.engine.dispose()
+
+
+async def test_who_closes_every_connection_at_its_first_message_is_given_up(history: History, server: Server) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+
+    async def close(message: Message) -> None:
+        if message.kind == "Q" and b"schema_migrations" in message.data:
+            proxy.links[message.connection - 1].strike(Action.RESET)
+
+    async with WireProxy("127.0.0.1", server.port, on_message=close) as proxy:
+        history.engine = create_async_engine(proxy.url(str(history.engine.url)))
+        with pytest.raises(DatabaseUnavailableError, match=f"It was lost {RECONNECTS + 2} times in this run"):
+            await history.runner().run_migrations()
+        await history.engine.dispose()
+    assert len(history.told(ConnectionLost)) == RECONNECTS + 1
+
+
 async def test_a_server_that_starts_later_is_waited_for(tmp_path: Path, own_server: Server) -> None:
     (tmp_path / "001_a.sql").write_text("CREATE TABLE t (x int);")
     own_server.stop()
@@ -101,6 +182,51 @@ async def test_a_server_that_starts_later_is_waited_for(tmp_path: Path, own_serv
     await asyncio.to_thread(own_server.start)
     assert (await run).applied == ("001_a",)
     await engine.dispose()
+
+
+async def test_who_accepts_and_stays_silent_gets_several_tries_and_is_told_of(
+    history: History, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "FIRST_TRY", 0.2)
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    async with WireProxy("127.0.0.1", server.port) as proxy:
+        proxy.arm(Fault(1, Action.SILENCE, before=True, everywhere=False))
+        history.engine = create_async_engine(proxy.url(str(history.engine.url)))
+        report = await history.runner(connect_deadline=60).run_migrations()
+        await history.engine.dispose()
+    assert report.applied == ("001_a",)
+    assert [wait.reason for wait in history.told(DatabaseAwaited)] == ["no answer in time"]
+
+
+async def test_a_server_that_is_only_slow_is_given_longer_tries(
+    history: History, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "FIRST_TRY", 0.1)  # then 0.2, 0.4, 0.8, 1.6 s
+    history.sql("001_a", "CREATE TABLE t (x int);")
+
+    async def delay(message: Message) -> None:
+        if message.side is Side.SERVER and message.kind == "R":
+            await asyncio.sleep(0.6)  # it is what the server is: slow to let anybody in
+
+    async with WireProxy("127.0.0.1", server.port, on_message=delay) as proxy:
+        history.engine = create_async_engine(proxy.url(str(history.engine.url)))
+        report = await history.runner(connect_deadline=60).run_migrations()
+        await history.engine.dispose()
+    assert report.applied == ("001_a",)
+    assert len(history.told(DatabaseAwaited)) >= 3  # more where the machine is slow as well
+
+
+async def test_the_drivers_own_timeout_ends_a_try_sooner(history: History, server: Server) -> None:
+    history.sql("001_a", "CREATE TABLE t (x int);")
+    async with WireProxy("127.0.0.1", server.port) as proxy:
+        proxy.arm(Fault(1, Action.SILENCE, before=True, everywhere=False))
+        url = proxy.url(str(history.engine.url))
+        history.engine = create_async_engine(url, connect_args={"timeout": 0.5})
+        report = await history.runner(connect_deadline=60).run_migrations()
+        await history.engine.dispose()
+    assert report.applied == ("001_a",)
+    (wait,) = history.told(DatabaseAwaited)
+    assert (wait.reason, wait.waited < connector.FIRST_TRY) == ("no answer in time", True)
 
 
 async def test_a_read_only_default_is_explained(history: History) -> None:

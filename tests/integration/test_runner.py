@@ -8,14 +8,17 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from async_migrations import MigrationFailedError, MigrationRunner, State
 from async_migrations.errors import (
     ConfigurationError,
+    DatabaseUnavailableError,
     HistoryError,
     IrreversibleError,
     LedgerError,
@@ -24,6 +27,7 @@ from async_migrations.errors import (
 )
 from async_migrations.events import (
     ConnectionLost,
+    DatabaseAwaited,
     Event,
     HistoryWarning,
     LockAwaited,
@@ -279,6 +283,59 @@ async def test_waiting_until_current_ends_at_its_deadline(history: History) -> N
     with pytest.raises(NotCurrentError, match=r"still lacks 3 migration\(s\), the next is 001_a"):
         await history.runner().wait_until_current(0.2)
     assert not await history.exists("schema_migrations")
+
+
+@pytest.mark.parametrize("deadline", [None, "3", -1, float("nan"), True])
+async def test_waiting_until_current_needs_a_number_of_seconds(history: History, deadline: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^deadline={deadline!r} is no number of seconds\.$"):
+        await history.runner().wait_until_current(deadline)
+    assert history.events == []
+
+
+async def test_waiting_until_current_gives_up_connecting_at_its_own_deadline(history: History) -> None:
+    three(history)
+    history.engine = create_async_engine("postgresql+asyncpg://postgres@127.0.0.1:1/x")
+    with pytest.raises(DatabaseUnavailableError, match=r"or raise the deadline\.$"):
+        await history.runner(connect_deadline=600).wait_until_current(0.5)
+    assert {wait.deadline <= 0.5 for wait in history.told(DatabaseAwaited)} == {True}
+
+
+async def test_waiting_until_current_waits_longer_for_a_database_than_connect_deadline(
+    history: History, own_server: Server
+) -> None:
+    three(history)
+    history.engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    own_server.stop()
+    waiter = asyncio.create_task(history.runner(connect_deadline=0).wait_until_current(60))
+    await eventually(lambda: asyncio.sleep(0, bool(history.told(DatabaseAwaited))))
+    await asyncio.to_thread(own_server.start)
+    await history.runner(observers=()).run_migrations()
+    assert (await waiter).applied == ()
+
+
+async def test_waiting_until_current_connects_again_for_what_is_left_of_its_deadline(
+    history: History, own_server: Server
+) -> None:
+    three(history)
+    history.engine = create_async_engine(own_server.url(), poolclass=NullPool)
+    waiter = asyncio.create_task(history.runner(connect_deadline=600).wait_until_current(3))
+    await eventually(lambda: asyncio.sleep(0, bool(history.told(MigrationsPending))))
+    await asyncio.to_thread(own_server.stop)
+    with pytest.raises(DatabaseUnavailableError, match="or raise the deadline"):
+        await waiter
+    assert {wait.deadline < 3 for wait in history.told(DatabaseAwaited)} <= {True}
+
+
+async def test_waiting_until_current_outlasts_what_ends_idle_sessions_of_its_role(history: History) -> None:
+    three(history)
+    await history.do(
+        "DO $$BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || "
+        "' SET idle_session_timeout = 100'; END$$"
+    )
+    await history.engine.dispose()  # new connections have it
+    with pytest.raises(NotCurrentError):
+        await history.runner().wait_until_current(1.5)
+    assert history.told(ConnectionLost) == []
 
 
 async def test_several_ledgers_and_runners_in_one_process_do_not_meet(history: History, tmp_path: Path) -> None:

@@ -134,6 +134,11 @@ SPEAKING: list[tuple[events.Event, int, str]] = [
         "✓ schema_migrations table extended by: checksum, dirty",
     ),
     (
+        events.LedgerAwaited("schema_migrations", "It is held by pid 4711 (pg_dump), active for 40 s.", 1.2),
+        logging.WARNING,
+        "Waiting for the lock of schema_migrations (1 s so far). It is held by pid 4711 (pg_dump), active for 40 s.",
+    ),
+    (
         events.HistoryWarning("missing", "003_gone is 100% gone."),
         logging.WARNING,
         "003_gone is 100% gone.",

@@ -7,15 +7,19 @@ from collections.abc import Callable
 
 import asyncpg
 import pytest
+import sqlalchemy.exc
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
 from async_migrations.retry import (
+    POOL_LIMIT,
     REFUSED,
     RETRYABLE,
     UNAVAILABLE,
+    PoolExhaustedError,
     causes,
     describe,
+    is_exhausted,
     is_retryable,
     is_unavailable,
     persist,
@@ -112,6 +116,14 @@ def test_a_pooler_whose_server_is_not_there_is_waited_for(text: str) -> None:
 
 def test_a_pooler_that_does_not_know_the_database_is_not_waited_for() -> None:
     assert not is_unavailable(raw("08P01", "no such database: shop"))
+
+
+def test_a_pool_in_use_is_neither_the_databases_absence_nor_its_refusal() -> None:
+    error = sqlalchemy.exc.TimeoutError("QueuePool limit of size 5 overflow 10 reached", code=POOL_LIMIT)
+    assert is_exhausted(error)
+    assert not is_unavailable(error)
+    assert not is_exhausted(TimeoutError())
+    assert describe(error) == describe(PoolExhaustedError()) == "the engine's own pool has no connection left"
 
 
 def test_a_connection_that_sqlalchemy_has_invalidated_is_gone() -> None:

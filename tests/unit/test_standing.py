@@ -51,6 +51,12 @@ def test_a_wait_for_the_database_counts_from_its_first_try() -> None:
     assert stand(*waits) == Standing(Phase.CONNECTING, START + timedelta(seconds=1), reason="starting up")
 
 
+def test_a_wait_for_the_ledgers_table_names_its_holder() -> None:
+    waits = (PENDING, events.LockTaken(0.0, pooled=False), events.LedgerAwaited("l", "It is held by pid 1.", 1.0))
+    assert (stand(*waits).phase, stand(*waits).reason) == ("migrating", "It is held by pid 1.")
+    assert stand(*waits, events.MigrationStarted("001_a", "")).reason is None
+
+
 def test_a_run_is_over_when_it_is_current_or_has_failed() -> None:
     assert not stand(PENDING).is_over
     assert stand(events.RunFinished((), 0.0, 1, {})).is_over

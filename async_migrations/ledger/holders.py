@@ -1,0 +1,46 @@
+"""Who stands in the way of a change of the ledger's table."""
+
+from __future__ import annotations
+
+from async_migrations.session import Session
+from async_migrations.sql import quote_literal
+
+
+class LedgerBusyError(Exception):
+    """The table's lock is not to be had now; the change is tried again.
+
+    Args:
+        holder: a sentence about who has it.
+        ending: what would end that, for a sentence.
+    """
+
+    def __init__(self, holder: str, ending: str) -> None:
+        super().__init__(holder)
+        self.ending = ending
+
+
+async def look_at_holder(session: Session, table: str) -> LedgerBusyError:
+    """Find out who has had a lock on a table for longest, as far as this role may see.
+
+    Args:
+        session: one outside a transaction.
+        table: its quoted name.
+    """
+    rows = await session.read(
+        "SELECT l.pid, a.application_name AS name, a.state, "
+        "extract(epoch FROM clock_timestamp() - a.xact_start)::float AS seconds "
+        "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid) WHERE l.locktype = 'relation' AND l.granted "
+        f"AND l.relation = to_regclass({quote_literal(table)}) AND l.pid IS DISTINCT FROM pg_backend_pid() "
+        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "ORDER BY a.xact_start LIMIT 1"
+    )
+    if not rows:
+        return LedgerBusyError("Nobody holds it at this moment.", "see who does in pg_locks")
+    pid, name, state, seconds = rows[0].values()
+    if pid is None:  # a transaction that was prepared has no session
+        return LedgerBusyError("It is held by a prepared transaction.", "see pg_prepared_xacts, and end it")
+    since = f" for {seconds:.0f} s" if seconds is not None else ""
+    return LedgerBusyError(
+        f"It is held by pid {pid} ({name or 'no application_name'}), {state or 'state unknown'}{since}.",
+        f"end it with SELECT pg_terminate_backend({pid})",
+    )
