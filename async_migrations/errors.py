@@ -95,12 +95,22 @@ class HistoryError(MigrationsError):
 
 
 class LockWaitError(MigrationsError):
-    """Another replica held the migration lock until the deadline."""
+    """Another replica held the migration lock, or a migration's row, until the deadline.
 
-    def __init__(self, waited: float, holder: str, advice: str) -> None:
+    Attributes:
+        waited: seconds.
+        holder: what is known of who held it.
+        advice: what to do.
+        applied: names that the same run applied before, in order.
+    """
+
+    def __init__(self, waited: float, holder: str, advice: str, applied: Sequence[str] = ()) -> None:
         self.waited = waited
         self.holder = holder
-        super().__init__(f"Waited {waited:.0f} s for the migration lock and applied nothing. {holder} {advice}".strip())
+        self.advice = advice
+        self.applied = tuple(applied)
+        done = f"nothing after {applied[-1]}" if applied else "nothing"
+        super().__init__(f"Waited {waited:.0f} s for the migration lock and applied {done}. {holder} {advice}".strip())
 
 
 class NotCurrentError(MigrationsError):

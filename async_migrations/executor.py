@@ -10,18 +10,21 @@ from dataclasses import dataclass, field
 import anyio
 
 from async_migrations import retry
-from async_migrations.errors import AuthorError, TransactionControlError
+from async_migrations.errors import AuthorError, LockWaitError, TransactionControlError
 from async_migrations.events import Emit, MigrationRetried, MigrationStarted
 from async_migrations.failure import failure, let_go
 from async_migrations.frame import Foreseen, Frame
 from async_migrations.ledger.statements import Claim
 from async_migrations.loading import Loaded
+from async_migrations.lock import application
 from async_migrations.message import FailedStatementError
 from async_migrations.migration import Statistics
 from async_migrations.options import Limits
 from async_migrations.session import Session, SessionLostError
 from async_migrations.steps import Promise, Steps
 from async_migrations.worker import Done, Worker, milliseconds
+
+LOCK_NOT_AVAILABLE = "55P03"
 
 NOTE_DEADLINE = 2.0
 """Seconds that a cancelled run may take to ask what it has committed."""
@@ -46,6 +49,8 @@ class Executor:
     emit: Emit
     limits: Limits
     applied: list[str] = field(default_factory=list)
+    waited: float = 0.0
+    """Seconds that went by until another session's row was committed."""
     _foreseen: Foreseen | None = None
     _steps: Steps | None = None
 
@@ -100,7 +105,7 @@ class Executor:
 
     async def _in_transaction(self, foreseen: Foreseen) -> Done | None:
         claim = foreseen.claim
-        if not await self._open(self.frame.opening(claim)):
+        if not await self._open(claim.name, self.frame.opening(claim)):
             if not await self.frame.ledger.has(self.session, claim.name):
                 raise self.frame.ledger.refused("nothing was written")
             return None
@@ -122,9 +127,12 @@ class Executor:
                 async with self.worker.deadline():
                     await self.session.transact(message.text)
         except Exception as error:
-            ledger = self.frame.ledger
+            ledger, waited = self.frame.ledger, time.perf_counter() - started
             if ledger.is_taken(error) and await ledger.has(self.session, foreseen.claim.name):
+                self.waited += waited
                 return None
+            if waited >= self.limits.wait_deadline and _is_lock_timeout(error) and await self._is_held(foreseen.claim):
+                raise self._gave_up(foreseen.claim.name, waited) from None
             raise message.blame(ledger.explain(error)) from error
         return Done(milliseconds(started), Statistics())
 
@@ -139,7 +147,7 @@ class Executor:
         return done
 
     async def _revert_in_transaction(self, migration: Loaded, promise: Promise) -> Done | None:
-        if not await self._open(self.frame.opening_back(migration.file.name)):
+        if not await self._open(migration.file.name, self.frame.opening_back(migration.file.name)):
             return None
         async with self._rolled_back_on_error():
             promise(await self.session.transaction_id())
@@ -181,16 +189,40 @@ class Executor:
         await self.session.send(self.frame.restore)
         return done
 
-    async def _open(self, opening: list[str]) -> bool:
-        """Open the frame; tell whether the row is ours."""
+    async def _open(self, name: str, opening: list[str]) -> bool:
+        """Open the frame; tell whether the row is ours.
+
+        Raises:
+            LockWaitError: another session has it, until the deadline.
+        """
+        started = time.perf_counter()
         try:
             tag = await self.session.begin(*opening)
         except Exception as error:
+            if _is_lock_timeout(error):
+                raise self._gave_up(name, time.perf_counter() - started) from None
             raise self.frame.ledger.explain(error) from error
         if tag.endswith(" 1"):
             return True
         await self.session.rollback()
+        self.waited += time.perf_counter() - started
         return False
+
+    async def _is_held(self, claim: Claim) -> bool:
+        """Tell without waiting whether another session has the row: the lock of a message may be any of its locks."""
+        try:
+            await self.session.begin("SET LOCAL lock_timeout = 1", self.frame.ledger.claim(claim, "1"))
+        except Exception as error:
+            if _is_lock_timeout(error):
+                return True
+            raise
+        await self.session.rollback()
+        return False
+
+    def _gave_up(self, name: str, waited: float) -> LockWaitError:
+        holder = f"Another session holds the row of {name} in {self.frame.ledger.sql}; a runner that is at it has the "
+        holder += f"application_name {application(name)!r}."
+        return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
 
     async def _commit(self, closing: list[str]) -> None:
         if self.session.is_closed:
@@ -244,6 +276,8 @@ class Executor:
             return await work()
         except SessionLostError:
             raise
+        except LockWaitError as error:
+            raise LockWaitError(error.waited, error.holder, error.advice, self.applied) from error
         except Exception as error:
             late, author = _is_late(error), isinstance(error, AuthorError)
             if not author:
@@ -277,3 +311,7 @@ class Executor:
 def _is_late(error: Exception) -> bool:
     """Tell whether a deadline ended the work, with or without a statement to blame."""
     return isinstance(error.error if isinstance(error, FailedStatementError) else error, TimeoutError)
+
+
+def _is_lock_timeout(error: Exception) -> bool:
+    return retry.sqlstate(error) == LOCK_NOT_AVAILABLE

@@ -113,11 +113,11 @@ class Frame:
 
     def _settings(self, name: str) -> list[str]:
         """The settings before the claim, which may wait for another runner; a direct session has the rest."""
-        settings = {"application_name": quote_literal(application(name))}
+        deadline = _ms(self.limits.wait_deadline)
+        settings = {"application_name": quote_literal(application(name)), "lock_timeout": deadline}
         if self.pooled:
             settings |= dict.fromkeys(("statement_timeout", "idle_in_transaction_session_timeout"), "0")
-            settings |= {"lock_timeout": _ms(self.limits.wait_deadline), "client_min_messages": "notice"}
-            settings |= {"client_connection_check_interval": "'500ms'"}
+            settings |= {"client_min_messages": "notice", "client_connection_check_interval": "'500ms'"}
         return [*(f"SET LOCAL {key} = {value}" for key, value in settings.items()), *([UNLIMITED] * self.pooled)]
 
     @property

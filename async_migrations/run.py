@@ -194,6 +194,7 @@ class Run:
             session.listen()
             executor = self._executor(session, facts, ledger, key)
             await self._look(session, executor.prepare)
+            stack.callback(self._count_waiting, executor)
             yield Leader(session, facts, ledger, key, lock, executor)
 
     async def read(self, session: Session) -> tuple[AppliedRow, ...]:
@@ -301,6 +302,9 @@ class Run:
         self.applied.append(name)
         self.statistics.append(statistics)
         self.emit(events.MigrationApplied(name, duration_ms, statistics))
+
+    def _count_waiting(self, executor: Executor) -> None:
+        self.waited += executor.waited
 
     def _count_back(self, name: str, duration_ms: int) -> None:
         self.applied.append(name)

@@ -32,6 +32,7 @@ from async_migrations.events import (
     HistoryWarning,
     LedgerAwaited,
     LockAwaited,
+    MigrationRetried,
     MigrationsPending,
 )
 from async_migrations.testing.server import Server
@@ -41,6 +42,10 @@ from tests.support.waiting import eventually
 
 WANTED = """ FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+
+WAITS = """SELECT count(*) > 0 FROM pg_stat_activity
+ WHERE wait_event_type = 'Lock' AND datname = current_database() AND application_name = 'async_migrations: 002_b'"""
 
 
 def three(history: History) -> None:
@@ -406,6 +411,74 @@ async def test_runs_of_one_process_import_a_file_once(
     other = History(history.directory, create_async_engine(await make_database()))
     assert (await other.runner().run_migrations()).applied == ("001_drafts",)
     await other.engine.dispose()
+
+
+BOTH = pytest.mark.parametrize("language", ["sql", "python"])
+TAKEN = "INSERT INTO schema_migrations (migration_name) VALUES ('002_b')"
+
+
+def two(history: History, language: str) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    if language == "sql":
+        history.sql("002_b", "CREATE TABLE b (x int);")
+        history.sql("002_b.down", "DROP TABLE b;")
+    else:
+        create, drop = "await self.execute('CREATE TABLE b (x int)')", "await self.execute('DROP TABLE b')"
+        history.python("002_b", create, downgrade=drop)
+
+
+@BOTH
+async def test_a_row_that_another_session_holds_is_waited_for_until_the_deadline(
+    history: History, language: str
+) -> None:
+    two(history, language)
+    await history.runner().stamp()
+    runner = history.runner(wait_deadline=0.3, retry_deadline=60)
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql(TAKEN)
+        with pytest.raises(
+            LockWaitError, match=r"applied nothing after 001_a\. Another session holds the row of 002_b"
+        ):
+            await runner.run_migrations()
+        await other.rollback()
+        assert (await runner.run_migrations()).applied == ("002_b",)
+        await other.exec_driver_sql("SELECT * FROM schema_migrations FOR UPDATE")
+        with pytest.raises(LockWaitError, match="application_name 'async_migrations: 002_b'"):
+            await runner.downgrade(1)
+    assert await history.exists("b")
+    assert history.told(MigrationRetried) == []
+
+
+@BOTH
+async def test_the_wait_for_a_row_counts(history: History, language: str) -> None:
+    two(history, language)
+    await history.runner().stamp()
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql(TAKEN)
+        run = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: history.value(WAITS))
+        await other.exec_driver_sql("SELECT pg_sleep(0.2)")
+        await other.commit()
+        report = await run
+    assert report.applied == ("001_a",)
+    assert report.waited >= 0.2
+
+
+@BOTH
+async def test_a_lock_that_is_not_the_rows_is_tried_again_whatever_the_deadline(
+    history: History, language: str
+) -> None:
+    await history.do("CREATE TABLE busy ()")
+    if language == "sql":
+        history.sql("001_a", "ALTER TABLE busy ADD x int;")
+    else:
+        history.python("001_a", "await self.execute('ALTER TABLE busy ADD x int')")
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql("LOCK TABLE busy")
+        run = asyncio.create_task(history.runner(wait_deadline=0.05, lock_timeout=0.1).run_migrations())
+        await eventually(lambda: asyncio.sleep(0, history.told(MigrationRetried)))
+        await other.commit()
+        assert (await run).applied == ("001_a",)
 
 
 async def test_an_observer_that_fails_stops_nothing(history: History, caplog: pytest.LogCaptureFixture) -> None:

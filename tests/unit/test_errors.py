@@ -83,6 +83,7 @@ def test_a_wait_without_end_names_the_holder_and_what_would_end_it() -> None:
         "SELECT pg_terminate_backend(4711);"
     )
     assert str(LockWaitError(1, "", "")) == "Waited 1 s for the migration lock and applied nothing."
+    assert "and applied nothing after 002_b. Who" in str(LockWaitError(1, "Who", "", ["001_a", "002_b"]))
 
 
 def test_not_current_names_the_next_migration_and_who_should_apply_it() -> None:
