@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from async_migrations import discovery
 from async_migrations.discovery import Folder
 from async_migrations.errors import LedgerError
+from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
 from async_migrations.loading import Loader
 from async_migrations.migration import MigrationFile, Report
@@ -42,8 +43,7 @@ async def record(run: Run, files: Sequence[MigrationFile], *, empty: bool) -> Re
             present = {row.name for row in rows}
             new = [claim for claim in claims if claim.name not in present]
             if new and len(rows) == len(found):
-                await session.begin(*(leader.ledger.record(claim) for claim in new))
-                await session.commit(leader.key.notify)
+                await _write(session, leader.ledger, [leader.ledger.record(claim) for claim in new], leader.key.notify)
             run.applied.extend(claim.name for claim in new)
 
     await run.tell(story)
@@ -76,12 +76,19 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> Report:
             # Noted before: a COMMIT without an answer leaves nothing to be found by the next look.
             repaired.update(dict.fromkeys([*(f.name for f in changed), *dirty]))
             if statements:
-                await session.begin(*statements)
-                await session.commit()
+                await _write(session, leader.ledger, statements)
 
     await run.tell(story)
     run.applied.extend(repaired)
     return run.end()
+
+
+async def _write(session: Session, ledger: Ledger, statements: Sequence[str], *also: str) -> None:
+    try:
+        await session.begin(*statements)
+        await session.commit(*also)
+    except Exception as error:
+        raise ledger.unwritten(error) from error
 
 
 async def _claims(run: Run, files: Sequence[MigrationFile]) -> list[Claim]:

@@ -17,7 +17,7 @@ from async_migrations.frame import Foreseen, Frame
 from async_migrations.ledger.statements import Claim
 from async_migrations.loading import Loaded
 from async_migrations.lock import application
-from async_migrations.message import FailedStatementError
+from async_migrations.message import FailedStatementError, Message
 from async_migrations.migration import Statistics
 from async_migrations.options import Limits
 from async_migrations.session import Session, SessionLostError
@@ -127,14 +127,22 @@ class Executor:
                 async with self.worker.deadline():
                     await self.session.transact(message.text)
         except Exception as error:
-            ledger, waited = self.frame.ledger, time.perf_counter() - started
-            if ledger.is_taken(error) and await ledger.has(self.session, foreseen.claim.name):
-                self.waited += waited
-                return None
-            if waited >= self.limits.wait_deadline and _is_lock_timeout(error) and await self._is_held(foreseen.claim):
-                raise self._gave_up(foreseen.claim.name, waited) from None
-            raise message.blame(ledger.explain(error)) from error
+            await self._judge(foreseen.claim, message, error, time.perf_counter() - started)
+            return None
         return Done(milliseconds(started), Statistics())
+
+    async def _judge(self, claim: Claim, message: Message, error: Exception, waited: float) -> None:
+        """Return if a message failed since another runner's row is there; raise what it failed of otherwise."""
+        ledger = self.frame.ledger
+        if ledger.is_taken(error) and await ledger.has(self.session, claim.name):
+            self.waited += waited
+            return
+        own = await self._own_fault(claim) if retry.sqlstate(error) and message.is_at_beginning(error) else None
+        if own and not _is_lock_timeout(own):
+            raise ledger.unwritten(own) from error
+        if own and waited >= self.limits.wait_deadline:
+            raise self._gave_up(claim.name, waited) from None
+        raise message.blame(ledger.explain(error)) from error
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
         async with self.spare() as books:
@@ -201,23 +209,21 @@ class Executor:
         except Exception as error:
             if _is_lock_timeout(error):
                 raise self._gave_up(name, time.perf_counter() - started) from None
-            raise self.frame.ledger.explain(error) from error
+            raise self.frame.ledger.unwritten(error) from error
         if tag.endswith(" 1"):
             return True
         await self.session.rollback()
         self.waited += time.perf_counter() - started
         return False
 
-    async def _is_held(self, claim: Claim) -> bool:
-        """Tell without waiting whether another session has the row: the lock of a message may be any of its locks."""
+    async def _own_fault(self, claim: Claim) -> Exception | None:
+        """Return what the claim alone meets with, without waiting: a message does not say whose its error is."""
         try:
             await self.session.begin("SET LOCAL lock_timeout = 1", self.frame.ledger.claim(claim, "1"))
         except Exception as error:
-            if _is_lock_timeout(error):
-                return True
-            raise
+            return error
         await self.session.rollback()
-        return False
+        return None
 
     def _gave_up(self, name: str, waited: float) -> LockWaitError:
         holder = f"Another session holds the row of {name} in {self.frame.ledger.sql}; a runner that is at it has the "

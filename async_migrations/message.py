@@ -66,6 +66,10 @@ class Message:
         self._reached = int(number)
         return True
 
+    def is_at_beginning(self, error: Exception) -> bool:
+        """Tell whether `error` may be about what stands before the file's statements."""
+        return not self._reached and _position(error) is None
+
     def blame(self, error: Exception) -> Exception:
         """Return `error` with the statement, the line and the file that it is about."""
         if not self.statements:

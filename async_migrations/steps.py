@@ -90,7 +90,7 @@ class Steps:
         try:
             self.begun = await self.books.send(self.ledger.begin_steps(self.claim)) == "INSERT 0 1"
         except Exception as error:
-            raise self.ledger.explain(error) from error
+            raise self.ledger.unwritten(error) from error
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Await `work()` unless an earlier try finished the step `name`.

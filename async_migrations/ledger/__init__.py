@@ -236,7 +236,9 @@ class Ledger(Statements):
             code = sqlstate(error)
             if is_retryable(error):
                 raise await look_at_holder(session, self.sql) from error
-            if code in {"42501", "25006"}:
+            if code == "25006":
+                raise self.unwritten(error) from error
+            if code == "42501":
                 raise LedgerError(
                     f"The ledger {self.sql} is not ready and {facts.role} cannot make it so: {describe(error)} "
                     f"(SQLSTATE {code}). Nothing was applied. GRANT USAGE, CREATE ON SCHEMA "

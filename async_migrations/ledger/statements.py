@@ -190,6 +190,21 @@ class Statements:
             "engine's transaction. The ledger is the engine's alone; leave it out of the migration."
         )
 
+    def unwritten(self, error: Exception) -> Exception:
+        """Return what an error means of the engine's own writing to the ledger; `error` itself if that is plain."""
+        words = describe(error)
+        match sqlstate(error):
+            case "42501":
+                mend = (
+                    f"GRANT SELECT, INSERT, UPDATE, DELETE ON {self.sql} to this role, and USAGE on its sequence; "
+                    "or use the role that migrates."
+                )
+            case "25006":
+                mend = "Let the role that migrates write: ALTER ROLE … SET default_transaction_read_only = off;"
+            case _:
+                return self.explain(error)
+        return LedgerError(f"The ledger {self.sql} cannot be written: {words}. {mend}")
+
     def refused(self, words: str) -> LedgerError:
         """Return the error of a ledger that takes no row although it has none for the migration."""
         table = quote_literal(self.sql)

@@ -17,6 +17,7 @@ from async_migrations.errors import (
     DiscoveryError,
     ForeignLedgerError,
     LedgerError,
+    MigrationsError,
 )
 from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried
 from async_migrations.run import RECONNECTS
@@ -227,6 +228,47 @@ async def test_the_drivers_own_timeout_ends_a_try_sooner(history: History, serve
     assert report.applied == ("001_a",)
     (wait,) = history.told(DatabaseAwaited)
     assert (wait.reason, wait.waited < connector.FIRST_TRY) == ("no answer in time", True)
+
+
+@pytest.mark.parametrize("head", ["", "-- transactional: false\n"])
+async def test_a_ledger_that_may_not_be_written_is_not_blamed_on_the_file(history: History, head: str) -> None:
+    role = f"reader_{secrets.token_hex(4)}"
+    history.sql("001_a", "SELECT 1;")
+    await history.runner().run_migrations()
+    history.sql("002_b", f"{head}CREATE TABLE b (x int);")
+    await history.do(
+        f"CREATE ROLE {role} LOGIN; GRANT SELECT ON schema_migrations TO {role}; GRANT ALL ON SCHEMA public TO {role}"
+    )
+    engine = create_async_engine(history.engine.url.set(username=role), poolclass=NullPool)
+    try:
+        runner = MigrationRunner(engine, directory=history.directory, observers=[])
+        for work in (runner.run_migrations(), runner.stamp(2)):
+            with pytest.raises(MigrationsError, match="GRANT SELECT, INSERT, UPDATE, DELETE ON") as failed:
+                await work
+            assert "CREATE TABLE b" not in str(failed.value)
+    finally:
+        await engine.dispose()
+        await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert not await history.exists("b")
+
+
+async def test_a_right_that_the_file_lacks_is_blamed_on_the_file(history: History) -> None:
+    role = f"writer_{secrets.token_hex(4)}"
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    await history.runner().run_migrations()
+    history.sql("002_b", "INSERT INTO a VALUES (1);")
+    await history.do(
+        f"CREATE ROLE {role} LOGIN; GRANT ALL ON schema_migrations TO {role};"
+        f"GRANT USAGE ON SEQUENCE schema_migrations_id_seq TO {role}"
+    )
+    engine = create_async_engine(history.engine.url.set(username=role), poolclass=NullPool)
+    try:
+        with pytest.raises(MigrationFailedError) as failed:
+            await MigrationRunner(engine, directory=history.directory, observers=[]).run_migrations()
+    finally:
+        await engine.dispose()
+        await history.do(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert (failed.value.statement, failed.value.sqlstate) == ("INSERT INTO a VALUES (1)", "42501")
 
 
 async def test_a_read_only_default_is_explained(history: History) -> None:
