@@ -33,7 +33,7 @@ class MigrationRunner:
         base: the declarative base or the MetaData of the models; None if no migration asks for them.
         directory: the folder of `NNN_name.py` and `NNN_name.sql`.
         table: the ledger's table.
-        schema: the ledger's schema; by default the first of the search path.
+        schema: the ledger's schema; by default that in which the search path finds the table, or else its first one.
         changed: what to do when an applied file is another now: "error", "warn" or "ignore".
         missing: … when an applied migration's file is gone.
         out_of_order: … when a pending migration comes before an applied one.

@@ -213,8 +213,11 @@ class Session:
             "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'role' "
             "AND setting IS DISTINCT FROM reset_val"
         )
-        rows = [] if self.is_pooled(facts) else await self.read(set_here)
-        settings = [("role", facts.set_role), *((row["name"], row["setting"]) for row in rows)]
+        # Whom the service's listener has made of us comes first: it takes the role back.
+        whom = "SELECT 'session_authorization' AS name, session_user::text AS setting"
+        rows = [] if self.is_pooled(facts) else [*await self.read(f"{whom} UNION ALL ({set_here})")]
+        given = [(row["name"], row["setting"]) for row in rows]
+        settings = [*given[:1], ("role", facts.set_role), *given[1:]]
         replay = ", ".join(f"set_config({quote_literal(k)}, {quote_literal(v)}, false)" for k, v in settings)
         self._replay = f"SELECT {replay}"
 
@@ -257,7 +260,10 @@ class Session:
 
     async def _roll_back(self) -> None:
         self._mark(None)
+        # That there was nothing to roll back is no news to anybody.
+        heard, self.on_notice = self.on_notice, None
         await self._confirm("ROLLBACK")
+        self.on_notice = heard
 
     async def _confirm(self, word: str) -> None:
         with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:

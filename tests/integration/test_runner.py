@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import secrets
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import MetaData
+from sqlalchemy.event import listens_for
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -32,6 +34,7 @@ from async_migrations.events import (
     HistoryWarning,
     LedgerAwaited,
     LockAwaited,
+    MigrationMessage,
     MigrationRetried,
     MigrationsPending,
 )
@@ -722,3 +725,30 @@ async def test_a_ledger_that_is_unlocked_in_time_is_read(history: History, monke
         look = asyncio.create_task(history.runner().status())
         await eventually(lambda: asyncio.sleep(0, bool(history.told(LedgerAwaited))))
     assert len(await asyncio.wait_for(look, 20)) == 3
+
+
+async def test_every_migration_runs_as_whom_the_services_listener_has_made_of_the_session(history: History) -> None:
+    role = f"plain_{secrets.token_hex(4)}"
+    await history.do(f"CREATE ROLE {role}; GRANT ALL ON SCHEMA public TO {role}")
+
+    @listens_for(history.engine.sync_engine, "connect")
+    def become(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET SESSION AUTHORIZATION {role}")
+        cursor.close()
+        connection.commit()
+
+    await history.engine.dispose()  # new connections have it
+    for name in ("001_a", "002_b", "003_c"):
+        history.sql(name, f"CREATE TABLE {name[4:]} (x int);")
+    await history.runner().run_migrations()
+    owners = await history.rows("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+    assert owners == [(role,)]
+    await history.do(f"RESET SESSION AUTHORIZATION; DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+async def test_nothing_to_roll_back_is_no_warning(history: History) -> None:
+    history.sql("001_a", "SELECT 1;\nSELEC 2;")
+    with pytest.raises(MigrationFailedError, match="syntax error"):
+        await history.runner().run_migrations()
+    assert history.told(MigrationMessage) == []
