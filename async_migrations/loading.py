@@ -24,6 +24,10 @@ from async_migrations.script import reads_stdin
 from async_migrations.sql import Statement, position, split, transaction_control, unended
 
 HEADER = re.compile(r"\s*--\s*(?P<key>description|transactional)\s*:\s*(?P<value>.*?)\s*$", re.IGNORECASE)
+ALMOST = re.compile(r"\s*(?:--|/?\*+)\s*transactional\s*[:=]", re.IGNORECASE)
+"""What looks like the header that decides how a file is run, and is none."""
+
+LICENCE = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 
 DIGEST = "__async_migrations_digest__"
 """The attribute of a migration's module that tells of which bytes it was made."""
@@ -190,9 +194,13 @@ def _read(path: Path) -> bytes:
 
 def _headers(path: Path, text: str) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in text.splitlines():
+    licence = LICENCE.match(text)
+    # Headers may follow a comment at the top.
+    for line in (text[licence.end() :] if licence else text).splitlines():
         if line.strip() and not line.lstrip().startswith("--"):
             break
+        if not HEADER.match(line) and ALMOST.match(line):
+            raise _Problem(f"{path.name} has {line.strip()!r}: the header is written `-- transactional: false`.")
         if match := HEADER.match(line):
             key = match["key"].lower()
             if key in headers:

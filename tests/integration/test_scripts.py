@@ -80,3 +80,16 @@ async def test_a_retry_sets_again_what_the_finished_statements_had_set(history: 
     assert (await history.runner().run_migrations()).applied == ("001_a",)
     assert await history.exists("tenant.one")
     assert await history.value("SELECT lock_timeout FROM tenant.two") == "7s"
+
+
+@pytest.mark.parametrize("top", ["/* licence */\n", "\n/* licence\n * of two lines\n */\n-- and more\n"])
+async def test_headers_may_follow_a_licence(history: History, top: str) -> None:
+    (history.directory / "001_a.sql").write_text(f"{top}-- transactional: false\nVACUUM;\nSELECT 1;")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+
+
+@pytest.mark.parametrize("header", ["-- transactional=false", "--transactional = false", "-- Transactional =no"])
+async def test_what_is_almost_the_header_is_not_passed_over(history: History, header: str) -> None:
+    history.sql("001_a", f"-- description: a\n{header}\nSELECT 1;")
+    with pytest.raises(DiscoveryError, match="the header is written `-- transactional: false`"):
+        await history.runner().run_migrations()
