@@ -160,6 +160,7 @@ class Guard:
         # For the rest of the session, which no pool gets back: to listen anew for each migration takes longer.
         event.listen(connection.sync_connection, "before_cursor_execute", self._before)
         event.listen(connection.sync_connection, "rollback", self._rolled_back)
+        event.listen(connection.sync_connection, "set_connection_execution_options", self._set_options)
 
     @contextmanager
     def watch(self, *, transactional: bool) -> Iterator[Self]:
@@ -218,6 +219,18 @@ class Guard:
         # In a transaction that failed already the author's own statement says so; this one has nothing to add.
         with suppress(Exception):
             await self._session.send(f"SET {'LOCAL ' if self._session.in_transaction else ''}{setting}")
+
+    def _set_options(self, _connection: Any, options: dict[str, Any]) -> None:
+        level = options.get("isolation_level")
+        if not self._watching or level is None or (level == "AUTOCOMMIT" and not self._transactional):
+            return
+        asks = f"The migration asks for isolation_level={level!r}"
+        raise TransactionControlError(
+            f"{asks}, and the engine has begun its transaction already. For what cannot run in a transaction, or needs "
+            "one of its own, set transactional = False; then BEGIN as it shall be."
+            if self._transactional
+            else f"{asks} outside any transaction. Instead run BEGIN ISOLATION LEVEL {level}, and COMMIT."
+        )
 
     def _note_cancelled(self) -> None:
         self.cancelled = True

@@ -33,6 +33,14 @@ FAILURES = {
         "task = asyncio.create_task(asyncio.sleep(60))\ntask.cancel()\nawait task",
         r"upgrade\(\) awaited a task that was cancelled",
     ),
+    "isolation of the engine": (
+        "async with self.engine.execution_options(isolation_level='SERIALIZABLE').connect():\n    pass",
+        "asks for isolation_level='SERIALIZABLE'",
+    ),
+    "isolation of the connection": (
+        "await self.connection.execution_options(isolation_level='REPEATABLE READ')",
+        "asks for isolation_level='REPEATABLE READ'",
+    ),
     "silent error": ("raise ValueError", "failed: ValueError. "),
     "unspeakable error": ("class E(Exception):\n    __str__ = None\nraise E", "its text cannot be shown"),
     "group": (
@@ -112,3 +120,12 @@ async def test_a_stop_during_a_commit_that_does_not_come_through_says_so(history
         await run
     assert (stopped.value.applied, stopped.value.migration) == (("001_a",), "002_b")
     assert await history.value("SELECT count(*) FROM schema_migrations") == 1
+
+
+async def test_autocommit_in_a_transaction_says_how_to_do_without(history: History) -> None:
+    body = "await self.connection.execution_options(isolation_level='AUTOCOMMIT')"
+    history.python("001_a", body)
+    with pytest.raises(MigrationFailedError, match="set transactional = False"):
+        await history.runner().run_migrations()
+    history.python("001_a", body, attributes="transactional = False")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
