@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -16,18 +16,12 @@ from async_migrations.failure import failure, let_go
 from async_migrations.frame import Foreseen, Frame
 from async_migrations.ledger.statements import Claim
 from async_migrations.loading import Loaded
-from async_migrations.lock import application
-from async_migrations.message import FailedStatementError, Message
 from async_migrations.migration import Statistics
 from async_migrations.options import Limits
 from async_migrations.session import Session, SessionLostError
 from async_migrations.steps import Promise, Steps
+from async_migrations.verdict import Verdict, is_late
 from async_migrations.worker import Done, Worker, milliseconds
-
-LOCK_NOT_AVAILABLE = "55P03"
-
-NOTE_DEADLINE = 2.0
-"""Seconds that a cancelled run may take to ask what it has committed."""
 
 
 @dataclass(slots=True)
@@ -49,10 +43,14 @@ class Executor:
     emit: Emit
     limits: Limits
     applied: list[str] = field(default_factory=list)
-    waited: float = 0.0
-    """Seconds that went by until another session's row was committed."""
+    verdict: Verdict = field(init=False)
     _foreseen: Foreseen | None = None
     _steps: Steps | None = None
+
+    def __post_init__(self) -> None:
+        frame = self.frame
+        wait = self.limits.wait_deadline
+        self.verdict = Verdict(self.session, frame.ledger, frame.run_id, self.spare, wait, self.applied)
 
     async def prepare(self) -> None:
         """Have a direct session prepare what each migration says to the ledger."""
@@ -127,22 +125,9 @@ class Executor:
                 async with self.worker.deadline():
                     await self.session.transact(message.text)
         except Exception as error:
-            await self._judge(foreseen.claim, message, error, time.perf_counter() - started)
+            await self.verdict.on_message(foreseen.claim, message, error, time.perf_counter() - started)
             return None
         return Done(milliseconds(started), Statistics())
-
-    async def _judge(self, claim: Claim, message: Message, error: Exception, waited: float) -> None:
-        """Return if a message failed since another runner's row is there; raise what it failed of otherwise."""
-        ledger = self.frame.ledger
-        if ledger.is_taken(error) and await ledger.has(self.session, claim.name):
-            self.waited += waited
-            return
-        own = await self._own_fault(claim) if retry.sqlstate(error) and message.is_at_beginning(error) else None
-        if own and not _is_lock_timeout(own):
-            raise ledger.unwritten(own) from error
-        if own and waited >= self.limits.wait_deadline:
-            raise self._gave_up(claim.name, waited) from None
-        raise message.blame(ledger.explain(error)) from error
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
         async with self.spare() as books:
@@ -207,28 +192,12 @@ class Executor:
         try:
             tag = await self.session.begin(*opening)
         except Exception as error:
-            if _is_lock_timeout(error):
-                raise self._gave_up(name, time.perf_counter() - started) from None
-            raise self.frame.ledger.unwritten(error) from error
+            self.verdict.on_opening(name, error, time.perf_counter() - started)
         if tag.endswith(" 1"):
             return True
         await self.session.rollback()
-        self.waited += time.perf_counter() - started
+        self.verdict.waited += time.perf_counter() - started
         return False
-
-    async def _own_fault(self, claim: Claim) -> Exception | None:
-        """Return what the claim alone meets with, without waiting: a message does not say whose its error is."""
-        try:
-            await self.session.begin("SET LOCAL lock_timeout = 1", self.frame.ledger.claim(claim, "1"))
-        except Exception as error:
-            return error
-        await self.session.rollback()
-        return None
-
-    def _gave_up(self, name: str, waited: float) -> LockWaitError:
-        holder = f"Another session holds the row of {name} in {self.frame.ledger.sql}; a runner that is at it has the "
-        holder += f"application_name {application(name)!r}."
-        return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
 
     async def _commit(self, closing: list[str]) -> None:
         if self.session.is_closed:
@@ -285,10 +254,10 @@ class Executor:
         except LockWaitError as error:
             raise LockWaitError(error.waited, error.holder, error.advice, self.applied) from error
         except Exception as error:
-            late, author = _is_late(error), isinstance(error, AuthorError)
+            late, author = is_late(error), isinstance(error, AuthorError)
             if not author:
                 let_go(error)
-            if late and verb == "upgrade" and await self._is_ours(migration.file.name):
+            if late and verb == "upgrade" and await self.verdict.is_ours(migration.file.name):
                 return Done(milliseconds(started), Statistics())
             if self.session.judge_closed(error) and not late and not author:
                 raise SessionLostError(retry.describe(error)) from error
@@ -297,27 +266,5 @@ class Executor:
             raise failure(migration, verb, error, self.applied, begun=begun, pooled=pooled) from error
         except anyio.get_cancelled_exc_class():
             if verb == "upgrade":
-                await self._note_committed(migration.file.name)
+                await self.verdict.note_committed(migration.file.name)
             raise
-
-    async def _note_committed(self, name: str) -> None:
-        """Count a migration whose COMMIT and whose cancellation have crossed."""
-        with anyio.move_on_after(NOTE_DEADLINE, shield=True), suppress(Exception):
-            if not self.session.is_closed and await self.frame.ledger.has(self.session, name, self.frame.run_id):
-                self.applied.append(name)
-
-    async def _is_ours(self, name: str) -> bool:
-        """Ask whether this run committed a migration; on another session if the working one is lost."""
-        if not self.session.is_closed:
-            return await self.frame.ledger.has(self.session, name, self.frame.run_id)
-        async with self.spare() as session:
-            return await self.frame.ledger.has(session, name, self.frame.run_id)
-
-
-def _is_late(error: Exception) -> bool:
-    """Tell whether a deadline ended the work, with or without a statement to blame."""
-    return isinstance(error.error if isinstance(error, FailedStatementError) else error, TimeoutError)
-
-
-def _is_lock_timeout(error: Exception) -> bool:
-    return retry.sqlstate(error) == LOCK_NOT_AVAILABLE

@@ -304,7 +304,7 @@ class Run:
         self.emit(events.MigrationApplied(name, duration_ms, statistics))
 
     def _count_waiting(self, executor: Executor) -> None:
-        self.waited += executor.waited
+        self.waited += executor.verdict.waited
 
     def _count_back(self, name: str, duration_ms: int) -> None:
         self.applied.append(name)

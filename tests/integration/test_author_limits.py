@@ -105,7 +105,10 @@ async def slow_commit(history: History, database_url: str) -> Any:
     await engine.dispose()
 
 
-WAITS = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+WAITS = """
+SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 @pytest.mark.usefixtures("slow_commit")

@@ -19,7 +19,7 @@ LEVELS = (
     ("options", "base", "lock", "standoff", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
     ("failure", "frame", "glance"),
-    ("worker", "trace"),
+    ("worker", "trace", "verdict"),
     ("executor",),
     ("run",),
     ("corrections", "waiting"),
