@@ -28,8 +28,18 @@ Each message says what is true now and what to do next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+
+CREDENTIALS = re.compile(
+    r"""(?i)(://[^\s/@:'"]*:)\S+(?=@)"""
+    r"""|(\w*passw(?:or)?d['"]?\s*[=:]\s*|\bpassword\s+(?='))(?:'[^']*'|"[^"]*"|[^\s&'",}]+)"""
+)
+"""What a driver or an author's own code may repeat of a URL, a connection string or a statement."""
+
+PARAMETERS = re.compile(r"\s*(?:\[parameters: .*\]|\(Background on this error at: \S+\))", re.DOTALL)
+"""What SQLAlchemy adds to an error's text: the values of its statement, which may be anybody's data, and a link."""
 
 
 class MigrationsError(Exception):
@@ -254,6 +264,11 @@ class NameConflictError(AuthorError):
 
 class IndexConflictError(NameConflictError):
     """An index of this name exists and is another index."""
+
+
+def masked(text: str) -> str:
+    """Return `text`, which others wrote, without passwords and without the values of a statement."""
+    return CREDENTIALS.sub(r"\1\2***", PARAMETERS.sub("", text))
 
 
 def shorten(text: str, limit: int = 300) -> str:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from async_migrations import retry
-from async_migrations.errors import MigrationFailedError, MigrationsError
+from async_migrations.errors import MigrationFailedError, MigrationsError, masked
 from async_migrations.loading import Loaded
 from async_migrations.message import FailedStatementError
 from async_migrations.session import SessionLostError
@@ -27,7 +27,7 @@ def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[st
     line = (blamed.line if blamed else None) or _line_in(str(migration.file.path), error)
     code = None if isinstance(cause, MigrationsError) else retry.sqlstate(cause)
     statement = getattr(cause, "statement", None) or (blamed.statement if blamed and code else None)
-    reason = retry.describe(cause) if code else f"{_kind(cause)}{cause}"
+    reason = retry.describe(cause) if code else masked(f"{_kind(cause)}{cause}")
     words: dict[str, str] = {}
     if not migration.is_transactional(verb):
         words = {
@@ -39,7 +39,7 @@ def failure(migration: Loaded, verb: str, error: Exception, applied: Sequence[st
         path,
         reason,
         verb=verb,
-        statement=statement,
+        statement=masked(statement) if statement else None,
         line=line,
         sqlstate=code,
         applied=applied,

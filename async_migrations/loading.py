@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, sql_checksum
-from async_migrations.errors import DiscoveryError
+from async_migrations.errors import DiscoveryError, masked
 from async_migrations.migration import MigrationFile
 from async_migrations.sql import Statement, split, transaction_control
 
@@ -269,4 +269,4 @@ def _line_in(path: Path, error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return masked(f"{type(error).__name__}: {error}")

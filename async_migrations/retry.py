@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from async_migrations.errors import shorten
+from async_migrations.errors import masked, shorten
 
 T = TypeVar("T")
 
@@ -37,13 +36,6 @@ REFUSED = {
     "42501": "this user may not connect to it",
 }
 """SQLSTATEs of a connection that waiting will not mend."""
-
-
-CREDENTIALS = (
-    r"""(?i)(?P<before>://[^\s/@:'"]*:|\w*passw(?:or)?d['"]?\s*[=:]\s*)"""
-    r"""(?:(?<=:)[^\s'"]+(?=@)|'[^']*'|"[^"]*"|[^\s&'",}]+)"""
-)
-"""What a driver's own text may repeat of a URL or a connection string."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -95,8 +87,7 @@ def describe(error: BaseException) -> str:
         if isinstance(each, ConnectionRefusedError):
             return "connection refused"
     innermost = list(causes(error))[-1]
-    text = " ".join(str(innermost).split()) or type(innermost).__name__
-    return shorten(re.sub(CREDENTIALS, r"\g<before>***", text))
+    return shorten(masked(str(innermost)) or type(innermost).__name__)
 
 
 async def persist(

@@ -36,7 +36,6 @@ OF_DSN = frozenset(
         "gsslib",
         "krbsrvname",
         "passfile",
-        "service",
         "ssl_max_protocol_version",
         "ssl_min_protocol_version",
         "sslcert",
@@ -69,6 +68,11 @@ UNREADABLE = (
     "characters of the password as %XX."
 )
 
+UNESCAPED = (
+    "The database URL has an @ where none can stand: in a user name, a password or a database's name write %40 for @, "
+    "%2F for /, %3A for : and %3F for ?; between user name and password stands a colon."
+)
+
 NEEDLESS = frozenset(
     {
         "channel_binding",
@@ -89,6 +93,9 @@ NEEDLESS = frozenset(
     }
 )
 """Parameters that change nothing here: the engine has its own keepalives and prepares no statement."""
+
+KNOWN = OF_PLACE | OF_DSN | OF_SERVER | NEEDLESS | {*OF_URL, *SECONDS, "service", "ssl", "sslmode"}
+"""Every parameter that is understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +164,13 @@ def read_address(given: str) -> Address:
     """
     parts = _parts(given)
     listed = parse_qs(parts.pop("query") or "")
-    query = {key: values[-1] for key, values in listed.items()}
     said = {key: unquote(value) for key, value in parts.items() if value}
+    if service := listed.pop("service", None):
+        from async_migrations.cli.service import read_service
+
+        _complete(said, listed, read_service(service[-1]))
+    query = {key: values[-1] for key, values in listed.items()}
     said |= {place: query[key] for key, place in OF_URL.items() if key in query}
-    known = OF_PLACE | OF_DSN | OF_SERVER | NEEDLESS | {*OF_URL, *SECONDS, "ssl", "sslmode"}
     return Address(
         said.get("host") or said.get("ipv6"),
         int(said["port"]) if "port" in said else None,
@@ -169,8 +179,22 @@ def read_address(given: str) -> Address:
         said.get("password"),
         _places(listed),
         _connect_args(query),
-        tuple(key for key in query if key not in known),
+        tuple(key for key in query if key not in KNOWN),
     )
+
+
+def _complete(said: dict[str, str], listed: dict[str, list[str]], service: Mapping[str, str]) -> None:
+    """Add what a service says and the URL does not."""
+    # Several hosts and a directory of sockets have no place in the URL's own, and their ports go along.
+    elsewhere = "host" in listed or ("host" not in said and {",", "/"} & {*service.get("host", "")})
+    for key, value in service.items():
+        place = OF_URL.get(key, key)
+        if place in said or key in listed:
+            continue
+        if key in OF_URL or (key in OF_PLACE and not elsewhere and (key == "host" or value.isdecimal())):
+            said[place] = value
+        else:
+            listed[key] = [value]
 
 
 def _parts(given: str) -> dict[str, str | None]:
@@ -181,15 +205,23 @@ def _parts(given: str) -> dict[str, str | None]:
             if "://" in given
             else "The database URL is no URL; it must look like postgresql://user@host:port/database."
         )
+    place, query = _divided(given)
+    found = URL_PARTS.fullmatch(place)
     # A part of an unescaped password would be read as host or database, and shown as such.
-    if given.partition("?")[0].count("@") > 1:
-        raise ConfigurationError(
-            "The database URL has more than one @: in a user name or password write %40 for @, %2F for /, %3A for :."
-        )
-    found = URL_PARTS.fullmatch(given)
+    if place.count("@") > 1 or (found and "@" in f"{found['ipv6']}{found['host']}{found['database']}"):
+        raise ConfigurationError(UNESCAPED)
     if found is None:
         raise ConfigurationError(UNREADABLE)
-    return found.groupdict()
+    return {**found.groupdict(), **({"query": query} if query else {})}
+
+
+def _divided(given: str) -> tuple[str, str]:
+    """Divide a URL at its query; a ? before an @ belongs to a password, unless a parameter may hold that @."""
+    place, _, query = given.partition("?")
+    with_at = (each.partition("=") for each in query.split("&") if "@" in each)
+    if all(key in KNOWN for key, _, _ in with_at):
+        return place, query
+    return given, ""
 
 
 def _places(listed: Mapping[str, Sequence[str]]) -> dict[str, str | tuple[str, ...]]:

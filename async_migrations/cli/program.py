@@ -17,7 +17,7 @@ import click
 from async_migrations.cli.answer import Answer, Code, Failure, failure
 from async_migrations.cli.options import said, shared_options, with_default_directory
 from async_migrations.cli.settings import read_settings
-from async_migrations.errors import ConfigurationError, MigrationsError
+from async_migrations.errors import ConfigurationError, MigrationsError, masked
 
 if TYPE_CHECKING:
     from async_migrations.cli.process import StoppedError
@@ -163,10 +163,10 @@ def _stopped(error: StoppedError, progress: Progress) -> Failure:
 
 
 def _bug(error: Exception, *, verbose: bool) -> Failure:
-    words = traceback.format_exception_only(error)[-1].strip()
+    words = masked(traceback.format_exception_only(error)[-1].strip())
     text = f"Something failed that nobody thought of: {words}. This may be a bug in async-migrations."
     if verbose:
-        text += "\n" + "".join(traceback.format_exception(error))
+        text += "\n" + masked("".join(traceback.format_exception(error)))
     else:
         text += " The option -v shows where."
     return failure(error, text)

@@ -195,6 +195,27 @@ async def test_a_migration_that_raises_leaves_nothing(history: History) -> None:
     assert not await history.exists("t")
 
 
+URL = f"postgresql://bob:{SECRET}@replica/shop"
+
+
+@pytest.mark.parametrize(
+    ("top", "upgrade"),
+    [
+        ("", f"raise RuntimeError('no answer from {URL}')"),
+        ("", f"""raise RuntimeError("connect(password='{SECRET}') failed")"""),
+        ("", f"await self.execute(\"CREATE ROLE a PASSWORD '{SECRET}' IN ROLE nobody_has_this_name\")"),
+        ("", f"await self.connection.execute(text('SELECT cast(:n AS int), :s'), {{'n': 'x', 's': '{SECRET}'}})"),
+        (f"raise RuntimeError('no answer from {URL}')", "pass"),
+    ],
+)
+async def test_what_a_migration_says_of_its_failure_shows_no_secret(history: History, top: str, upgrade: str) -> None:
+    history.python("001_a", upgrade, top=top)
+    with pytest.raises((MigrationFailedError, DiscoveryError)) as caught:
+        await history.runner().run_migrations()
+    assert "001_a" in str(caught.value)
+    assert SECRET not in f"{caught.value} {vars(caught.value)} {history.events}"
+
+
 @pytest.mark.parametrize(
     "body", ["while True:\n    await self.execute('SELECT 1')", "await self.execute('SELECT pg_sleep(60)')"]
 )

@@ -238,6 +238,7 @@ def test_a_clash_that_nothing_decides_is_1(invoke: Invoke, tmp_path: Path) -> No
 MODULES = {
     "am_good": "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): pass\nx = 1\n",
     "am_raises": f"raise RuntimeError('no {SECRET[:3]} today')\n",
+    "am_connects": f"raise RuntimeError('postgresql://u:{SECRET}@h/d: refused')\n",
     "am_exits": "raise SystemExit(3)\n",
     "am_syntax": "def\n",
     "am_lacks": "import no_such_library\n",
@@ -270,6 +271,7 @@ def test_a_base_or_its_metadata_is_loaded(place: str) -> None:
         ("am_good:Bse", r"am_good has no Bse\. There is Base\."),
         ("am_good:x", r"which is int: no declarative base and no MetaData\. There is Base\."),
         ("am_raises:Base", r"am_raises cannot be imported: RuntimeError: no .* \(.*am_raises\.py, line 1\)"),
+        ("am_connects:Base", r"RuntimeError: postgresql://u:\*\*\*@h/d: refused"),
         ("am_exits:Base", "cannot be imported: SystemExit: 3"),
         ("am_syntax:Base", "cannot be imported: SyntaxError"),
         ("am_lacks:Base", r"cannot be imported: ModuleNotFoundError: No module named 'no_such_library' \(.*line 1\)"),
@@ -277,8 +279,9 @@ def test_a_base_or_its_metadata_is_loaded(place: str) -> None:
     ],
 )
 def test_a_base_that_is_not_there_is_a_sentence(place: str, sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence):
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
         load_base(place)
+    assert SECRET not in str(caught.value)
 
 
 # The frame
@@ -297,7 +300,7 @@ def test_logging_is_left_as_it_was(invoke: Invoke) -> None:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("by zero")
+        raise ZeroDivisionError(f"by zero at postgresql://u:{SECRET}@h/d")
 
     monkeypatch.setattr("async_migrations.drafts.create", fail)
 
@@ -316,6 +319,7 @@ def test_a_bug_shows_where_it_is_when_asked(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["-C", str(tmp_path), "new", "x", "-v"])
 
     assert "Traceback" in result.stderr
+    assert SECRET not in result.stderr
 
 
 def test_ctrl_c_outside_of_the_event_loop_is_130(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
+from async_migrations.errors import masked
 from async_migrations.retry import (
     REFUSED,
     RETRYABLE,
@@ -184,6 +185,21 @@ def test_a_credential_in_an_errors_own_text_is_not_told(text: str) -> None:
 )
 def test_a_credential_in_another_spelling_is_not_told(text: str) -> None:
     assert PASSWORD not in describe(ValueError(text))
+
+
+def test_what_an_author_writes_is_told_without_passwords_and_values() -> None:
+    for said in (
+        f"CREATE ROLE bob PASSWORD '{PASSWORD}'",
+        f"CREATE SUBSCRIPTION s CONNECTION 'host=h password={PASSWORD}' PUBLICATION p",
+        f"no answer from redis://:{PASSWORD}@h:6379/0",
+        str(StatementError("no value", "SELECT $1", {"x": f"] {PASSWORD}"}, ValueError("x"))),
+        f"it said: {wrapped(ValueError('x'))}",
+    ):
+        assert PASSWORD in said
+        assert PASSWORD not in masked(said)
+    assert (
+        masked("SELECT password FROM users; see http://h:8080/x") == "SELECT password FROM users; see http://h:8080/x"
+    )
 
 
 def test_an_error_without_words_is_told_by_its_kind_and_a_long_one_is_cut() -> None:
