@@ -96,13 +96,13 @@ def _said_along(ctx: click.Context | None) -> dict[str, Any]:
 
 
 def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_json: bool) -> Answer:
-    from async_migrations.cli.process import StoppedError
+    from async_migrations.cli.process import StoppedError, interruptible
     from async_migrations.cli.terminal import logging_to_stderr
 
     level = logging.DEBUG if flags.get("verbose") else logging.WARNING if flags.get("quiet") else logging.INFO
     with logging_to_stderr(level) as progress, _only_the_document(as_json=as_json):
         try:
-            with _project(flags, progress) as project:
+            with interruptible(), _project(flags, progress) as project:
                 return work(project)
         except ConfigurationError as error:
             return failure(error, str(error), Code.USAGE)

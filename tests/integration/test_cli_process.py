@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from async_migrations.testing.server import Server
+from tests.support.processes import COMMAND, child_process
 from tests.support.shell import PYPROJECT, Shell, ended
 from tests.support.waiting import eventually
 
@@ -86,6 +87,75 @@ async def test_a_signal_cancels_and_says_what_was_done(
     assert f"Stopped by {number.name}. 002_b was cancelled. Done before: 001_a" in done.err
     assert not await sleeping(ask)
     assert await ask("SELECT to_regclass('b')") is None
+
+
+BLOCKING = """
+import time
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self):
+        await self.execute("CREATE TABLE a (x int)")
+        print("blocked", flush=True)
+        {body}
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("body", ["while True: pass", "time.sleep(600)"])
+async def test_a_migration_that_blocks_the_event_loop_is_ended_by_further_signals(
+    bare: Shell, ask: Ask, body: str, number: signal.Signals, code: int
+) -> None:
+    bare.write("migrations/001_a.py", BLOCKING.format(body=body))
+    async with bare.start("upgrade") as running:
+        await running.line_matching("^blocked$")
+
+        async def has_ended() -> bool:
+            if running.returncode is None:
+                running.send_signal(number)
+            return running.returncode is not None
+
+        await eventually(has_ended, deadline=30)
+        done = await ended(running)
+
+    assert done.code == code
+    assert done.err.splitlines()[-1] == f"Ended at once by {number.name}: the server rolls back what was at work."
+    await eventually(lambda: rolled_back(ask), deadline=30)
+
+
+async def rolled_back(ask: Ask) -> bool:
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return not await ask(others) and await ask("SELECT to_regclass('a')") is None
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_one_signal_ends_a_command_whose_migration_is_still_imported(
+    bare: Shell, number: signal.Signals, code: int
+) -> None:
+    bare.write("migrations/001_a.py", "import time\nprint('asleep', flush=True)\ntime.sleep(600)\n")
+    async with bare.start("upgrade", PYTHONUNBUFFERED="1") as running:  # by an interpreter of its own, up to its end
+        await running.line_matching("^asleep$")
+        running.send_signal(number)
+        done = await ended(running)
+
+    assert done.code == code
+    assert done.err.splitlines()[-1].startswith(f"Stopped by {number.name}.")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_signal_ends_a_command_that_has_only_begun(number: signal.Signals, code: int) -> None:
+    interrupted = f"""
+import os, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "async_migrations.cli.answer":
+            os.kill(os.getpid(), {int(number)})
+sys.meta_path.insert(0, Finder())
+{COMMAND}
+"""
+    async with child_process(interrupted, "status", environment={"PYTHONUNBUFFERED": "1"}) as child:
+        assert await child.wait() == code
+    assert child.errors == []
 
 
 async def test_an_embedded_server_runs_for_a_command(shell: Shell) -> None:
