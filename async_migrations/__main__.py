@@ -11,9 +11,12 @@ from typing import NoReturn
 SIGNAL = 128
 """What an exit code is above when a signal has stopped the command, as shells count."""
 
+STDERR = 2
+
 
 def main() -> None:
     """Run the command line as a process of its own."""
+    _open_streams()
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is usual:  # else whoever started us wants it ignored
             signal.signal(number, _end)
@@ -30,6 +33,18 @@ def main() -> None:
         raise
     finally:
         gc.freeze()
+
+
+def _open_streams() -> None:
+    """Open the standard streams that whoever started us has closed, or the database's socket would be one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # To write to what can only be read fails, as it did to the closed one; a log may go nowhere.
+            os.open(os.devnull, os.O_WRONLY if number == STDERR else os.O_RDONLY)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process
+    sys.stderr = sys.stderr or open(STDERR, "w", closefd=False)  # noqa: SIM115
 
 
 def _end(number: int, _: object) -> NoReturn:

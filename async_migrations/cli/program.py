@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +19,7 @@ import click
 from async_migrations.cli.answer import Answer, Code, Failure, failure
 from async_migrations.cli.options import said, shared_options, with_default_directory
 from async_migrations.cli.settings import read_settings
+from async_migrations.cli.streams import tell, unwritten
 from async_migrations.errors import ConfigurationError, MigrationsError, masked
 
 if TYPE_CHECKING:
@@ -76,18 +79,33 @@ class Program(click.Group):
         """Read the options before the command's name."""
         return super().parse_args(ctx, with_default_directory(args))
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the program; with `--json` a mistake in the command line is a document too."""
         given = list(sys.argv[1:] if args is None else args)
-        if "--json" not in given or not extra.get("standalone_mode", True):
-            return super().main(given, *rest, **extra)
+        run = partial(super().main, given, *rest, **{**extra, "standalone_mode": False})
+        if not standalone_mode:
+            return run()
         try:
-            sys.exit(super().main(given, *rest, **{**extra, "standalone_mode": False}))
-        except click.ClickException as error:
-            document = {"error": {"type": "UsageError", "message": error.format_message()}}
+            code = _code(run, as_json="--json" in given)
+            sys.stdout.flush()
+        except (OSError, UnicodeError) as error:
+            code = unwritten(error)
+        sys.exit(code)
+
+
+def _code(run: Callable[[], int], *, as_json: bool) -> int:
+    try:
+        return run()
+    except click.Abort:
+        return Code.SIGNAL + SIGINT
+    except click.ClickException as error:
+        if as_json:
+            document = {"error": {"type": "UsageError", "message": masked(error.format_message())}}
             click.echo(json.dumps(document, indent=2))
-            error.show()
-            sys.exit(error.exit_code)
+        shown = io.StringIO()
+        error.show(shown)
+        tell(masked(shown.getvalue().rstrip("\n")))
+        return error.exit_code
 
 
 def _said_along(ctx: click.Context | None) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """The command line as a process: its streams, signals, and others beside it."""
 
+import asyncio
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 
 from async_migrations.testing.server import Server
 from tests.support.processes import COMMAND, child_process
-from tests.support.shell import PYPROJECT, Shell, ended
+from tests.support.shell import DEADLINE, PYPROJECT, Shell, ended
 from tests.support.waiting import eventually
 
 SLEEP = "SELECT pg_sleep(600);"
@@ -156,6 +160,47 @@ sys.meta_path.insert(0, Finder())
     async with child_process(interrupted, "status", environment={"PYTHONUNBUFFERED": "1"}) as child:
         assert await child.wait() == code
     assert child.errors == []
+
+
+FULL = "standard output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "word"),
+    [
+        ("status > /dev/full", 1, FULL),
+        ("--json status > /dev/full", 1, FULL),
+        ("--help > /dev/full", 1, FULL),
+        ("status >&-", 1, "standard output: Bad file descriptor"),
+        ("--json upgrade --nonsense > /dev/full", 1, FULL),
+        ("upgrade > /dev/full", 1, FULL),  # since a migration prints
+        ("status | true", 0, ""),
+        ("upgrade 2> /dev/full", 0, ""),
+        ("upgrade 2>&-", 0, ""),
+        ("upgrade --nonsense 2> /dev/full", 2, ""),
+        ("--json upgrade 2>&-", 0, ""),
+        ("upgrade 2> >(true)", 0, ""),
+        ("downgrade 99 2> /dev/full", 2, ""),
+    ],
+)
+async def test_a_stream_that_cannot_be_written_stops_nothing(
+    shell: Shell, ask: Ask, line: str, code: int, word: str
+) -> None:
+    variables = {**os.environ, "DATABASE_URL": shell.url or "", "PYTHONUNBUFFERED": ""}
+    script = f"{sys.executable} -m async_migrations {line}"
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", script), cwd=shell.project, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(DEADLINE):
+        _, said = await process.communicate()
+
+    last = said.decode().splitlines()[-1:]
+    assert process.returncode == code, said.decode()
+    assert "Traceback" not in said.decode()
+    assert "Exception" not in said.decode()
+    assert (word in last[0]) if word else not last
+    if "upgrade" in line and "nonsense" not in line:
+        assert await ask("SELECT count(*) FROM schema_migrations") == 3
 
 
 async def test_an_embedded_server_runs_for_a_command(shell: Shell) -> None:

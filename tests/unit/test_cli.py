@@ -117,6 +117,13 @@ def test_wrong_usage_is_2(invoke: Invoke, arguments: list[str], *, as_json: bool
         assert not result.stdout
 
 
+def test_a_url_in_a_wrong_place_is_not_repeated(invoke: Invoke) -> None:
+    url = f"postgresql://u:{SECRET}@h/d"
+    for arguments in (["status", url], [url], ["status", "--wait-deadline", url], ["status", "--changed", url]):
+        assert invoke(*arguments).exit_code == 2
+        assert invoke(*arguments, "--json").exit_code == 2
+
+
 def test_a_mistyped_name_is_met_with_the_right_one(invoke: Invoke) -> None:
     assert "--database-url" in invoke("status", "--databse-url", "x").stderr
     assert "upgrade" in invoke("upgrde").stderr
