@@ -328,5 +328,5 @@ def test_the_ledger_of_another_tool_is_refused(shell: Shell, ask: Ask) -> None:
     assert (done.code, done.error["type"], done.error["table"]) == (
         1,
         "ForeignLedgerError",
-        '"public"."schema_migrations"',
+        '"schema_migrations"',
     )

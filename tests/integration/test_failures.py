@@ -149,8 +149,10 @@ async def test_a_ledger_of_another_tool_is_refused_by_name(
         defaults = "1, false" if "dirty" in columns else "1, now()"
         await history.do(f"INSERT INTO schema_migrations VALUES ({values.get(columns, defaults)})")
     history.sql("001_a", "CREATE TABLE t (x int);")
-    with pytest.raises(ForeignLedgerError, match=owner):
-        await history.runner().run_migrations()
+    runner = history.runner()
+    for work in (runner.status, runner.plan, lambda: runner.wait_until_current(5), runner.run_migrations):
+        with pytest.raises(ForeignLedgerError, match=owner):
+            await work()
     assert not await history.exists("t")
     assert (await history.runner(table="other_ledger").run_migrations()).applied == ("001_a",)
 
