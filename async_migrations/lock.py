@@ -20,6 +20,7 @@ import anyio
 
 from async_migrations.errors import LockWaitError
 from async_migrations.events import Emit, LockAwaited
+from async_migrations.retry import sqlstate
 from async_migrations.session import BEGIN, Session
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -34,6 +35,8 @@ REPEAT_WORD = 10.0
 
 UNSAID: tuple[float, str | None] = (-REPEAT_WORD, None)
 """What a waiter has said before its first word: when, and of which migration."""
+
+READ_ONLY = "25006"
 
 APPLICATION = "async_migrations"
 """What the holder's application_name begins with; the migration it is at follows."""
@@ -295,7 +298,12 @@ async def listen(session: Session, key: LockKey, *, deaf: bool) -> Bell:
     bell = Bell()
     if not deaf:
         name = _cut(f"{key.waiting} {socket.gethostname()}", LONGEST_APPLICATION)
-        await session.hear(key.channel, bell.ring, f"SET application_name = {quote_literal(name)}")
+        try:
+            await session.hear(key.channel, bell.ring, f"SET application_name = {quote_literal(name)}")
+        except Exception as error:
+            if sqlstate(error) != READ_ONLY:
+                raise
+            # A standby has no LISTEN: there, too, the poll does all the work.
     return bell
 
 
