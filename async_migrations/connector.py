@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
-from async_migrations.retry import REFUSED, describe, is_unavailable, sqlstate
+from async_migrations.retry import REFUSED, describe, hopeless, is_unavailable, sqlstate
 from async_migrations.session import Session
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ async def _open(connector: Connector, emit: Emit, deadline: float) -> Session:
 
 def _unavailable(connector: Connector, error: Exception, waited: float) -> DatabaseUnavailableError:
     code = sqlstate(error)
+    if code is None and (found := hopeless(error)):
+        return DatabaseUnavailableError(connector.where, *found)
     if is_unavailable(error):
         advice = (
             f"Waited {waited:.0f} s. See that the server runs and can be reached from here, or raise connect_deadline."

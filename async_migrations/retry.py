@@ -38,6 +38,18 @@ REFUSED = {
 """SQLSTATEs of a connection that waiting will not mend."""
 
 
+NO_TLS = "rejected SSL upgrade"
+"""What asyncpg says of a server that has no TLS, as a ConnectionError like any other."""
+
+LET_READ = (
+    "Waiting would not help: let this process read it, set HOME to its own home, where the driver looks for "
+    "certificates, or say sslmode=disable in the database URL."
+)
+SWITCH_ON = (
+    "Waiting would not help: switch it on there (ssl = on), or say sslmode=prefer or disable in the database URL."
+)
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield `error`, what it wraps (SQLAlchemy's `orig`) and what caused it, outermost first."""
     seen: set[int] = set()
@@ -72,9 +84,19 @@ def is_unavailable(error: BaseException) -> bool:
         return any(phrase in str(error) for phrase in POOLER_IS_WAITING)
     if code is not None:
         return code in UNAVAILABLE
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(error)):
+    if hopeless(error) or any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(error)):
         return False
     return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
+
+
+def hopeless(error: BaseException) -> tuple[str, str] | None:
+    """Say what is wrong on our side, or with what we ask of the server, and what mends it; None if nothing is."""
+    for each in causes(error):
+        if isinstance(each, OSError) and each.filename:
+            return f"{each.filename} cannot be read ({each.strerror})", LET_READ
+        if isinstance(each, ConnectionError) and NO_TLS in str(each):
+            return "the server has no TLS, and the database URL demands it", SWITCH_ON
+    return None
 
 
 def describe(error: BaseException) -> str:

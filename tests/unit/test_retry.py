@@ -17,6 +17,7 @@ from async_migrations.retry import (
     UNAVAILABLE,
     causes,
     describe,
+    hopeless,
     is_retryable,
     is_unavailable,
     persist,
@@ -118,6 +119,16 @@ def test_a_pooler_that_does_not_know_the_database_is_not_waited_for() -> None:
 def test_a_connection_that_sqlalchemy_has_invalidated_is_gone() -> None:
     assert is_unavailable(OperationalError("SELECT 1", None, Exception("x"), connection_invalidated=True))
     assert is_unavailable(InterfaceError("SELECT 1", None, Exception("connection is closed")))
+
+
+def test_a_file_that_cannot_be_read_is_not_waited_for() -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/root/.postgresql/postgresql.key")
+    for each in (error, wrapped(error), chained(error)):
+        reason, remedy = hopeless(each) or ("", "")
+        assert not is_unavailable(each)
+        assert reason == "/root/.postgresql/postgresql.key cannot be read (Permission denied)"
+        assert "set HOME" in remedy
+    assert hopeless(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed")) is None
 
 
 def test_a_setting_that_the_driver_refuses_is_not_waited_for() -> None:
