@@ -162,6 +162,8 @@ def _head(directory: Path, files: Sequence[MigrationFile]) -> list[str]:
         said = (directory / HEAD).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        return [f"{HEAD} cannot be read: {error.strerror}. Remove it; `async-migrations new` writes it again."]
     last = files[-1].name if files else ""
     if said == last:
         return []

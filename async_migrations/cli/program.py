@@ -140,12 +140,21 @@ def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_js
 def _project(flags: dict[str, Any], progress: Progress) -> Iterator[Project]:
     from async_migrations.cli.project import Project, importing_from
 
-    called_from = Path.cwd()
+    called_from = _current_directory()
     with contextlib.chdir(flags.get("project", called_from)):
         here = Path.cwd()
         settings = read_settings(here, flags, os.environ)
         with importing_from(here):
             yield Project(settings, progress, _embedded(here, flags), called_from, asks=_can_ask(flags))
+
+
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The current directory cannot be read: {error.strerror}. It was removed, perhaps: change to another."
+        ) from None
 
 
 def _can_ask(flags: dict[str, Any]) -> bool:

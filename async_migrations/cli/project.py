@@ -210,9 +210,9 @@ class Project:
     @contextmanager
     def _database_url(self) -> Iterator[str]:
         if self.embedded:
-            from async_migrations.cli.embedded import embedded_server
+            from async_migrations.cli.embedded import database_name, embedded_server
 
-            with embedded_server(self.embedded, self.settings.name) as url:
+            with embedded_server(self.embedded, database_name(self.settings.name)) as url:
                 yield url
             return
         self.require_database()

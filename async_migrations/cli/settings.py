@@ -45,7 +45,7 @@ class Setting:
             ConfigurationError: it cannot.
         """
         wanted = {
-            "text": isinstance(value, str) and bool(value),
+            "text": isinstance(value, str) and bool(value) and "\0" not in value,
             "policy": value in CHOICES,
             "seconds": isinstance(value, int | float)
             and not isinstance(value, bool)
@@ -60,7 +60,7 @@ class Setting:
         if wanted[self.kind]:
             return value
         words = {
-            "text": "a text",
+            "text": "a text, and without NUL",
             "policy": f"one of {', '.join(CHOICES)}",
             "seconds": "a number of seconds, 0 or more",
             "flag": "true or false",

@@ -1,9 +1,11 @@
 """The command line where no database is needed."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from async_migrations.cli import main, process
 from async_migrations.cli.answer import table
+from async_migrations.cli.embedded import database_name
 from async_migrations.cli.models import load_base
 from async_migrations.cli.options import with_default_directory
 from async_migrations.errors import ConfigurationError
@@ -183,6 +186,34 @@ def test_options_stand_before_the_command_or_after_it(invoke: Invoke, tmp_path: 
 )
 def test_a_bare_embedded_takes_no_word(given: list[str], expected: list[str]) -> None:
     assert with_default_directory(given) == expected
+
+
+def test_a_directory_that_is_gone_is_2(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    with contextlib.chdir(tmp_path / "gone"):
+        (tmp_path / "gone").rmdir()
+        result = invoke("status", "--json")
+        os.chdir(tmp_path)
+
+    assert result.exit_code == 2
+    assert "change to another" in document(result)["error"]["message"]
+
+
+def test_a_place_for_embedded_data_that_cannot_be_made_is_2(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / ".async-migrations").write_text("a file")
+
+    result = invoke("status", "--embedded")
+
+    assert result.exit_code == 2
+    assert "Name another place: --embedded=DIR." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("project", "name"),
+    [("my-shop", "my-shop"), ("a\0b", "ab"), ("\0", "postgres"), ("ä" * 40, "ä" * 31), ("a\udcffb", "a?b")],
+)
+def test_a_database_is_named_after_its_project_as_far_as_postgresql_takes_it(project: str, name: str) -> None:
+    assert database_name(project) == name
 
 
 # new and renumber

@@ -81,6 +81,7 @@ def test_the_settings_are_the_runners_own_keywords() -> None:
             "Set ASYNC_MIGRATIONS_SCRATCH_URL, or name another variable with scratch_url_env",
         ),
         (section("table = ''"), "must be a text"),
+        (section('directory = "mig\\u0000x"'), "must be a text, and without NUL"),
         (section("wait_deadline = '5'"), "must be a number of seconds"),
         (section("wait_deadline = true"), "must be a number of seconds"),
         (section("wait_deadline = -1"), "must be a number of seconds"),

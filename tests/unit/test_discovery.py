@@ -222,6 +222,14 @@ def test_a_head_file_that_disagrees_is_a_warning_with_the_fix() -> None:
     assert "`async-migrations renumber`" in warning
 
 
+def test_a_head_file_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "head.txt").mkdir()
+    (tmp_path / "001_a.sql").write_text("SELECT 1;")
+    assert discover(tmp_path).warnings == (
+        "head.txt cannot be read: Is a directory. Remove it; `async-migrations new` writes it again.",
+    )
+
+
 def test_two_branches_that_add_a_migration_conflict_in_the_head_file(tmp_path: Path) -> None:
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
