@@ -19,7 +19,7 @@ import click
 from async_migrations.cli.answer import Answer, Code, Failure, failure
 from async_migrations.cli.options import said, shared_options, with_default_directory
 from async_migrations.cli.settings import read_settings
-from async_migrations.cli.streams import tell, unwritten
+from async_migrations.cli.streams import stdout_aside, tell, unwritten
 from async_migrations.errors import ConfigurationError, MigrationsError, masked
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_js
     from async_migrations.cli.terminal import logging_to_stderr
 
     level = logging.DEBUG if flags.get("verbose") else logging.WARNING if flags.get("quiet") else logging.INFO
-    with logging_to_stderr(level) as progress, _only_the_document(as_json=as_json):
+    with logging_to_stderr(level) as progress, stdout_aside() if as_json else contextlib.nullcontext():
         try:
             with interruptible(), _project(flags, progress) as project:
                 return work(project)
@@ -172,13 +172,6 @@ def _embedded(project: Path, flags: dict[str, Any]) -> Path | None:
     from async_migrations.cli.embedded import default_directory
 
     return Path(given) if given else default_directory(project)
-
-
-@contextlib.contextmanager
-def _only_the_document(*, as_json: bool) -> Iterator[None]:
-    """Keep what migrations print away from the one document on standard output."""
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        yield
 
 
 def _stopped(error: StoppedError, progress: Progress) -> Failure:

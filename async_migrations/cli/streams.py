@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from typing import TextIO
 
 import click
@@ -32,6 +32,34 @@ def mute(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+@contextmanager
+def stdout_aside() -> Iterator[None]:
+    """Keep what migrations write, and the programs that they call, away from the one document on standard output."""
+    with _descriptor_aside(sys.stdout) if _number(sys.stdout) == 1 else nullcontext(), redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def _descriptor_aside(stream: TextIO) -> Iterator[None]:
+    stream.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        with telling():
+            stream.flush()
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def _number(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except OSError:
+        return None  # a test's own
 
 
 def unwritten(error: OSError | UnicodeError) -> int:

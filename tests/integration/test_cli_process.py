@@ -162,6 +162,27 @@ sys.meta_path.insert(0, Finder())
     assert child.errors == []
 
 
+LOUD = """
+import os, sys
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self):
+        os.system("echo of a program")
+        os.write(1, b"of a descriptor\\n")
+        sys.__stdout__.write("of a stream\\n")
+        print("of Python")
+"""
+
+
+async def test_the_document_is_alone_on_standard_output(bare: Shell) -> None:
+    bare.write("migrations/001_a.py", LOUD)
+    done = await bare.run("upgrade", "--json")
+
+    assert done.document["applied"] == ["001_a"]
+    assert {"of a program", "of a descriptor", "of a stream", "of Python"} <= {*done.err.splitlines()}
+
+
 FULL = "standard output: No space left on device"
 
 
