@@ -104,12 +104,17 @@ def test_policies_hold_from_the_command_line(shell: Shell) -> None:
 
     refused = shell("upgrade", "--json")
     warned = shell("upgrade", "--changed", "warn")
-    shown = shell("plan")
+    shell.write("migrations/004_more.sql", "CREATE TABLE more (id bigint);")
+    shown, pending = shell("plan"), shell("plan", "--changed", "warn")
 
     assert (refused.code, refused.error["type"]) == (1, "HistoryError")
     assert "was changed after it was applied" in refused.error["problems"][0]
     assert (warned.code, "was changed after it was applied" in warned.err) == (0, True)
-    assert "error: migrations/003_items.sql was changed" in shown.out
+    head, error, *rest = shown.out.splitlines()
+    assert (shown.code, head) == (1, "Nothing would be applied: the files and the ledger disagree.")
+    assert error.startswith("error: migrations/003_items.sql was changed")
+    assert rest == ["Without that 1 migration would be applied:", "  migrations/004_more.sql"]
+    assert (pending.code, pending.out.splitlines()[0]) == (0, "1 migration would be applied:")
 
 
 # stamp, baseline, repair, renumber
