@@ -114,14 +114,25 @@ class LockWaitError(MigrationsError):
 
 
 class NotCurrentError(MigrationsError):
-    """The ledger did not become current by the deadline."""
+    """The ledger did not become current by the deadline.
 
-    def __init__(self, deadline: float, pending: Sequence[str]) -> None:
+    Attributes:
+        pending: names of the migrations that it lacks.
+        holder: who holds the migration lock, where somebody does.
+    """
+
+    def __init__(self, deadline: float, pending: Sequence[str], holder: str = "") -> None:
         self.pending = tuple(pending)
+        self.holder = holder
+        advice = (
+            f"{holder} If it is at work, wait longer; if it is stuck, end it with `async-migrations unlock --yes`."
+            if holder
+            else "Nobody has applied them: see that a replica or a job with the right to migrate runs "
+            "`async-migrations upgrade`, or wait longer."
+        )
         super().__init__(
             f"After {deadline:g} s the database still lacks {len(self.pending)} migration(s), the next is "
-            f"{self.pending[0]}. Nobody has applied them: see that a replica or a job with the right to "
-            "migrate runs `async-migrations upgrade`, or wait longer."
+            f"{self.pending[0]}. {advice}"
         )
 
 

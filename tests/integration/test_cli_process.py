@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -68,6 +69,29 @@ async def test_unlock_shows_the_holder_and_ends_it_only_with_yes(bare: Shell, as
         assert await sleeping(ask)
         assert (await bare.run("unlock", "--yes", "--json")).document["ended"] is True
         await eventually(lambda: gone(ask, programs.document["holder"]["pid"]), deadline=30)
+
+
+async def test_who_may_not_end_the_holder_is_told_whom_to_ask(bare: Shell, ask: Ask) -> None:
+    bare.write("migrations/001_a.sql", SLEEP)
+    role = f"weak_{secrets.token_hex(4)}"
+    await ask(f"CREATE ROLE {role} LOGIN")
+    await ask(f"GRANT USAGE ON SCHEMA public TO {role}")
+    weak = Shell(bare.project, (bare.url or "").replace("postgres@", f"{role}@"))
+    try:
+        async with bare.start("upgrade"):
+            await eventually(lambda: sleeping(ask), deadline=30)
+            refused, waited = await weak.run("unlock", "--yes"), await bare.run("wait", "--deadline", "0.3")
+            assert await sleeping(ask)
+    finally:
+        await ask(f"DROP OWNED BY {role}")
+        await ask(f"DROP ROLE {role}")
+
+    assert refused.code == 1
+    for words in ("from an address that this role may not see", 'belongs to the role "postgres"', "pg_signal_backend"):
+        assert words in refused.err
+    assert "the next is 001_a. The lock is held by pid" in waited.err
+    assert "at migration 001_a for" in waited.err
+    assert "BEGIN" not in waited.err
 
 
 async def gone(ask: Ask, pid: int) -> bool:

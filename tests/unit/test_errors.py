@@ -92,6 +92,13 @@ def test_not_current_names_the_next_migration_and_who_should_apply_it() -> None:
     assert "`async-migrations upgrade`" in str(error)
 
 
+def test_not_current_names_who_is_at_work() -> None:
+    error = NotCurrentError(2.5, ["003_c"], "The lock is held by pid 4711.")
+    assert error.holder == "The lock is held by pid 4711."
+    assert "003_c. The lock is held by pid 4711. If it is at work, wait longer" in str(error)
+    assert "Nobody" not in str(error)
+
+
 def test_irreversible_names_every_migration_and_both_ways_out() -> None:
     error = IrreversibleError(["003_c", "002_b"])
     assert error.names == ("003_c", "002_b")
