@@ -61,7 +61,7 @@ class DiscoveryError(MigrationsError):
         self.directory = directory
         self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        super().__init__(f"Nothing was applied: the migrations in {directory} are not in order.\n{lines}")
+        super().__init__(f"Nothing was touched: the migrations in {directory} are not in order.\n{lines}")
 
 
 class DatabaseUnavailableError(MigrationsError):

@@ -73,8 +73,12 @@ class Limits:
             value = getattr(self, each.name)
             if value is None and each.name in ENDLESS:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ConfigurationError(f"{each.name}={value!r} is no number of seconds.")
+            if value >= LONGEST:
+                raise ConfigurationError(
+                    f"{each.name}={value!r} is too long: it may be {int(LONGEST)} seconds, 24 days."
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 DRIVER = "postgresql+asyncpg"
-USUAL_PORT = 5432
+USUAL_PORT, LAST_PORT = 5432, 65535
 
 URL_PARTS = re.compile(
     r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
@@ -48,6 +48,9 @@ OF_DSN = frozenset(
     }
 )
 """Parameters of libpq that asyncpg understands in a DSN only."""
+
+SESSIONS = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
+"""What target_session_attrs can be."""
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -111,6 +114,7 @@ class Address:
         places: several hosts and ports, or a directory of sockets, as SQLAlchemy has them in a URL's query.
         connect_args: what else asyncpg is told; may hold a password.
         ignored: parameters of the URL that nobody here understands.
+        passfile: the file of passwords that the URL names, if it does.
     """
 
     host: str | None = None
@@ -121,6 +125,7 @@ class Address:
     places: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     connect_args: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ignored: tuple[str, ...] = ()
+    passfile: str | None = None
 
     @property
     def url(self) -> URL:
@@ -163,7 +168,8 @@ def read_address(given: str) -> Address:
         ConfigurationError: it is no URL of a PostgreSQL database. The sentence does not repeat it.
     """
     parts = _parts(given)
-    listed = parse_qs(parts.pop("query") or "")
+    # PostgreSQL's own library takes a + as it is.
+    listed = parse_qs((parts.pop("query") or "").replace("+", "%2B"))
     said = {key: unquote(value) for key, value in parts.items() if value}
     if service := listed.pop("service", None):
         from async_migrations.cli.service import read_service
@@ -173,13 +179,14 @@ def read_address(given: str) -> Address:
     said |= {place: query[key] for key, place in OF_URL.items() if key in query}
     return Address(
         said.get("host") or said.get("ipv6"),
-        int(said["port"]) if "port" in said else None,
+        _port(said["port"]) if "port" in said else None,
         said.get("database"),
         said.get("user"),
         said.get("password"),
         _places(listed),
         _connect_args(query),
         tuple(key for key in query if key not in KNOWN),
+        query.get("passfile"),
     )
 
 
@@ -205,6 +212,8 @@ def _parts(given: str) -> dict[str, str | None]:
             if "://" in given
             else "The database URL is no URL; it must look like postgresql://user@host:port/database."
         )
+    if "\0" in unquote(given):
+        raise ConfigurationError("The database URL holds a NUL character (%00), and nothing of a database's can.")
     place, query = _divided(given)
     found = URL_PARTS.fullmatch(place)
     # A part of an unescaped password would be read as host or database, and shown as such.
@@ -227,11 +236,18 @@ def _divided(given: str) -> tuple[str, str]:
 def _places(listed: Mapping[str, Sequence[str]]) -> dict[str, str | tuple[str, ...]]:
     places = {key: values for key, values in listed.items() if key in OF_PLACE}
     hosts, ports = (len(_listed(tuple(places.get(key, ())))) for key in ("host", "port"))
-    if not all(port.isdecimal() for port in _listed(tuple(places.get("port", ())))):
-        raise ConfigurationError("The database URL says port=…, and a port is a number.")
+    for port in _listed(tuple(places.get("port", ()))):
+        _port(port)
     if ports > 1 and hosts != ports:
         raise ConfigurationError(f"The database URL names {hosts} hosts and {ports} ports: give each host its port.")
     return {key: values[0] if len(values) == 1 else tuple(values) for key, values in places.items()}
+
+
+def _port(text: str) -> int:
+    digits = text.lstrip("0")
+    if not digits.isdecimal() or len(digits) > len(str(LAST_PORT)) or int(digits) > LAST_PORT:
+        raise ConfigurationError(f"The database URL says port=…, and a port is a number from 1 to {LAST_PORT}.")
+    return int(digits)
 
 
 def _listed(values: str | tuple[str, ...] | None) -> list[str]:
@@ -248,6 +264,10 @@ def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:
     for key in FILES & query.keys():
         if not Path(query[key]).is_file():
             raise ConfigurationError(f"The database URL says {key}={query[key]}, and there is no such file.")
+    if (wanted := query.get("target_session_attrs", "any")) not in SESSIONS:
+        raise ConfigurationError(
+            f"The database URL says target_session_attrs={wanted!r}, and it is one of {', '.join(SESSIONS)}."
+        )
     if dsn := {key: value for key, value in query.items() if key in OF_DSN}:
         arguments["dsn"] = f"postgresql://?{urlencode(dsn)}"
     if server := {key: value for key, value in query.items() if key in OF_SERVER}:

@@ -170,6 +170,31 @@ def test_renumber_asks_the_ledger(shell: Shell) -> None:
     assert (shell("upgrade", "--json")).document["applied"] == ["004_a_rival"]
 
 
+# The file of passwords
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "code", "word"),
+    [
+        ("h:5432:d:u\\:x:pw\n# more\n\n", 0o600, 0, ""),
+        ("h:5432\n", 0o600, 2, "line 1 is not host:port:database:user:password"),
+        ("h:5432:d:u:s3cret-pass\n", 0o644, 0, "is left out, since others may read it: chmod 600"),
+    ],
+)
+def test_a_file_of_passwords_that_cannot_be_used_is_named(
+    shell: Shell, content: str, mode: int, code: int, word: str
+) -> None:
+    path = shell.write("passwords", content)
+    path.chmod(mode)
+
+    done = shell("status", PGPASSFILE=str(path))
+
+    assert done.code == code
+    assert word in done.err
+    assert "UserWarning" not in done.err
+    assert (str(path) in done.err) is bool(word)
+
+
 # wait
 
 

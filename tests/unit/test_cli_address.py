@@ -70,6 +70,10 @@ def test_a_name_and_password_among_the_parameters_are_hidden() -> None:
     assert address.url.render_as_string() == "postgresql+asyncpg://u:***@h/d"
 
 
+def test_a_plus_is_no_space() -> None:
+    assert read_address("postgresql://h/?user=u&password=a+b%20c").password == "a+b c"
+
+
 def test_what_nobody_understands_is_named() -> None:
     assert read_address("postgresql://u@h/d?schema=app&pgbouncer=true").ignored == ("schema",)
 
@@ -82,7 +86,12 @@ def test_what_nobody_understands_is_named() -> None:
         (f"mysql://u:{SECRET}@h/d", "begins with 'mysql'; it must be postgresql://"),
         (f"postgresql+asyncpg:u:{SECRET}@h/d", "is no URL"),
         (f"postgresql://u:{SECRET}@h:port/d", "cannot be read"),
-        (f"postgresql://u:{SECRET}@h:99999999999/d?connect_timeout=soon", "connect_timeout='soon'"),
+        (f"postgresql://u:{SECRET}@h:5432/d?connect_timeout=soon", "connect_timeout='soon'"),
+        (f"postgresql://u:{SECRET}@h:99999/d", "a port is a number from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@h:{'9' * 5000}/d", "a port is a number from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@h:0/d", "a port is a number from 1 to 65535"),
+        (f"postgresql://u:{SECRET}@h/d%00", "holds a NUL character"),
+        (f"postgresql://u:{SECRET}@h/d?target_session_attrs=foo", "it is one of any, primary, standby"),
         (f"postgresql://u:{SECRET}@h/d?sslmode=maybe", "SSL is one of disable, allow"),
         (f"postgresql://u:p@{SECRET}@h/d", "write %40 for @"),
         (f"postgresql://u:p@{SECRET}/x@h/d", "write %40 for @"),
@@ -195,7 +204,11 @@ def test_several_hosts_are_as_many_for_the_bare_driver(query: str, host: object,
 
 @pytest.mark.parametrize(
     ("query", "sentence"),
-    [("host=a,b&port=1,2,3", "names 2 hosts and 3 ports"), ("host=a&port=usual", "a port is a number")],
+    [
+        ("host=a,b&port=1,99999", "from 1 to 65535"),
+        ("host=a,b&port=1,2,3", "names 2 hosts and 3 ports"),
+        ("host=a&port=usual", "a port is a number"),
+    ],
 )
 def test_hosts_and_ports_that_do_not_fit_are_a_sentence(query: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):

@@ -87,7 +87,7 @@ def read(directory: Path) -> list[Loaded]:
 def problems(directory: Path) -> tuple[str, ...]:
     with pytest.raises(DiscoveryError) as failed:
         read(directory)
-    assert str(failed.value).startswith("Nothing was applied: the migrations in ")
+    assert str(failed.value).startswith("Nothing was touched: the migrations in ")
     assert str(directory) in str(failed.value)
     assert all(problem in str(failed.value) for problem in failed.value.problems)
     return failed.value.problems
@@ -266,7 +266,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
     (sentence,) = problems(write(tmp_path, "migrations", ""))
-    assert "Not a directory" in sentence
+    assert "Not a directory. It is a file: name the folder of migrations." in sentence
 
 
 @pytest.mark.parametrize("length", [LONGEST_NAME - 5, LONGEST_NAME])

@@ -50,7 +50,7 @@ def test_a_discovery_error_lists_its_problems() -> None:
     error = DiscoveryError(FOLDER, ["a.py is odd.", "b.py is odder."])
     assert error.problems == ("a.py is odd.", "b.py is odder.")
     assert str(error) == (
-        "Nothing was applied: the migrations in migrations are not in order.\n  - a.py is odd.\n  - b.py is odder."
+        "Nothing was touched: the migrations in migrations are not in order.\n  - a.py is odd.\n  - b.py is odder."
     )
 
 
