@@ -190,6 +190,20 @@ def read_address(given: str) -> Address:
     )
 
 
+def written_out(given: str) -> str:
+    """Return a URL without its service, and with what that says: for whoever hands it to a driver as it is."""
+    query = parse_qs(_parts(given)["query"] or "")
+    if "service" not in query:
+        return given
+    address = read_address(given)
+    from async_migrations.cli.service import read_service
+
+    rest = {key: value for key, value in read_service(query["service"][-1]).items() if key not in {*OF_URL, *OF_PLACE}}
+    kept = {key: values for key, values in query.items() if key != "service" and key not in OF_URL}
+    url = address.url.set(drivername="postgresql").update_query_dict({**rest, **kept})
+    return url.render_as_string(hide_password=False)
+
+
 def _complete(said: dict[str, str], listed: dict[str, list[str]], service: Mapping[str, str]) -> None:
     """Add what a service says and the URL does not."""
     # Several hosts and a directory of sockets have no place in the URL's own, and their ports go along.

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from async_migrations.cli.address import read_address
+from async_migrations.cli.address import read_address, written_out
 from async_migrations.errors import ConfigurationError
 
 SECRET = "s3cret-pass"
@@ -162,6 +162,14 @@ def test_a_service_says_what_the_url_does_not() -> None:
     assert (nearer.user, nearer.password, nearer.host, nearer.database) == ("al", "x", "db.example", "d")
     assert nearer.connect_args == {"ssl": "disable"}
     assert read_address("postgresql:///d?service=sockets").places == {"host": "/run/postgresql", "port": "5433"}
+
+
+@pytest.mark.usefixtures("services")
+def test_a_url_is_written_out_with_its_service() -> None:
+    assert written_out("postgresql://u:p@h/d?sslmode=require") == "postgresql://u:p@h/d?sslmode=require"
+    assert written_out("postgresql://u@/d?service=shop&application_name=x") == (
+        f"postgresql://u:{SECRET}%25d@db.example:5433/d?application_name=x&sslmode=require"
+    )
 
 
 @pytest.mark.usefixtures("services")
