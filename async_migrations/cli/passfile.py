@@ -20,7 +20,8 @@ def objection(named: str | None) -> str | None:
     Raises:
         ConfigurationError: the driver cannot read a line of it.
     """
-    path = Path(named or os.environ.get("PGPASSFILE") or Path("~/.pgpass").expanduser())
+    asked = named or os.environ.get("PGPASSFILE")
+    path = Path(asked or Path("~/.pgpass").expanduser())
     try:
         if not path.is_file():
             return None
@@ -30,7 +31,8 @@ def objection(named: str | None) -> str | None:
     except UnicodeDecodeError:
         raise ConfigurationError(f"The password file {path} is not UTF-8: save it as UTF-8.") from None
     except OSError as error:
-        return f"The password file {path} is left out: {error.strerror}"
+        # A home of another user's, as a container may have it, is nobody's mistake.
+        return f"The password file {path} is left out: {error.strerror}" if asked else None
     return None
 
 

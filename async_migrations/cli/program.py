@@ -141,7 +141,7 @@ def _project(flags: dict[str, Any], progress: Progress) -> Iterator[Project]:
     from async_migrations.cli.project import Project, importing_from
 
     called_from = _current_directory()
-    with contextlib.chdir(flags.get("project", called_from)):
+    with _inside(Path(flags["project"])) if "project" in flags else contextlib.nullcontext():
         here = Path.cwd()
         settings = read_settings(here, flags, os.environ)
         with importing_from(here):
@@ -155,6 +155,17 @@ def _current_directory() -> Path:
         raise ConfigurationError(
             f"The current directory cannot be read: {error.strerror}. It was removed, perhaps: change to another."
         ) from None
+
+
+@contextlib.contextmanager
+def _inside(directory: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # closed to us, or gone in the meantime
+            os.chdir(before)
 
 
 def _can_ask(flags: dict[str, Any]) -> bool:

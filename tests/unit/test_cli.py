@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -21,6 +22,7 @@ from async_migrations.cli.answer import table
 from async_migrations.cli.embedded import database_name
 from async_migrations.cli.models import load_base
 from async_migrations.cli.options import with_default_directory
+from async_migrations.cli.passfile import objection
 from async_migrations.errors import ConfigurationError
 
 SECRET = "s3cret-pass"
@@ -197,6 +199,32 @@ def test_a_directory_that_is_gone_is_2(invoke: Invoke, tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert "change to another" in document(result)["error"]["message"]
+
+
+def test_a_directory_that_goes_meanwhile_is_no_bug(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "left").mkdir()
+
+    def create(*_: object, **__: object) -> Path:
+        (tmp_path / "left").rmdir()
+        return tmp_path
+
+    monkeypatch.setattr("async_migrations.drafts.create", create)
+    monkeypatch.chdir(tmp_path / "left")
+
+    assert invoke("new", "x").exit_code == 0
+
+
+def test_a_home_of_another_users_is_nobodys_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    monkeypatch.delenv("PGPASSFILE", raising=False)
+
+    assert objection(None) is None
+    assert objection("/root/.pgpass") == "The password file /root/.pgpass is left out: Permission denied"
 
 
 def test_a_place_for_embedded_data_that_cannot_be_made_is_2(invoke: Invoke, tmp_path: Path) -> None:
