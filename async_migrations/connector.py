@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anyio
 
 from async_migrations.errors import ConfigurationError, DatabaseUnavailableError
-from async_migrations.retry import REFUSED, PoolExhaustedError, describe, is_exhausted, is_unavailable, sqlstate
+from async_migrations.retry import (
+    REFUSED,
+    PoolExhaustedError,
+    describe,
+    hopeless,
+    is_exhausted,
+    is_unavailable,
+    sqlstate,
+)
 from async_migrations.session import Session
 
 if TYPE_CHECKING:
@@ -214,6 +222,8 @@ async def _try(connector: Connector, limit: float) -> Session:
 
 def _unavailable(connector: Connector, error: Exception, waited: float, named: str) -> DatabaseUnavailableError:
     code = sqlstate(error)
+    if code is None and (found := hopeless(error)):
+        return DatabaseUnavailableError(connector.where, *found)
     if is_exhausted(error):
         advice = (
             f"Waited {waited:.0f} s. Migrate before the service opens sessions, give the engine a larger pool "

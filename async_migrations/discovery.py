@@ -14,6 +14,10 @@ from async_migrations.errors import DiscoveryError, unreadable
 from async_migrations.migration import HEAD, AppliedRow, MigrationFile
 
 PATTERN = re.compile(r"(?P<number>\d{3,})_(?P<slug>[^\x00-\x1f\x7f]+)", re.DOTALL)
+UNREADABLE: dict[type[OSError], str] = {
+    NotADirectoryError: "It is a file: name the folder of migrations.",
+    PermissionError: "Let this process read it, or name another folder.",
+}
 LONGEST_NAME = 255
 """Characters that the ledger's column holds."""
 
@@ -99,8 +103,8 @@ def _entries(directory: Path) -> Iterator[Path]:
         with os.scandir(directory) as entries:
             names = sorted(e.name for e in entries if e.name.endswith((".py", ".sql")) and e.name[0] not in "_.")
     except OSError as error:
-        reason = f"{error.strerror}. Create it with `async-migrations new`, or name another folder."
-        raise DiscoveryError(directory, [f"{directory}: {reason}"]) from None
+        advice = UNREADABLE.get(type(error), "Create it with `async-migrations new`, or name another folder.")
+        raise DiscoveryError(directory, [f"{directory}: {error.strerror}. {advice}"]) from None
     return (directory / name for name in names)
 
 
@@ -170,7 +174,7 @@ def _head(directory: Path, files: Sequence[MigrationFile]) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        return [unreadable(directory / HEAD, error)]
+        return [f"{HEAD} cannot be read: {error.strerror}. Remove it; `async-migrations new` writes it again."]
     last = files[-1].name if files else ""
     if said == last:
         return []

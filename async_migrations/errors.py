@@ -28,8 +28,18 @@ Each message says what is true now and what to do next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+
+CREDENTIALS = re.compile(
+    r"""(?i)(://[^\s/@:'"]*:)\S+(?=@)"""
+    r"""|(\w*passw(?:or)?d['"]?\s*[=:]\s*|\bpassword\s+(?='))(?:'[^']*'|"[^"]*"|[^\s&'",}]+)"""
+)
+"""What a driver or an author's own code may repeat of a URL, a connection string or a statement."""
+
+PARAMETERS = re.compile(r"\s*(?:\[parameters: .*\]|\(Background on this error at: \S+\))", re.DOTALL)
+"""What SQLAlchemy adds to an error's text: the values of its statement, which may be anybody's data, and a link."""
 
 
 class MigrationsError(Exception):
@@ -51,7 +61,7 @@ class DiscoveryError(MigrationsError):
         self.directory = directory
         self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        super().__init__(f"Nothing was applied: the migrations in {directory} are not in order.\n{lines}")
+        super().__init__(f"Nothing was touched: the migrations in {directory} are not in order.\n{lines}")
 
 
 class DatabaseUnavailableError(MigrationsError):
@@ -114,14 +124,25 @@ class LockWaitError(MigrationsError):
 
 
 class NotCurrentError(MigrationsError):
-    """The ledger did not become current by the deadline."""
+    """The ledger did not become current by the deadline.
 
-    def __init__(self, deadline: float, pending: Sequence[str]) -> None:
+    Attributes:
+        pending: names of the migrations that it lacks.
+        holder: who holds the migration lock, where somebody does.
+    """
+
+    def __init__(self, deadline: float, pending: Sequence[str], holder: str = "") -> None:
         self.pending = tuple(pending)
+        self.holder = holder
+        advice = (
+            f"{holder} If it is at work, wait longer; if it is stuck, end it with `async-migrations unlock --yes`."
+            if holder
+            else "Nobody has applied them: see that a replica or a job with the right to migrate runs "
+            "`async-migrations upgrade`, or wait longer."
+        )
         super().__init__(
             f"After {deadline:g} s the database still lacks {len(self.pending)} migration(s), the next is "
-            f"{self.pending[0]}. Nobody has applied them: see that a replica or a job with the right to "
-            "migrate runs `async-migrations upgrade`, or wait longer."
+            f"{self.pending[0]}. {advice}"
         )
 
 
@@ -270,6 +291,11 @@ def unreadable(path: Path, error: OSError) -> str:
     """Say that a migration's file cannot be read, and what to do."""
     advice = "Restore or remove it" if isinstance(error, FileNotFoundError) else "Mend or remove it"
     return f"{path.name} cannot be read: {error.strerror or error}. {advice}."
+
+
+def masked(text: str) -> str:
+    """Return `text`, which others wrote, without passwords and without the values of a statement."""
+    return CREDENTIALS.sub(r"\1\2***", PARAMETERS.sub("", text))
 
 
 def shorten(text: str, limit: int = 300) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from async_migrations import retry
-from async_migrations.errors import MigrationFailedError, MigrationsError
+from async_migrations.errors import MigrationFailedError, MigrationsError, masked
 from async_migrations.loading import Loaded
 from async_migrations.message import FailedStatementError
 from async_migrations.session import SessionLostError
@@ -54,7 +54,7 @@ def failure(
     code = next(filter(None, map(_code, causes)), None)
     said = (getattr(each, "statement", None) for each in causes)
     statement = next(filter(None, said), blamed.statement if blamed and code else None)
-    reason = "; ".join(dict.fromkeys(map(_reason, causes)))
+    reason = masked("; ".join(dict.fromkeys(map(_reason, causes))))
     words: dict[str, str] = {}
     if not migration.is_transactional(verb):
         words = BEGUN if begun else NOT_BEGUN
@@ -65,7 +65,7 @@ def failure(
         path,
         reason,
         verb=verb,
-        statement=statement,
+        statement=masked(statement) if statement else None,
         line=line,
         sqlstate=code,
         applied=applied,

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from async_migrations.base import BaseMigration
 from async_migrations.checksum import python_checksum, raw_checksum, sql_checksum
-from async_migrations.errors import DiscoveryError, unreadable
+from async_migrations.errors import DiscoveryError, masked, unreadable
 from async_migrations.migration import MigrationFile
 from async_migrations.script import reads_stdin
 from async_migrations.sql import Statement, position, split, transaction_control, unended
@@ -332,4 +332,4 @@ def _line_in(path: Path, error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return masked(f"{type(error).__name__}: {error}")

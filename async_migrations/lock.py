@@ -18,8 +18,9 @@ from typing import Any
 
 import anyio
 
-from async_migrations.errors import LockWaitError
+from async_migrations.errors import LedgerError, LockWaitError
 from async_migrations.events import Emit, LockAwaited
+from async_migrations.retry import sqlstate
 from async_migrations.session import BEGIN, KEEP_OPEN, Session
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -34,6 +35,8 @@ REPEAT_WORD = 10.0
 
 UNSAID: tuple[float, str | None] = (-REPEAT_WORD, None)
 """What a waiter has said before its first word: when, and of which migration."""
+
+READ_ONLY, NO_RIGHT = "25006", "42501"
 
 APPLICATION = "async_migrations"
 """What the holder's application_name begins with; the migration it is at follows."""
@@ -107,6 +110,7 @@ class Holder:
     state: str | None = None
     query: str | None = None
     seconds: float | None = None
+    role: str | None = None
 
     @property
     def migration(self) -> str | None:
@@ -123,10 +127,12 @@ class Holder:
         return float(found["done"]), float(found["total"]) if found["total"] else None
 
     def __str__(self) -> str:
-        client = self.client or "a local socket"
+        # To a role that may not see a session's state its address is hidden too.
+        client = self.client or ("a local socket" if self.state else "an address that this role may not see")
         what = f"at migration {self.migration}" if self.migration else (self.state or "state unknown")
         since = f" for {self.seconds:.0f} s" if self.seconds is not None else ""
-        query = f", running: {' '.join(self.query.split())[:120]}" if self.query and self.state == "active" else ""
+        shown = self.query and self.state == "active" and not self.query.startswith(BEGIN)  # which is the engine's own
+        query = f", running: {' '.join((self.query or '').split())[:120]}" if shown else ""
         return (
             f"The lock is held by pid {self.pid} ({self.application_name or 'no application_name'}) "
             f"from {client}, {what}{since}{query}."
@@ -254,13 +260,31 @@ async def holder_of(session: Session, key: LockKey) -> Holder | None:
     """Return who holds the lock, or None if it is free."""
     number = key.number & 0xFFFF_FFFF_FFFF_FFFF
     rows = await session.read(
-        "SELECT l.pid, a.application_name, host(a.client_addr) AS client, a.state, a.query, "
+        "SELECT l.pid, a.application_name, host(a.client_addr) AS client, a.state, a.query, a.usename AS role, "
         "extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.query_start))::float AS seconds "
         "FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
         f"AND l.classid::bigint = {number >> 32} AND l.objid::bigint = {number & 0xFFFF_FFFF} AND l.objsubid = 1 "
         "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1"
     )
     return Holder(**rows[0]) if rows else None
+
+
+async def end(session: Session, holder: Holder) -> None:
+    """End the session of whoever holds the lock.
+
+    Raises:
+        LedgerError: this role may not.
+    """
+    try:
+        await session.send(f"SELECT pg_terminate_backend({holder.pid})")
+    except Exception as error:
+        if sqlstate(error) != NO_RIGHT:
+            raise
+        owner = quote_identifier(holder.role or "")
+        raise LedgerError(
+            f"{holder} Its session was not ended: it belongs to the role {owner}, and this role may not end it. Use "
+            "that role, or one to which pg_signal_backend was granted; a superuser's session only a superuser ends."
+        ) from error
 
 
 class Bell:
@@ -294,7 +318,12 @@ async def listen(session: Session, key: LockKey, *, deaf: bool) -> Bell:
     bell = Bell()
     if not deaf:
         name = _cut(f"{key.waiting} {socket.gethostname()}", LONGEST_APPLICATION)
-        await session.hear(key.channel, bell.ring, f"SET application_name = {quote_literal(name)}")
+        try:
+            await session.hear(key.channel, bell.ring, f"SET application_name = {quote_literal(name)}")
+        except Exception as error:
+            if sqlstate(error) != READ_ONLY:
+                raise
+            # A standby has no LISTEN: there, too, the poll does all the work.
     return bell
 
 

@@ -77,6 +77,7 @@ def renumber(
     found = scan(directory)
     renames = plan_renames(directory, found, applied, _read_head(directory), names)
     if not dry_run:
+        _check_head(directory)
         try:
             _carry_out(directory, found, renames)
         except OSError as error:
@@ -141,7 +142,9 @@ def names(directory: Path, titles: Sequence[str]) -> list[tuple[str, str]]:
     Raises:
         ConfigurationError: nothing of a title can be in a name, or it is too long.
         DiscoveryError: the folder cannot be read.
+        MigrationsError: the head file is a folder.
     """
+    _check_head(directory)
     found = scan(directory) if directory.exists() else []
     first = max((each.number for each in found), default=0) + 1
     digits = [_digits(first + place, found) for place in range(len(titles))]
@@ -163,6 +166,13 @@ def write_head(directory: Path, name: str) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _check_head(directory: Path) -> None:
+    if (directory / HEAD).is_dir():
+        raise MigrationsError(
+            f"{directory / HEAD} is a folder, and must be a file. Nothing was written: remove it first."
+        )
 
 
 def _undecided(number: int, rivals: Sequence[Numbered], keepers: Sequence[Numbered]) -> str:
@@ -249,5 +259,5 @@ def _slug(title: str) -> str:
 def _read_head(directory: Path) -> str:
     try:
         return (directory / HEAD).read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return ""

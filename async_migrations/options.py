@@ -101,8 +101,10 @@ def check_seconds(name: str, value: object) -> None:
     Raises:
         ConfigurationError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LONGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ConfigurationError(f"{name}={value!r} is no number of seconds.")
+    if value >= LONGEST:
+        raise ConfigurationError(f"{name}={value!r} is too long: it may be {int(LONGEST)} seconds, 24 days.")
 
 
 def make_options(connector: Connector, keywords: Mapping[str, Any], observers: Sequence[Observer]) -> Options:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from async_migrations.errors import shorten
+from async_migrations.errors import masked, shorten
 
 T = TypeVar("T")
 
@@ -42,11 +41,16 @@ REFUSED = {
 """SQLSTATEs of a connection that waiting will not mend."""
 
 
-CREDENTIALS = (
-    r"""(?i)(?P<before>://[^\s/@:'"]*:|\w*passw(?:or)?d['"]?\s*[=:]\s*)"""
-    r"""(?:(?<=:)[^\s'"]+(?=@)|'[^']*'|"[^"]*"|[^\s&'",}]+)"""
+NO_TLS = "rejected SSL upgrade"
+"""What asyncpg says of a server that has no TLS, as a ConnectionError like any other."""
+
+LET_READ = (
+    "Waiting would not help: let this process read it, set HOME to its own home, where the driver looks for "
+    "certificates, or say sslmode=disable in the database URL."
 )
-"""What a driver's own text may repeat of a URL or a connection string."""
+SWITCH_ON = (
+    "Waiting would not help: switch it on there (ssl = on), or say sslmode=prefer or disable in the database URL."
+)
 
 
 class PoolExhaustedError(Exception):
@@ -99,7 +103,7 @@ def is_unavailable(error: BaseException) -> bool:
         return any(phrase in str(error) for phrase in POOLER_IS_WAITING)
     if code is not None:
         return code in UNAVAILABLE
-    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(error)):
+    if hopeless(error) or any(isinstance(each, ssl.SSLCertVerificationError) for each in causes(error)):
         return False
     return any(isinstance(each, OSError | TimeoutError | EOFError) or _is_lost(each) for each in causes(error))
 
@@ -107,6 +111,16 @@ def is_unavailable(error: BaseException) -> bool:
 def is_exhausted(error: BaseException) -> bool:
     """Tell whether not the database but the engine's own pool has no connection left."""
     return any(getattr(each, "code", None) == POOL_LIMIT for each in causes(error))
+
+
+def hopeless(error: BaseException) -> tuple[str, str] | None:
+    """Say what is wrong on our side, or with what we ask of the server, and what mends it; None if nothing is."""
+    for each in causes(error):
+        if isinstance(each, OSError) and each.filename:
+            return f"{each.filename} cannot be read ({each.strerror})", LET_READ
+        if isinstance(each, ConnectionError) and NO_TLS in str(each):
+            return "the server has no TLS, and the database URL demands it", SWITCH_ON
+    return None
 
 
 def describe(error: BaseException) -> str:
@@ -125,8 +139,7 @@ def _describe(error: BaseException) -> str:
             return "no answer in time"
         if isinstance(each, ConnectionRefusedError):
             return "connection refused"
-    text = " ".join(str(chain[-1]).split()) or type(chain[-1]).__name__
-    return shorten(re.sub(CREDENTIALS, r"\g<before>***", text))
+    return shorten(masked(str(chain[-1])) or type(chain[-1]).__name__)
 
 
 async def persist(

@@ -16,7 +16,7 @@ from async_migrations.discovery import Folder
 from async_migrations.errors import IrreversibleError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
 from async_migrations.loading import Loader
-from async_migrations.lock import Holder, holder_of
+from async_migrations.lock import Holder, end, holder_of
 from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
@@ -267,14 +267,18 @@ class MigrationRunner:
         return await run.tell(story)
 
     async def unlock(self) -> Holder | None:
-        """End the session that holds the migration lock; return whom it was, or None if the lock was free."""
+        """End the session that holds the migration lock; return whom it was, or None if the lock was free.
+
+        Raises:
+            LedgerError: this role may not end it.
+        """
         run = self._run("unlock")
 
         async def story(session: Session) -> Holder | None:
             key, _ = await run.key(session)
             found = await holder_of(session, key)
             if found is not None:
-                await session.send(f"SELECT pg_terminate_backend({found.pid})")
+                await end(session, found)
             return found
 
         return await run.tell(story)

@@ -7,7 +7,7 @@ import anyio
 from async_migrations import discovery
 from async_migrations.errors import NotCurrentError
 from async_migrations.events import MigrationsPending, RunStarted
-from async_migrations.lock import FIRST_WORD, UNSAID, Lock, doze, listen, speak
+from async_migrations.lock import FIRST_WORD, UNSAID, Lock, doze, holder_of, listen, speak
 from async_migrations.migration import Report
 from async_migrations.options import Options, check_seconds
 from async_migrations.plan import make_plan
@@ -50,7 +50,8 @@ async def until_current(options: Options, deadline: float) -> Report:
             if not pending:
                 return
             if run.waited >= deadline:
-                raise NotCurrentError(deadline, [file.name for file in pending])
+                holder = await holder_of(session, key)
+                raise NotCurrentError(deadline, [file.name for file in pending], str(holder) if holder else "")
             if run.waited >= FIRST_WORD:
                 word = await speak(lock, run.emit, run.waited, *word)
             await doze(rung, deadline - run.waited)

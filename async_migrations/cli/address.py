@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 DRIVER = "postgresql+asyncpg"
-USUAL_PORT = 5432
+USUAL_PORT, LAST_PORT = 5432, 65535
 
 URL_PARTS = re.compile(
     r"[\w+]+://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
@@ -36,7 +36,6 @@ OF_DSN = frozenset(
         "gsslib",
         "krbsrvname",
         "passfile",
-        "service",
         "ssl_max_protocol_version",
         "ssl_min_protocol_version",
         "sslcert",
@@ -49,6 +48,9 @@ OF_DSN = frozenset(
     }
 )
 """Parameters of libpq that asyncpg understands in a DSN only."""
+
+SESSIONS = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
+"""What target_session_attrs can be."""
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -67,6 +69,11 @@ UNPREPARED = {"statement_cache_size": 0}
 UNREADABLE = (
     "The database URL cannot be read; it must look like postgresql://user:password@host:5432/database, with special "
     "characters of the password as %XX."
+)
+
+UNESCAPED = (
+    "The database URL has an @ where none can stand: in a user name, a password or a database's name write %40 for @, "
+    "%2F for /, %3A for : and %3F for ?; between user name and password stands a colon."
 )
 
 NEEDLESS = frozenset(
@@ -90,6 +97,9 @@ NEEDLESS = frozenset(
 )
 """Parameters that change nothing here: the engine has its own keepalives and prepares no statement."""
 
+KNOWN = OF_PLACE | OF_DSN | OF_SERVER | NEEDLESS | {*OF_URL, *SECONDS, "service", "ssl", "sslmode"}
+"""Every parameter that is understood."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -104,6 +114,7 @@ class Address:
         places: several hosts and ports, or a directory of sockets, as SQLAlchemy has them in a URL's query.
         connect_args: what else asyncpg is told; may hold a password.
         ignored: parameters of the URL that nobody here understands.
+        passfile: the file of passwords that the URL names, if it does.
     """
 
     host: str | None = None
@@ -114,6 +125,7 @@ class Address:
     places: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     connect_args: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ignored: tuple[str, ...] = ()
+    passfile: str | None = None
 
     @property
     def url(self) -> URL:
@@ -156,21 +168,54 @@ def read_address(given: str) -> Address:
         ConfigurationError: it is no URL of a PostgreSQL database. The sentence does not repeat it.
     """
     parts = _parts(given)
-    listed = parse_qs(parts.pop("query") or "")
-    query = {key: values[-1] for key, values in listed.items()}
+    # PostgreSQL's own library takes a + as it is.
+    listed = parse_qs((parts.pop("query") or "").replace("+", "%2B"))
     said = {key: unquote(value) for key, value in parts.items() if value}
+    if service := listed.pop("service", None):
+        from async_migrations.cli.service import read_service
+
+        _complete(said, listed, read_service(service[-1]))
+    query = {key: values[-1] for key, values in listed.items()}
     said |= {place: query[key] for key, place in OF_URL.items() if key in query}
-    known = OF_PLACE | OF_DSN | OF_SERVER | NEEDLESS | {*OF_URL, *SECONDS, "ssl", "sslmode"}
     return Address(
         said.get("host") or said.get("ipv6"),
-        int(said["port"]) if "port" in said else None,
+        _port(said["port"]) if "port" in said else None,
         said.get("database"),
         said.get("user"),
         said.get("password"),
         _places(listed),
         _connect_args(query),
-        tuple(key for key in query if key not in known),
+        tuple(key for key in query if key not in KNOWN),
+        query.get("passfile"),
     )
+
+
+def written_out(given: str) -> str:
+    """Return a URL without its service, and with what that says: for whoever hands it to a driver as it is."""
+    query = parse_qs(_parts(given)["query"] or "")
+    if "service" not in query:
+        return given
+    address = read_address(given)
+    from async_migrations.cli.service import read_service
+
+    rest = {key: value for key, value in read_service(query["service"][-1]).items() if key not in {*OF_URL, *OF_PLACE}}
+    kept = {key: values for key, values in query.items() if key != "service" and key not in OF_URL}
+    url = address.url.set(drivername="postgresql").update_query_dict({**rest, **kept})
+    return url.render_as_string(hide_password=False)
+
+
+def _complete(said: dict[str, str], listed: dict[str, list[str]], service: Mapping[str, str]) -> None:
+    """Add what a service says and the URL does not."""
+    # Several hosts and a directory of sockets have no place in the URL's own, and their ports go along.
+    elsewhere = "host" in listed or ("host" not in said and {",", "/"} & {*service.get("host", "")})
+    for key, value in service.items():
+        place = OF_URL.get(key, key)
+        if place in said or key in listed:
+            continue
+        if key in OF_URL or (key in OF_PLACE and not elsewhere and (key == "host" or value.isdecimal())):
+            said[place] = value
+        else:
+            listed[key] = [value]
 
 
 def _parts(given: str) -> dict[str, str | None]:
@@ -181,25 +226,42 @@ def _parts(given: str) -> dict[str, str | None]:
             if "://" in given
             else "The database URL is no URL; it must look like postgresql://user@host:port/database."
         )
+    if "\0" in unquote(given):
+        raise ConfigurationError("The database URL holds a NUL character (%00), and nothing of a database's can.")
+    place, query = _divided(given)
+    found = URL_PARTS.fullmatch(place)
     # A part of an unescaped password would be read as host or database, and shown as such.
-    if given.partition("?")[0].count("@") > 1:
-        raise ConfigurationError(
-            "The database URL has more than one @: in a user name or password write %40 for @, %2F for /, %3A for :."
-        )
-    found = URL_PARTS.fullmatch(given)
+    if place.count("@") > 1 or (found and "@" in f"{found['ipv6']}{found['host']}{found['database']}"):
+        raise ConfigurationError(UNESCAPED)
     if found is None:
         raise ConfigurationError(UNREADABLE)
-    return found.groupdict()
+    return {**found.groupdict(), **({"query": query} if query else {})}
+
+
+def _divided(given: str) -> tuple[str, str]:
+    """Divide a URL at its query; a ? before an @ belongs to a password, unless a parameter may hold that @."""
+    place, _, query = given.partition("?")
+    with_at = (each.partition("=") for each in query.split("&") if "@" in each)
+    if all(key in KNOWN for key, _, _ in with_at):
+        return place, query
+    return given, ""
 
 
 def _places(listed: Mapping[str, Sequence[str]]) -> dict[str, str | tuple[str, ...]]:
     places = {key: values for key, values in listed.items() if key in OF_PLACE}
     hosts, ports = (len(_listed(tuple(places.get(key, ())))) for key in ("host", "port"))
-    if not all(port.isdecimal() for port in _listed(tuple(places.get("port", ())))):
-        raise ConfigurationError("The database URL says port=…, and a port is a number.")
+    for port in _listed(tuple(places.get("port", ()))):
+        _port(port)
     if ports > 1 and hosts != ports:
         raise ConfigurationError(f"The database URL names {hosts} hosts and {ports} ports: give each host its port.")
     return {key: values[0] if len(values) == 1 else tuple(values) for key, values in places.items()}
+
+
+def _port(text: str) -> int:
+    digits = text.lstrip("0")
+    if not digits.isdecimal() or len(digits) > len(str(LAST_PORT)) or int(digits) > LAST_PORT:
+        raise ConfigurationError(f"The database URL says port=…, and a port is a number from 1 to {LAST_PORT}.")
+    return int(digits)
 
 
 def _listed(values: str | tuple[str, ...] | None) -> list[str]:
@@ -216,6 +278,10 @@ def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:
     for key in FILES & query.keys():
         if not Path(query[key]).is_file():
             raise ConfigurationError(f"The database URL says {key}={query[key]}, and there is no such file.")
+    if (wanted := query.get("target_session_attrs", "any")) not in SESSIONS:
+        raise ConfigurationError(
+            f"The database URL says target_session_attrs={wanted!r}, and it is one of {', '.join(SESSIONS)}."
+        )
     if dsn := {key: value for key, value in query.items() if key in OF_DSN}:
         arguments["dsn"] = f"postgresql://?{urlencode(dsn)}"
     if server := {key: value for key, value in query.items() if key in OF_SERVER}:

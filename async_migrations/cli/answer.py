@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from async_migrations.cli.streams import tell
+
 
 class Code(IntEnum):
     """The exit codes; 128 and more are a signal's."""
@@ -50,10 +52,10 @@ class Failure(Answer):
 
     def show(self, *, as_json: bool) -> None:
         """Write the document to standard output if it was asked for, and the text to standard error in any case."""
+        first, line_break, rest = self.text.partition("\n")
+        tell(click.style(first, fg="red") + line_break + rest)
         if as_json:
             Answer.show(self, as_json=True)
-        first, line_break, rest = self.text.partition("\n")
-        click.echo(click.style(first, fg="red") + line_break + rest, err=True)
 
 
 def failure(error: BaseException, text: str, code: int = Code.FAILED) -> Failure:

@@ -80,7 +80,7 @@ def status(project: Project, *, check: bool) -> Answer:
 @main.command()
 @click.option("--to", "target", metavar="TARGET", help="The last migration to apply, included.")
 def plan(project: Project, target: str | None) -> Answer:
-    """Show what upgrade would do; nothing is changed."""
+    """Show what upgrade would do; nothing is changed. Exit with 1 if it would be refused."""
     found = project.run(lambda runner: runner.plan(target))
     document = {
         "command": "plan",
@@ -88,7 +88,8 @@ def plan(project: Project, target: str | None) -> Answer:
         "applied": found.applied,
         "findings": list(map(asdict, found.findings)),
     }
-    return Answer(document, _plan_text(project, found))
+    stops = [f"error: {each.text}" for each in found.findings if each.choice == "error"]
+    return Answer(document, _plan_text(project, found, stops), Code.FAILED if stops else Code.DONE)
 
 
 @main.command()
@@ -210,8 +211,12 @@ def _status_text(found: Sequence[MigrationStatus], counts: Counter[str]) -> str:
     return f"{lines}\n\n{counted(len(found), 'migration')}: {states}"
 
 
-def _plan_text(project: Project, found: Plan) -> str:
+def _plan_text(project: Project, found: Plan, stops: Sequence[str]) -> str:
     pending = [f"  {project.path(each.path)}" for each in found.pending]
-    head = f"{counted(len(pending), 'migration')} would be applied:" if pending else "Nothing is pending."
-    findings = [f"{each.choice}: {each.text}" for each in found.findings]
-    return "\n".join([head, *pending, *findings])
+    number = counted(len(pending), "migration")
+    if stops:
+        head = ["Nothing would be applied: the files and the ledger disagree.", *stops]
+        head += [f"Without that {number} would be applied:"] if pending else []
+    else:
+        head = [f"{number} would be applied:" if pending else "Nothing is pending."]
+    return "\n".join([*head, *pending, *(f"{each.choice}: {each.text}" for each in found.warnings)])

@@ -8,12 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
+from async_migrations.errors import ConfigurationError
 from async_migrations.reporting import LOGGER
 from async_migrations.sql import quote_identifier
 from async_migrations.testing.server import Server
 
 HOME = ".async-migrations"
 VERSION = 18
+LONGEST_NAME = 63
+"""Bytes that a database's name may have."""
 
 
 def default_directory(project: Path) -> Path:
@@ -21,11 +24,29 @@ def default_directory(project: Path) -> Path:
 
     Args:
         project: the project's directory.
+
+    Raises:
+        ConfigurationError: it cannot be made.
     """
     home = project / HOME
-    home.mkdir(exist_ok=True)
-    (home / ".gitignore").write_text("*\n", encoding="utf-8")
+    try:
+        home.mkdir(exist_ok=True)
+        (home / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The server's data cannot be kept in {home}: {error.strerror}. Name another place: --embedded=DIR."
+        ) from None
     return home / f"postgres{VERSION}"
+
+
+def database_name(project: str) -> str:
+    """Return the name of a project's database: the project's own, as far as PostgreSQL takes it.
+
+    Args:
+        project: its name.
+    """
+    name = project.replace("\0", "").encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+    return name or "postgres"
 
 
 @contextmanager

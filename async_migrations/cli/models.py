@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from async_migrations.errors import ConfigurationError
+from async_migrations.errors import ConfigurationError, masked
 
 
 def load_base(place: str) -> Any:
@@ -22,7 +22,7 @@ def load_base(place: str) -> Any:
     """
     name, colon, attribute = place.partition(":")
     if not (name and colon and attribute):
-        raise ConfigurationError(f"base is {place!r}, and must be module:attribute, such as models:Base.")
+        raise ConfigurationError(f"base is {masked(place)!r}, and must be module:attribute, such as models:Base.")
     module = _import(name, place)
     try:
         found = reduce(getattr, attribute.split("."), module)
@@ -52,7 +52,8 @@ def _import(name: str, place: str) -> Any:
 def _broken(name: str, place: str, error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
-    return f"base is {place!r}, and {name} cannot be imported: {type(error).__name__}: {error}{where}."
+    said = masked(f"{type(error).__name__}: {error}")
+    return f"base is {place!r}, and {name} cannot be imported: {said}{where}."
 
 
 def _is_base(found: object) -> bool:

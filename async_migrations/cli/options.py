@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from async_migrations.cli.settings import CHOICES, SETTINGS, Setting
+from async_migrations.errors import masked
 
 EMBEDDED = "--embedded"
 
@@ -26,7 +27,7 @@ def seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise click.BadParameter(f"{text!r} is no number of seconds, 0 or more.")
+        raise click.BadParameter(f"{masked(text)!r} is no number of seconds, 0 or more.")
     return number
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from async_migrations.errors import RunStoppedError
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
 T = TypeVar("T")
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 2
+"""Signals that ask; the next one ends the process."""
 
 
 class StoppedError(Exception):
@@ -47,7 +53,8 @@ def glance(work: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
         return await work()
 
     try:
-        return asyncio.run(watched())
+        with _kept_signals():
+            return asyncio.run(watched())
     except asyncio.CancelledError:
         raise StoppedError(signal.SIGTERM) from None
 
@@ -66,7 +73,8 @@ def run(
 
     Raises:
         StoppedError: a signal came first, and the work has cleaned up. The first SIGTERM asks it to stop; the next
-            signal, Ctrl-C, or SIGTERM where it cannot be asked, cancels it; one more ends the process at once.
+            signal, Ctrl-C, or SIGTERM where it cannot be asked, cancels it. The third ends the process at once, even
+            while a migration blocks the event loop; the server then rolls back.
         Exception: what the work raised.
     """
     import anyio
@@ -78,13 +86,17 @@ def run(
     errors: list[Exception] = []
     signals: list[int] = []
 
+    limit = _Limit()
+
     async def obey(scope: CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        with anyio.open_signal_receiver(*STOPPING) as received:
+            limit.count()
             task_status.started()
             async for number in received:
                 signals.append(number)
                 if number != signal.SIGTERM or len(signals) > 1 or not stop():
                     break
+        limit.count()  # cleaning up may take long, too
         scope.cancel()
 
     async def watched() -> None:
@@ -97,9 +109,52 @@ def run(
                 errors.append(error)  # raised below: the task group would wrap it
             group.cancel_scope.cancel()
 
-    anyio.run(watched)
+    with _kept_signals():
+        anyio.run(watched)
     if outcome:
         return outcome[0]
     if errors and not isinstance(errors[0], RunStoppedError):
         raise errors[0]
     raise StoppedError(signals[0])
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt inside; before and after there is nothing to clean up."""
+    with _kept_signals():
+        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+
+
+class _Limit:
+    """Counts the signals beside the event loop, which hears of none while a migration blocks it."""
+
+    def __init__(self) -> None:
+        self._left = PATIENCE
+
+    def count(self) -> None:
+        """Begin, after the event loop has set, or taken away, handlers of its own; it is woken as before."""
+        for number in STOPPING:
+            signal.signal(number, self._note)
+            signal.siginterrupt(number, False)
+
+    def _note(self, number: int, _: object) -> None:
+        self._left -= 1
+        if self._left < 0:
+            words = f"Ended at once by {signal.Signals(number).name}: the server rolls back what was at work.\n"
+            with suppress(OSError):
+                os.write(2, words.encode())
+            os._exit(128 + number)
+
+
+@contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Give the signals back as they were: an event loop leaves the defaults behind."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

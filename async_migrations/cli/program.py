@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +19,8 @@ import click
 from async_migrations.cli.answer import Answer, Code, Failure, failure
 from async_migrations.cli.options import said, shared_options, with_default_directory
 from async_migrations.cli.settings import read_settings
-from async_migrations.errors import ConfigurationError, MigrationsError
+from async_migrations.cli.streams import stdout_aside, tell, unwritten
+from async_migrations.errors import ConfigurationError, MigrationsError, masked
 
 if TYPE_CHECKING:
     from async_migrations.cli.process import StoppedError
@@ -76,18 +79,33 @@ class Program(click.Group):
         """Read the options before the command's name."""
         return super().parse_args(ctx, with_default_directory(args))
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the program; with `--json` a mistake in the command line is a document too."""
         given = list(sys.argv[1:] if args is None else args)
-        if "--json" not in given or not extra.get("standalone_mode", True):
-            return super().main(given, *rest, **extra)
+        run = partial(super().main, given, *rest, **{**extra, "standalone_mode": False})
+        if not standalone_mode:
+            return run()
         try:
-            sys.exit(super().main(given, *rest, **{**extra, "standalone_mode": False}))
-        except click.ClickException as error:
-            document = {"error": {"type": "UsageError", "message": error.format_message()}}
+            code = _code(run, as_json="--json" in given)
+            sys.stdout.flush()
+        except (OSError, UnicodeError) as error:
+            code = unwritten(error)
+        sys.exit(code)
+
+
+def _code(run: Callable[[], int], *, as_json: bool) -> int:
+    try:
+        return run()
+    except click.Abort:
+        return Code.SIGNAL + SIGINT
+    except click.ClickException as error:
+        if as_json:
+            document = {"error": {"type": "UsageError", "message": masked(error.format_message())}}
             click.echo(json.dumps(document, indent=2))
-            error.show()
-            sys.exit(error.exit_code)
+        shown = io.StringIO()
+        error.show(shown)
+        tell(masked(shown.getvalue().rstrip("\n")))
+        return error.exit_code
 
 
 def _said_along(ctx: click.Context | None) -> dict[str, Any]:
@@ -96,13 +114,13 @@ def _said_along(ctx: click.Context | None) -> dict[str, Any]:
 
 
 def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_json: bool) -> Answer:
-    from async_migrations.cli.process import StoppedError
+    from async_migrations.cli.process import StoppedError, interruptible
     from async_migrations.cli.terminal import logging_to_stderr
 
     level = logging.DEBUG if flags.get("verbose") else logging.WARNING if flags.get("quiet") else logging.INFO
-    with logging_to_stderr(level) as progress, _only_the_document(as_json=as_json):
+    with logging_to_stderr(level) as progress, stdout_aside() if as_json else contextlib.nullcontext():
         try:
-            with _project(flags, progress) as project:
+            with interruptible(), _project(flags, progress) as project:
                 return work(project)
         except ConfigurationError as error:
             return failure(error, str(error), Code.USAGE)
@@ -122,12 +140,32 @@ def _answered(work: Callable[[Project], Answer], flags: dict[str, Any], *, as_js
 def _project(flags: dict[str, Any], progress: Progress) -> Iterator[Project]:
     from async_migrations.cli.project import Project, importing_from
 
-    called_from = Path.cwd()
-    with contextlib.chdir(flags.get("project", called_from)):
+    called_from = _current_directory()
+    with _inside(Path(flags["project"])) if "project" in flags else contextlib.nullcontext():
         here = Path.cwd()
         settings = read_settings(here, flags, os.environ)
         with importing_from(here):
             yield Project(settings, progress, _embedded(here, flags), called_from, asks=_can_ask(flags))
+
+
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The current directory cannot be read: {error.strerror}. It was removed, perhaps: change to another."
+        ) from None
+
+
+@contextlib.contextmanager
+def _inside(directory: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # closed to us, or gone in the meantime
+            os.chdir(before)
 
 
 def _can_ask(flags: dict[str, Any]) -> bool:
@@ -147,13 +185,6 @@ def _embedded(project: Path, flags: dict[str, Any]) -> Path | None:
     return Path(given) if given else default_directory(project)
 
 
-@contextlib.contextmanager
-def _only_the_document(*, as_json: bool) -> Iterator[None]:
-    """Keep what migrations print away from the one document on standard output."""
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        yield
-
-
 def _stopped(error: StoppedError, progress: Progress) -> Failure:
     done = f"Done before: {', '.join(progress.done)} (stays so)." if progress.done else "Nothing was done before."
     at_work = f" {progress.at_work} was cancelled." if progress.at_work else ""
@@ -163,10 +194,10 @@ def _stopped(error: StoppedError, progress: Progress) -> Failure:
 
 
 def _bug(error: Exception, *, verbose: bool) -> Failure:
-    words = traceback.format_exception_only(error)[-1].strip()
+    words = masked(traceback.format_exception_only(error)[-1].strip())
     text = f"Something failed that nobody thought of: {words}. This may be a bug in async-migrations."
     if verbose:
-        text += "\n" + "".join(traceback.format_exception(error))
+        text += "\n" + masked("".join(traceback.format_exception(error)))
     else:
         text += " The option -v shows where."
     return failure(error, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,14 +204,15 @@ class Project:
             address = read_address(url)
             for name in address.ignored:
                 logging.getLogger(LOGGER).warning("The database URL's parameter %s is unknown here and left out", name)
-            yield address
+            with _passwords(address):
+                yield address
 
     @contextmanager
     def _database_url(self) -> Iterator[str]:
         if self.embedded:
-            from async_migrations.cli.embedded import embedded_server
+            from async_migrations.cli.embedded import database_name, embedded_server
 
-            with embedded_server(self.embedded, self.settings.name) as url:
+            with embedded_server(self.embedded, database_name(self.settings.name)) as url:
                 yield url
             return
         self.require_database()
@@ -234,6 +236,19 @@ def make_engine(address: Address) -> AsyncEngine:
         "prepared_statement_name_func": lambda: f"async_migrations_{uuid4().hex}",
     }
     return create_async_engine(address.url, poolclass=NullPool, connect_args={**address.connect_args, **unprepared})
+
+
+@contextmanager
+def _passwords(address: Address) -> Iterator[None]:
+    """Say what is wrong with the file of passwords, in the driver's place."""
+    from async_migrations.cli.passfile import objection
+
+    needed = address.password is None and "PGPASSWORD" not in os.environ
+    if needed and (text := objection(address.passfile)):
+        logging.getLogger(LOGGER).warning("%s", text)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "password file")
+        yield
 
 
 @contextmanager

@@ -63,6 +63,7 @@ def _empty_database(project: Project, *, embedded: bool) -> Iterator[tuple[str, 
             yield server.url(driver=""), f"on a PostgreSQL {server.version} of this command's own"
         return
     project.require_database()
+    from async_migrations.cli.address import written_out
     from async_migrations.schema.comparison import read_version
     from async_migrations.testing.databases import databases_of
     from async_migrations.testing.given import GivenServer
@@ -70,7 +71,9 @@ def _empty_database(project: Project, *, embedded: bool) -> Iterator[tuple[str, 
     project.use(
         lambda engine: read_version(engine, deadline=project.patience)
     )  # says what is wrong, if the database is not there
-    with databases_of(GivenServer(project.settings.database_url or ""), lasting=True, ahead=0) as databases:
+    with databases_of(
+        GivenServer(written_out(project.settings.database_url or "")), lasting=True, ahead=0
+    ) as databases:
         try:
             name = databases.create().result()
         except Exception as error:

@@ -45,7 +45,7 @@ class Setting:
             ConfigurationError: it cannot.
         """
         wanted = {
-            "text": isinstance(value, str) and bool(value),
+            "text": isinstance(value, str) and bool(value) and "\0" not in value,
             "policy": value in CHOICES,
             "seconds": isinstance(value, int | float)
             and not isinstance(value, bool)
@@ -54,17 +54,21 @@ class Setting:
             "flag": isinstance(value, bool),
             "texts": isinstance(value, list) and all(isinstance(each, str) and each for each in value),
         }
+        is_url = "://" in str(value)
+        if is_url and self.name.endswith("_env"):
+            raise ConfigurationError(_in_file(self.name))
         if wanted[self.kind]:
             return value
         words = {
-            "text": "a text",
+            "text": "a text, and without NUL",
             "policy": f"one of {', '.join(CHOICES)}",
             "seconds": "a number of seconds, 0 or more",
             "flag": "true or false",
             "texts": "a list of texts",
         }
+        shown = "…" if is_url else repr(value)
         raise ConfigurationError(
-            f"{self.name} = {value!r} under [{SECTION}] in pyproject.toml must be {words[self.kind]}."
+            f"{self.name} = {shown} under [{SECTION}] in pyproject.toml must be {words[self.kind]}."
         )
 
 
@@ -191,18 +195,22 @@ def _section(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: IN_FILE[key].check(value) for key, value in section.items()}
 
 
+def _in_file(key: str) -> str:
+    scratch = key.startswith("scratch")
+    variable, name = (SCRATCH_VARIABLE, "scratch_url_env") if scratch else (URL_VARIABLE, "database_url_env")
+    return (
+        f"{key} under [{SECTION}] in pyproject.toml: credentials do not belong in a file. Set {variable}, or name "
+        f'another variable with {name} = "…", which takes the NAME of the variable and not the URL.'
+    )
+
+
 def _unknown(key: str) -> str:
-    if key in {"database_url", "url", "scratch_url"}:
-        variable, name = (
-            (SCRATCH_VARIABLE, "scratch_url_env") if key == "scratch_url" else (URL_VARIABLE, "database_url_env")
-        )
-        return (
-            f"{key} under [{SECTION}] in pyproject.toml: credentials do not belong in a file. Set {variable}, or "
-            f'name another variable with {name} = "…".'
-        )
+    plain = key.replace("-", "_").lower()
+    if plain in {"database_url", "url", "scratch_url"}:
+        return _in_file(key)
     import difflib
 
-    near = difflib.get_close_matches(key.replace("-", "_"), IN_FILE, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(plain, IN_FILE, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(IN_FILE))}."
     return f"[{SECTION}] in pyproject.toml has an unknown key {key!r}. {hint}"
 

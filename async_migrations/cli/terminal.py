@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from async_migrations.cli.streams import tell, telling
+
 if TYPE_CHECKING:
     from async_migrations.events import Event
 
@@ -71,8 +73,9 @@ class Progress:
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        with telling():
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 class StderrHandler(logging.Handler):
@@ -85,7 +88,7 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         self._progress.erase()
-        click.echo(click.style(self.format(record), fg=COLOURS.get(record.levelno)), err=True)
+        tell(click.style(self.format(record), fg=COLOURS.get(record.levelno)))
 
 
 @contextmanager

@@ -72,7 +72,8 @@ class Ledger(Statements):
             LedgerError: this role may not read them.
         """
         try:
-            rows = await session.read(f"SELECT * FROM {self.sql}")
+            # Without rows there is one of NULLs, whose names tell another tool's table.
+            rows = await session.read(f"SELECT l.* FROM (SELECT) AS one LEFT JOIN {self.sql} AS l ON TRUE")
         except Exception as error:
             if sqlstate(error) in MISSING:
                 return ()
@@ -82,9 +83,9 @@ class Ledger(Statements):
                     f"GRANT SELECT ON {self.sql} to this role, or use the role that migrates."
                 ) from error
             raise
-        if rows:
-            _refuse_foreign(self.sql, rows[0].keys())
-        return tuple(_row(each) for each in sorted(rows, key=lambda row: row.get("id") or 0))
+        _refuse_foreign(self.sql, rows[0].keys())
+        found = (row for row in rows if row["migration_name"] is not None)
+        return tuple(_row(each) for each in sorted(found, key=lambda row: row.get("id") or 0))
 
     async def has(self, session: Session, name: str, run_id: str | None = None) -> bool:
         """Tell whether the ledger has a row of this migration; if `run_id` is given, one that this run finished."""

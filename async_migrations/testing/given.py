@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from async_migrations.errors import ConfigurationError
+from async_migrations.errors import ConfigurationError, masked
 
 
 class DatabaseServer(Protocol):
@@ -52,7 +52,4 @@ class GivenServer:
 
 def without_password(url: str) -> str:
     """Return a URL as it may be printed."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{name}{':***' if colon else ''}{at}{host}"))
+    return masked(url)

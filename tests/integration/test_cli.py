@@ -104,12 +104,17 @@ def test_policies_hold_from_the_command_line(shell: Shell) -> None:
 
     refused = shell("upgrade", "--json")
     warned = shell("upgrade", "--changed", "warn")
-    shown = shell("plan")
+    shell.write("migrations/004_more.sql", "CREATE TABLE more (id bigint);")
+    shown, pending = shell("plan"), shell("plan", "--changed", "warn")
 
     assert (refused.code, refused.error["type"]) == (1, "HistoryError")
     assert "was changed after it was applied" in refused.error["problems"][0]
     assert (warned.code, "was changed after it was applied" in warned.err) == (0, True)
-    assert "error: migrations/003_items.sql was changed" in shown.out
+    head, error, *rest = shown.out.splitlines()
+    assert (shown.code, head) == (1, "Nothing would be applied: the files and the ledger disagree.")
+    assert error.startswith("error: migrations/003_items.sql was changed")
+    assert rest == ["Without that 1 migration would be applied:", "  migrations/004_more.sql"]
+    assert (pending.code, pending.out.splitlines()[0]) == (0, "1 migration would be applied:")
 
 
 # stamp, baseline, repair, renumber
@@ -163,6 +168,31 @@ def test_renumber_asks_the_ledger(shell: Shell) -> None:
     assert (refused.code, "async-migrations renumber" in refused.err) == (1, True)
     assert done.document["renames"] == [{"old": "002_a_rival", "new": "004_a_rival"}]
     assert (shell("upgrade", "--json")).document["applied"] == ["004_a_rival"]
+
+
+# The file of passwords
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "code", "word"),
+    [
+        ("h:5432:d:u\\:x:pw\n# more\n\n", 0o600, 0, ""),
+        ("h:5432\n", 0o600, 2, "line 1 is not host:port:database:user:password"),
+        ("h:5432:d:u:s3cret-pass\n", 0o644, 0, "is left out, since others may read it: chmod 600"),
+    ],
+)
+def test_a_file_of_passwords_that_cannot_be_used_is_named(
+    shell: Shell, content: str, mode: int, code: int, word: str
+) -> None:
+    path = shell.write("passwords", content)
+    path.chmod(mode)
+
+    done = shell("status", PGPASSFILE=str(path))
+
+    assert done.code == code
+    assert word in done.err
+    assert "UserWarning" not in done.err
+    assert (str(path) in done.err) is bool(word)
 
 
 # wait
@@ -328,5 +358,5 @@ def test_the_ledger_of_another_tool_is_refused(shell: Shell, ask: Ask) -> None:
     assert (done.code, done.error["type"], done.error["table"]) == (
         1,
         "ForeignLedgerError",
-        '"public"."schema_migrations"',
+        '"schema_migrations"',
     )

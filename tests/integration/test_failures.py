@@ -350,8 +350,10 @@ async def test_a_ledger_of_another_tool_is_refused_by_name(
         defaults = "1, false" if "dirty" in columns else "1, now()"
         await history.do(f"INSERT INTO schema_migrations VALUES ({values.get(columns, defaults)})")
     history.sql("001_a", "CREATE TABLE t (x int);")
-    with pytest.raises(ForeignLedgerError, match=owner):
-        await history.runner().run_migrations()
+    runner = history.runner()
+    for work in (runner.status, runner.plan, lambda: runner.wait_until_current(5), runner.run_migrations):
+        with pytest.raises(ForeignLedgerError, match=owner):
+            await work()
     assert not await history.exists("t")
     assert (await history.runner(table="other_ledger").run_migrations()).applied == ("001_a",)
 
@@ -394,6 +396,27 @@ async def test_a_migration_that_raises_leaves_nothing(history: History) -> None:
         await history.runner().run_migrations()
     assert isinstance(caught.value.__cause__, LookupError)
     assert not await history.exists("t")
+
+
+URL = f"postgresql://bob:{SECRET}@replica/shop"
+
+
+@pytest.mark.parametrize(
+    ("top", "upgrade"),
+    [
+        ("", f"raise RuntimeError('no answer from {URL}')"),
+        ("", f"""raise RuntimeError("connect(password='{SECRET}') failed")"""),
+        ("", f"await self.execute(\"CREATE ROLE a PASSWORD '{SECRET}' IN ROLE nobody_has_this_name\")"),
+        ("", f"await self.connection.execute(text('SELECT cast(:n AS int), :s'), {{'n': 'x', 's': '{SECRET}'}})"),
+        (f"raise RuntimeError('no answer from {URL}')", "pass"),
+    ],
+)
+async def test_what_a_migration_says_of_its_failure_shows_no_secret(history: History, top: str, upgrade: str) -> None:
+    history.python("001_a", upgrade, top=top)
+    with pytest.raises((MigrationFailedError, DiscoveryError)) as caught:
+        await history.runner().run_migrations()
+    assert "001_a" in str(caught.value)
+    assert SECRET not in f"{caught.value} {vars(caught.value)} {history.events}"
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,24 @@ async def test_tls_is_as_the_url_asks(
 
 
 @pytest.mark.parametrize(
+    ("url", "code", "word"),
+    [
+        ("{url}?sslmode=require", 1, "the server has no TLS, and the database URL demands it. Waiting would not help"),
+        ("postgresql://?service=nosuch", 2, "has no such service. There is shop."),
+    ],
+)
+async def test_what_waiting_does_not_mend_is_not_waited_for(
+    two: History, database_url: str, url: str, code: int, word: str
+) -> None:
+    services = two.directory.parent / "services.conf"
+    services.write_text("[shop]\nhost=h\n")
+    child = await wait(two, url.format(url=database_url), PGSERVICEFILE=str(services))
+    assert child.returncode == code
+    assert word in child.transcript()
+    assert "Waiting for the database" not in child.transcript()
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql://u:p@h:5433/d",

@@ -1,9 +1,12 @@
 """The command line where no database is needed."""
 
 import asyncio
+import contextlib
+import errno
 import gc
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,8 +19,10 @@ from click.testing import CliRunner, Result
 
 from async_migrations.cli import main, process
 from async_migrations.cli.answer import table
+from async_migrations.cli.embedded import database_name
 from async_migrations.cli.models import load_base
 from async_migrations.cli.options import with_default_directory
+from async_migrations.cli.passfile import objection
 from async_migrations.errors import ConfigurationError
 
 SECRET = "s3cret-pass"
@@ -117,6 +122,13 @@ def test_wrong_usage_is_2(invoke: Invoke, arguments: list[str], *, as_json: bool
         assert not result.stdout
 
 
+def test_a_url_in_a_wrong_place_is_not_repeated(invoke: Invoke) -> None:
+    url = f"postgresql://u:{SECRET}@h/d"
+    for arguments in (["status", url], [url], ["status", "--wait-deadline", url], ["status", "--changed", url]):
+        assert invoke(*arguments).exit_code == 2
+        assert invoke(*arguments, "--json").exit_code == 2
+
+
 def test_a_mistyped_name_is_met_with_the_right_one(invoke: Invoke) -> None:
     assert "--database-url" in invoke("status", "--databse-url", "x").stderr
     assert "upgrade" in invoke("upgrde").stderr
@@ -176,6 +188,60 @@ def test_options_stand_before_the_command_or_after_it(invoke: Invoke, tmp_path: 
 )
 def test_a_bare_embedded_takes_no_word(given: list[str], expected: list[str]) -> None:
     assert with_default_directory(given) == expected
+
+
+def test_a_directory_that_is_gone_is_2(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    with contextlib.chdir(tmp_path / "gone"):
+        (tmp_path / "gone").rmdir()
+        result = invoke("status", "--json")
+        os.chdir(tmp_path)
+
+    assert result.exit_code == 2
+    assert "change to another" in document(result)["error"]["message"]
+
+
+def test_a_directory_that_goes_meanwhile_is_no_bug(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "left").mkdir()
+
+    def create(*_: object, **__: object) -> Path:
+        (tmp_path / "left").rmdir()
+        return tmp_path
+
+    monkeypatch.setattr("async_migrations.drafts.create", create)
+    monkeypatch.chdir(tmp_path / "left")
+
+    assert invoke("new", "x").exit_code == 0
+
+
+def test_a_home_of_another_users_is_nobodys_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    monkeypatch.delenv("PGPASSFILE", raising=False)
+
+    assert objection(None) is None
+    assert objection("/root/.pgpass") == "The password file /root/.pgpass is left out: Permission denied"
+
+
+def test_a_place_for_embedded_data_that_cannot_be_made_is_2(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / ".async-migrations").write_text("a file")
+
+    result = invoke("status", "--embedded")
+
+    assert result.exit_code == 2
+    assert "Name another place: --embedded=DIR." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("project", "name"),
+    [("my-shop", "my-shop"), ("a\0b", "ab"), ("\0", "postgres"), ("ä" * 40, "ä" * 31), ("a\udcffb", "a?b")],
+)
+def test_a_database_is_named_after_its_project_as_far_as_postgresql_takes_it(project: str, name: str) -> None:
+    assert database_name(project) == name
 
 
 # new and renumber
@@ -238,6 +304,7 @@ def test_a_clash_that_nothing_decides_is_1(invoke: Invoke, tmp_path: Path) -> No
 MODULES = {
     "am_good": "from sqlalchemy.orm import DeclarativeBase\nclass Base(DeclarativeBase): pass\nx = 1\n",
     "am_raises": f"raise RuntimeError('no {SECRET[:3]} today')\n",
+    "am_connects": f"raise RuntimeError('postgresql://u:{SECRET}@h/d: refused')\n",
     "am_exits": "raise SystemExit(3)\n",
     "am_syntax": "def\n",
     "am_lacks": "import no_such_library\n",
@@ -270,6 +337,7 @@ def test_a_base_or_its_metadata_is_loaded(place: str) -> None:
         ("am_good:Bse", r"am_good has no Bse\. There is Base\."),
         ("am_good:x", r"which is int: no declarative base and no MetaData\. There is Base\."),
         ("am_raises:Base", r"am_raises cannot be imported: RuntimeError: no .* \(.*am_raises\.py, line 1\)"),
+        ("am_connects:Base", r"RuntimeError: postgresql://u:\*\*\*@h/d: refused"),
         ("am_exits:Base", "cannot be imported: SystemExit: 3"),
         ("am_syntax:Base", "cannot be imported: SyntaxError"),
         ("am_lacks:Base", r"cannot be imported: ModuleNotFoundError: No module named 'no_such_library' \(.*line 1\)"),
@@ -277,8 +345,9 @@ def test_a_base_or_its_metadata_is_loaded(place: str) -> None:
     ],
 )
 def test_a_base_that_is_not_there_is_a_sentence(place: str, sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence):
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
         load_base(place)
+    assert SECRET not in str(caught.value)
 
 
 # The frame
@@ -297,7 +366,7 @@ def test_logging_is_left_as_it_was(invoke: Invoke) -> None:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("by zero")
+        raise ZeroDivisionError(f"by zero at postgresql://u:{SECRET}@h/d")
 
     monkeypatch.setattr("async_migrations.drafts.create", fail)
 
@@ -316,6 +385,7 @@ def test_a_bug_shows_where_it_is_when_asked(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["-C", str(tmp_path), "new", "x", "-v"])
 
     assert "Traceback" in result.stderr
+    assert SECRET not in result.stderr
 
 
 def test_ctrl_c_outside_of_the_event_loop_is_130(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

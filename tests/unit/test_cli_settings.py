@@ -81,6 +81,7 @@ def test_the_settings_are_the_runners_own_keywords() -> None:
             "Set ASYNC_MIGRATIONS_SCRATCH_URL, or name another variable with scratch_url_env",
         ),
         (section("table = ''"), "must be a text"),
+        (section('directory = "mig\\u0000x"'), "must be a text, and without NUL"),
         (section("wait_deadline = '5'"), "must be a number of seconds"),
         (section("wait_deadline = true"), "must be a number of seconds"),
         (section("wait_deadline = -1"), "must be a number of seconds"),
@@ -88,6 +89,11 @@ def test_the_settings_are_the_runners_own_keywords() -> None:
         (section("wait_deadline = inf"), "must be a number of seconds"),
         (section("base = 3"), "base = 3 .* must be a text"),
         (section(f"database_url = 'postgresql://u:{SECRET}@h/d'"), "credentials do not belong in a file"),
+        (section(f"database-url = 'postgresql://u:{SECRET}@h/d'"), "credentials do not belong in a file"),
+        (section(f"database_url_env = 'postgresql://u:{SECRET}@h/d'"), "takes the NAME of the variable"),
+        (section(f"database_url_env = ['postgresql://u:{SECRET}@h/d']"), "takes the NAME of the variable"),
+        (section(f"scratch_url_env = 'postgresql://u:{SECRET}@h/d'"), "Set ASYNC_MIGRATIONS_SCRATCH_URL"),
+        (section(f"table = ['postgresql://u:{SECRET}@h/d']"), "table = … .* must be a text"),
     ],
 )
 def test_a_file_that_cannot_be_right_is_a_sentence(tmp_path: Path, toml: str, sentence: str) -> None:

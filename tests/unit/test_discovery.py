@@ -91,7 +91,7 @@ def read(directory: Path) -> list[Loaded]:
 def problems(directory: Path) -> tuple[str, ...]:
     with pytest.raises(DiscoveryError) as failed:
         read(directory)
-    assert str(failed.value).startswith("Nothing was applied: the migrations in ")
+    assert str(failed.value).startswith("Nothing was touched: the migrations in ")
     assert str(directory) in str(failed.value)
     assert all(problem in str(failed.value) for problem in failed.value.problems)
     return failed.value.problems
@@ -262,7 +262,7 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
     (sentence,) = problems(write(tmp_path, "migrations", ""))
-    assert "Not a directory" in sentence
+    assert "Not a directory. It is a file: name the folder of migrations." in sentence
 
 
 @pytest.mark.parametrize("length", [LONGEST_NAME - 5, LONGEST_NAME])
@@ -527,7 +527,9 @@ def test_files_that_go_after_they_were_found_are_sentences(tmp_path: Path, name:
 
 def test_a_head_file_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / HEAD).mkdir()
-    assert discover(tmp_path).warnings == (f"{HEAD} cannot be read: Is a directory. Mend or remove it.",)
+    assert discover(tmp_path).warnings == (
+        f"{HEAD} cannot be read: Is a directory. Remove it; `async-migrations new` writes it again.",
+    )
 
 
 def test_a_head_file_that_is_not_text_is_no_traceback(tmp_path: Path) -> None:

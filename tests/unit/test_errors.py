@@ -50,7 +50,7 @@ def test_a_discovery_error_lists_its_problems() -> None:
     error = DiscoveryError(FOLDER, ["a.py is odd.", "b.py is odder."])
     assert error.problems == ("a.py is odd.", "b.py is odder.")
     assert str(error) == (
-        "Nothing was applied: the migrations in migrations are not in order.\n  - a.py is odd.\n  - b.py is odder."
+        "Nothing was touched: the migrations in migrations are not in order.\n  - a.py is odd.\n  - b.py is odder."
     )
 
 
@@ -91,6 +91,13 @@ def test_not_current_names_the_next_migration_and_who_should_apply_it() -> None:
     assert error.pending == ("003_c", "004_d")
     assert str(error).startswith("After 2.5 s the database still lacks 2 migration(s), the next is 003_c.")
     assert "`async-migrations upgrade`" in str(error)
+
+
+def test_not_current_names_who_is_at_work() -> None:
+    error = NotCurrentError(2.5, ["003_c"], "The lock is held by pid 4711.")
+    assert error.holder == "The lock is held by pid 4711."
+    assert "003_c. The lock is held by pid 4711. If it is at work, wait longer" in str(error)
+    assert "Nobody" not in str(error)
 
 
 def test_irreversible_names_every_migration_and_both_ways_out() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_migrations.lock import Holder, LockKey, application
+from async_migrations.session import BEGIN
 
 AT_LEISURE = settings(deadline=None)
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
@@ -83,7 +84,13 @@ def test_an_idle_holder_is_not_said_to_run_its_last_statement() -> None:
 
 
 def test_a_holder_of_whom_a_role_may_see_nothing_is_still_named_by_its_pid() -> None:
-    assert str(Holder(7)) == "The lock is held by pid 7 (no application_name) from a local socket, state unknown."
+    text = str(Holder(7, "psql", query="<insufficient privilege>"))
+    assert text == "The lock is held by pid 7 (psql) from an address that this role may not see, state unknown."
+
+
+def test_the_engines_own_frame_is_not_shown_as_the_authors_statement() -> None:
+    text = str(Holder(7, "async_migrations: 004_index", "::1", "active", f"{BEGIN}; SET LOCAL lock_timeout = 5", 3.0))
+    assert text.endswith("from ::1, at migration 004_index for 3 s.")
 
 
 def test_a_long_statement_is_cut() -> None:

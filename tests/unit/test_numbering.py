@@ -257,6 +257,16 @@ def test_the_folder_is_in_order_afterwards(folder: Folder) -> None:
     assert found.warnings == ()
 
 
+def test_a_folder_in_the_head_files_place_is_found_before_anything_is_written(folder: Folder) -> None:
+    directory = folder("001_a.sql", "001_b.sql")
+    (directory / HEAD).mkdir()
+    for work in (lambda: renumber(directory, names=["001_b"]), lambda: create(directory, "c")):
+        with pytest.raises(MigrationsError, match=r"head\.txt is a folder, and must be a file"):
+            work()
+    assert names_in(directory) == ["001_a.sql", "001_b.sql"]
+    assert renumber(directory, names=["001_b"], dry_run=True) == [Rename("001_b", "002_b", (".sql",))]
+
+
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DiscoveryError, match="No such file or directory"):
         renumber(tmp_path / "nowhere")

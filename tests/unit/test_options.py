@@ -47,6 +47,13 @@ def test_the_limits_defaults() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [99999999999, 1e12, float("inf")])
+@pytest.mark.parametrize("name", [each.name for each in fields(Limits)])
+def test_a_limit_that_is_too_long_is_told_so(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name}=.* is too long: it may be 2147483 seconds"):
+        Limits(**{name: value})
+
+
 @pytest.mark.parametrize("value", [-1, -0.001, "5", float("nan"), []])
 @pytest.mark.parametrize("name", [each.name for each in fields(Limits)])
 def test_a_limit_that_is_no_number_of_seconds_is_named(name: str, value: Any) -> None:

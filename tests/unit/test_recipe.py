@@ -103,6 +103,10 @@ class TestGivenServer:
     def test_does_not_show_its_password(self) -> None:
         assert "secret" not in repr(GivenServer("postgresql://me:secret@db/a"))
         assert without_password("postgresql://me:secret@db:1/a?ssl=on") == "postgresql://me:***@db:1/a?ssl=on"
+        assert (
+            without_password("postgresql://me:sec?ret@db:1/a?password=secret")
+            == "postgresql://me:***@db:1/a?password=***"
+        )
         assert without_password("postgresql://db/a") == "postgresql://db/a"
 
 

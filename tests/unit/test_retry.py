@@ -11,6 +11,7 @@ import sqlalchemy.exc
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
+from async_migrations.errors import masked
 from async_migrations.retry import (
     POOL_LIMIT,
     REFUSED,
@@ -19,6 +20,7 @@ from async_migrations.retry import (
     PoolExhaustedError,
     causes,
     describe,
+    hopeless,
     is_exhausted,
     is_retryable,
     is_unavailable,
@@ -131,6 +133,16 @@ def test_a_connection_that_sqlalchemy_has_invalidated_is_gone() -> None:
     assert is_unavailable(InterfaceError("SELECT 1", None, Exception("connection is closed")))
 
 
+def test_a_file_that_cannot_be_read_is_not_waited_for() -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/root/.postgresql/postgresql.key")
+    for each in (error, wrapped(error), chained(error)):
+        reason, remedy = hopeless(each) or ("", "")
+        assert not is_unavailable(each)
+        assert reason == "/root/.postgresql/postgresql.key cannot be read (Permission denied)"
+        assert "set HOME" in remedy
+    assert hopeless(ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed")) is None
+
+
 def test_a_setting_that_the_driver_refuses_is_not_waited_for() -> None:
     assert not is_unavailable(InterfaceError("connect", None, Exception("unknown sslmode")))
 
@@ -222,6 +234,21 @@ def test_a_credential_in_an_errors_own_text_is_not_told(text: str) -> None:
 )
 def test_a_credential_in_another_spelling_is_not_told(text: str) -> None:
     assert PASSWORD not in describe(ValueError(text))
+
+
+def test_what_an_author_writes_is_told_without_passwords_and_values() -> None:
+    for said in (
+        f"CREATE ROLE bob PASSWORD '{PASSWORD}'",
+        f"CREATE SUBSCRIPTION s CONNECTION 'host=h password={PASSWORD}' PUBLICATION p",
+        f"no answer from redis://:{PASSWORD}@h:6379/0",
+        str(StatementError("no value", "SELECT $1", {"x": f"] {PASSWORD}"}, ValueError("x"))),
+        f"it said: {wrapped(ValueError('x'))}",
+    ):
+        assert PASSWORD in said
+        assert PASSWORD not in masked(said)
+    assert (
+        masked("SELECT password FROM users; see http://h:8080/x") == "SELECT password FROM users; see http://h:8080/x"
+    )
 
 
 def test_an_error_without_words_is_told_by_its_kind_and_a_long_one_is_cut() -> None:
