@@ -76,7 +76,12 @@ ORDER = {
 def app(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Iterator[FastAPI]:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.syspath_prepend(str(BOOKSHOP))
+    forget()  # what another test has left under the same names
     yield importlib.import_module("app").app
+    forget()
+
+
+def forget() -> None:
     for name in MODULES:
         sys.modules.pop(name, None)
 

@@ -45,6 +45,8 @@ def written(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(str(tmp_path))
     root = logging.getLogger()
     before = root.level, list(root.handlers)
+    for name in FILES:  # what another test has left under the same names
+        sys.modules.pop(name, None)
     yield tmp_path
     # Litestar configures logging when an application is made.
     root.level, root.handlers = before
