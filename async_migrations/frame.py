@@ -8,10 +8,11 @@ from typing import Any
 
 from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import RESTORE, Claim
-from async_migrations.loading import Loaded, Script
+from async_migrations.loading import Loaded
 from async_migrations.lock import LockKey, application
 from async_migrations.message import Message
 from async_migrations.options import Limits
+from async_migrations.script import Script
 from async_migrations.session import RESET, UNLIMITED
 from async_migrations.sql import quote_literal
 

@@ -20,11 +20,11 @@ from async_migrations.errors import AuthorError
 from async_migrations.events import Emit, MigrationMessage, MigrationProgress, Say
 from async_migrations.face import Guard, MigrationEngine
 from async_migrations.failure import let_go
-from async_migrations.loading import Loaded, Script
+from async_migrations.loading import Loaded
 from async_migrations.lock import application
 from async_migrations.message import FailedStatementError
 from async_migrations.migration import Statistics
-from async_migrations.script import is_setting
+from async_migrations.script import Script, is_setting
 from async_migrations.session import Session
 from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps

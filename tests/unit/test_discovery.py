@@ -21,8 +21,9 @@ from async_migrations.discovery import (
     head_text,
 )
 from async_migrations.errors import DiscoveryError
-from async_migrations.loading import Loaded, Script, load
+from async_migrations.loading import Loaded, load
 from async_migrations.migration import HEAD, AppliedRow
+from async_migrations.script import Script
 
 HISTORIES = Path(__file__).parents[1] / "histories" / "discovery"
 SQL = "CREATE TABLE users (id integer PRIMARY KEY);\n"

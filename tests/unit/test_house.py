@@ -12,9 +12,9 @@ import async_migrations
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
     ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum", "drafts", "script"),
-    ("cursor", "migration", "retry", "stop"),
-    ("session", "reporting", "standing", "online", "numbering"),
+    ("errors", "events", "checksum", "drafts"),
+    ("cursor", "migration", "retry", "source", "stop"),
+    ("session", "reporting", "standing", "online", "numbering", "script", "module"),
     ("connector", "face", "ledger", "drafts"),
     ("options", "base", "lock", "standoff", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
