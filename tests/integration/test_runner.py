@@ -696,7 +696,7 @@ LOOKS: dict[str, Callable[[MigrationRunner], Awaitable[object]]] = {
     "downgrade": lambda runner: runner.downgrade(0),
     "status": lambda runner: runner.status(),
     "plan": lambda runner: runner.plan(),
-    "wait_until_current": lambda runner: runner.wait_until_current(1.5),
+    "wait_until_current": lambda runner: runner.wait_until_current(0.6),
 }
 
 
@@ -711,7 +711,7 @@ async def test_a_look_at_a_ledger_that_is_locked_has_an_end_and_a_face(
         pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
         await connection.exec_driver_sql("LOCK TABLE schema_migrations")
         with pytest.raises(LedgerError, match=rf"could not be read for \d+ s.*held by pid {pid}"):
-            await asyncio.wait_for(LOOKS[name](history.runner(wait_deadline=1.5)), 20)
+            await asyncio.wait_for(LOOKS[name](history.runner(wait_deadline=0.6)), 20)
         assert history.told(LedgerAwaited)
     assert (await history.runner().run_migrations()).applied == ()
 

@@ -72,7 +72,7 @@ async def test_whoever_wants_the_ledger_for_himself_is_told_no(history: History,
 
 
 @pytest.mark.parametrize("language", ["sql", "python"])
-@pytest.mark.parametrize("statement", REWRITES)
+@pytest.mark.parametrize("statement", ["DROP TABLE schema_migrations", "DELETE FROM schema_migrations"])
 async def test_a_deadline_does_not_let_it_through(history: History, statement: str, language: str) -> None:
     write(history, language, statement)
     with pytest.raises(MigrationFailedError, match="did not finish within its deadline"):
