@@ -167,7 +167,7 @@ def random_url(databases: Databases, server: Server) -> Iterator[str]:
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(one=models(), other=models())
 def test_any_models_lead_to_any_others_and_back(
     random_url: str, one: tuple[TableModel, ...], other: tuple[TableModel, ...]
