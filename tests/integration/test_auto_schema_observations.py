@@ -22,7 +22,8 @@ async def told(engine: AsyncEngine, caplog: pytest.LogCaptureFixture, table: str
     await execute(engine, f"CREATE TABLE users (id SERIAL PRIMARY KEY, {table})")
     caplog.set_level("INFO", "async_migrations")
     assert await run(engine, users(*parts)) == NOTHING
-    return caplog.messages
+    # Whoever is the first to compare on a server makes it, and says so.
+    return [message for message in caplog.messages if not message.startswith("Made the scratch database")]
 
 
 @pytest.mark.parametrize(
