@@ -752,3 +752,13 @@ async def test_nothing_to_roll_back_is_no_warning(history: History) -> None:
     with pytest.raises(MigrationFailedError, match="syntax error"):
         await history.runner().run_migrations()
     assert history.told(MigrationMessage) == []
+
+
+async def test_own_parameters_last_that_are_given_at_the_connections_start(history: History, tmp_path: Path) -> None:
+    arguments = {"server_settings": {"app.tenant": "acme"}}
+    tenants = History(tmp_path / "tenants", create_async_engine(history.engine.url, connect_args=arguments))
+    for name in ("001_a", "002_b"):
+        tenants.sql(name, f"CREATE TABLE {name[4:]} AS SELECT current_setting('app.tenant') AS tenant;")
+    await tenants.runner().run_migrations()
+    await tenants.engine.dispose()
+    assert await history.rows("SELECT a.tenant, b.tenant FROM a, b") == [("acme", "acme")]
