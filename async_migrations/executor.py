@@ -109,8 +109,10 @@ class Executor:
             return None
         async with self._rolled_back_on_error():
             done = await self.worker.run(foreseen.migration, "upgrade")
-            counted = done.statistics.as_dict()
-            await self._commit(self.frame.closing(claim.name, done.duration_ms, counted, last=foreseen.last))
+            closing = self.frame.closing(claim.name, done.duration_ms, done.statistics.as_dict(), last=foreseen.last)
+            # Deferred constraints, and a standby that has to confirm, may take as long as the work itself.
+            async with self.worker.deadline():
+                await self._commit(closing)
         return done
 
     async def _as_message(self, foreseen: Foreseen) -> Done | None:

@@ -132,3 +132,16 @@ async def test_autocommit_in_a_transaction_says_how_to_do_without(history: Histo
         await history.runner().run_migrations()
     history.python("001_a", body, attributes="transactional = False")
     assert (await history.runner().run_migrations()).applied == ("001_a",)
+
+
+@pytest.mark.usefixtures("slow_commit")
+@pytest.mark.parametrize("language", ["sql", "python"])
+async def test_a_commit_has_the_deadline_of_its_migration(history: History, language: str) -> None:
+    if language == "sql":
+        history.sql("001_a", "INSERT INTO slow VALUES (1);")
+    else:
+        history.python("001_a", "await self.execute('INSERT INTO slow VALUES (1)')")
+    with pytest.raises(MigrationFailedError, match=r"did not finish within its deadline of 0\.5 s"):
+        await asyncio.wait_for(history.runner(migration_deadline=0.5).run_migrations(), 20)
+    assert await history.value("SELECT count(*) FROM schema_migrations") == 0
+    assert await history.value("SELECT count(*) FROM slow") == 0
