@@ -335,6 +335,7 @@ class Run:
             limits.migration_deadline,
             Guard(session, pooled=pooled),
             limits.lock_timeout,
+            limits.grace,
         )
         frame = Frame(ledger, key, limits, self.id, pooled, session.replay)
         return Executor(worker, session, frame, partial(self.spare, pooled=pooled), self.emit, limits, self.applied)

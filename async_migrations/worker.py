@@ -15,6 +15,7 @@ import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import retry
+from async_migrations.alarm import ANSWER, Alarm, LoopBlockedError
 from async_migrations.base import BaseMigration, Context
 from async_migrations.errors import AuthorError
 from async_migrations.events import Emit, MigrationMessage, MigrationProgress, Say
@@ -41,6 +42,12 @@ CUT = (
 )
 """What an author did who caught such a time limit."""
 
+KEPT = (
+    "it kept the event loop to itself. What computes for long or blocks goes into a thread: "
+    "`await asyncio.to_thread(function)`."
+)
+"""What an author did whose code had to be interrupted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -62,6 +69,7 @@ class Worker:
         deadline_s: seconds for one migration; None for ever.
         guard: watches the session's connection.
         lock_timeout_s: seconds that an operation outside a transaction waits for a table's lock; None for ever.
+        grace_s: seconds that a migration may still take when it is told to stop.
     """
 
     session: Session
@@ -71,6 +79,7 @@ class Worker:
     deadline_s: float | None
     guard: Guard
     lock_timeout_s: float | None = None
+    grace_s: float = 0.0
 
     async def run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
         """Await the author's code, with everything around it that it needs, and count what it did."""
@@ -116,8 +125,9 @@ class Worker:
         assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way
         instance: BaseMigration = migration.body()
         instance.bind(context)
+        started = time.perf_counter()
         try:
-            with _counted():
+            with _counted(), self._alarm():
                 return await (instance.upgrade() if verb == "upgrade" else instance.downgrade())
         except (SystemExit, GeneratorExit) as error:
             what = f"{verb}() ended with {type(error).__name__}"
@@ -128,6 +138,20 @@ class Worker:
                 raise
             what = f"{verb}() awaited a task that was cancelled, and nobody had asked the run to stop"
             raise AuthorError(f"{what}. Catch its CancelledError, or do not cancel it.") from error
+        except LoopBlockedError as error:
+            if self.deadline_s is not None and time.perf_counter() - started >= self.deadline_s:
+                raise TimeoutError(f"{_late(self.deadline_s)}, and {KEPT}") from error
+            await anyio.sleep(ANSWER)  # in which the stop arrives that could not
+            raise AuthorError(f"It was to stop, and {KEPT}") from error
+
+    @contextmanager
+    def _alarm(self) -> Iterator[None]:
+        """End author's code that the deadline, or a stop, cannot reach since it keeps the event loop to itself."""
+        alarm = Alarm(self.grace_s)
+        with alarm.ending():
+            if self.deadline_s is not None:
+                alarm.ring_in(self.deadline_s)
+            yield
 
     def _refuse_cut(self, guard: Guard, error: Exception | None = None) -> None:
         if guard.cancelled and self.session.is_closed:
@@ -171,7 +195,7 @@ class Worker:
         with anyio.move_on_after(limit) as scope:
             yield
         if scope.cancelled_caught:
-            raise TimeoutError(f"it did not finish within its deadline of {limit:g} s")
+            raise TimeoutError(_late(limit))
 
     @contextmanager
     def listening(self, migration: Loaded, hear: Callable[[str], bool] | None = None) -> Iterator[None]:
@@ -222,6 +246,10 @@ def _counted() -> Iterator[None]:
     finally:
         while task and task.cancelling() > before:
             task.uncancel()
+
+
+def _late(limit: float) -> str:
+    return f"it did not finish within its deadline of {limit:g} s"
 
 
 async def _plainly(_: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from async_migrations.alarm import ring
 from async_migrations.errors import RunStoppedError
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class _Limit:
             with suppress(OSError):
                 os.write(2, words.encode())
             os._exit(128 + number)
+        ring()
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from functools import partial
+
+from async_migrations.alarm import ring
+from async_migrations.signals import Handler
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,50 +31,19 @@ def stopping(stop: Callable[[], object]) -> Iterator[list[signal.Signals]]:
         yield received
         return
     loop = asyncio.get_running_loop()
-    ears = [_Ear(number, received, lambda: loop.call_soon_threadsafe(stop)) for number in STOPPING]
+
+    def hear(number: signal.Signals) -> None:
+        received.append(number)
+        loop.call_soon_threadsafe(stop)
+        ring()
+
+    heeded = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = [Handler(number, partial(hear, number)) for number in heeded]
     try:
         yield received
     finally:
-        for ear in ears:
-            ear.close()
+        for handler in handlers:
+            handler.close()
         for number in received:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.raise_signal(number)
-
-
-class _Ear:
-    """A handler of one signal that passes it on to the one before."""
-
-    def __init__(self, number: signal.Signals, received: list[signal.Signals], stop: Callable[[], object]) -> None:
-        self._number = number
-        self._received = received
-        self._stop = stop
-        self._closed = False
-        self._before: Any = signal.getsignal(number)
-        if self._before not in {None, signal.SIG_IGN}:
-            signal.signal(number, self)
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self._closed:
-            self._received.append(self._number)
-            self._stop()
-        if callable(self._before):
-            self._before(number, frame)
-
-    @property
-    def __self__(self) -> object:
-        """The server, if the handler before is a method of it: what streams looks there whether the server stops."""
-        return getattr(self._before, "__self__", None)
-
-    def close(self) -> None:
-        """Give the signal back; one that was put on top of this one will do it in its turn."""
-        self._closed = True
-        current: Any = signal.getsignal(self._number)
-        if current is self:
-            signal.signal(self._number, self._rest)
-
-    @property
-    def _rest(self) -> Any:
-        # Two starts in one process need not end in the order in which they began.
-        before = self._before
-        return before._rest if isinstance(before, _Ear) and before._closed else before  # noqa: SLF001 - its own kind

@@ -83,10 +83,10 @@ async def patiently(
         with anyio.move_on_after(min(limit, max(left, 1.0))):
             return await look()
         busy, waited = await look_at_holder(session, table), anyio.current_time() - started
+        awaited(str(busy), waited)
         if waited >= deadline:
             raise LedgerError(
                 f"The ledger {table} could not be read for {waited:.0f} s: another session has locked its table. "
                 f"{busy} Start again when that has ended, or {busy.ending}."
             )
-        awaited(str(busy), waited)
         limit *= 2

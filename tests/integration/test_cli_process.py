@@ -131,12 +131,38 @@ class Migration(BaseMigration):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("body", ["while True: pass", "time.sleep(600)"])
-async def test_a_migration_that_blocks_the_event_loop_is_ended_by_further_signals(
+async def test_one_signal_cancels_a_migration_that_blocks_the_event_loop(
     bare: Shell, ask: Ask, body: str, number: signal.Signals, code: int
 ) -> None:
     bare.write("migrations/001_a.py", BLOCKING.format(body=body))
     async with bare.start("upgrade") as running:
         await running.line_matching("^blocked$")
+        running.send_signal(number)
+        done = await ended(running)
+
+    assert done.code == code
+    assert f"Stopped by {number.name}. 001_a was cancelled. Nothing was done before." in done.err.splitlines()[-1]
+    await eventually(lambda: rolled_back(ask))
+
+
+DEAF = """
+        while True:
+            try:
+                time.sleep(600)
+            except BaseException:
+                print("deaf", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_the_third_signal_ends_a_migration_that_hears_of_none(
+    bare: Shell, ask: Ask, number: signal.Signals, code: int
+) -> None:
+    bare.write("migrations/001_a.py", BLOCKING.format(body=DEAF.strip()))
+    async with bare.start("upgrade") as running:
+        await running.line_matching("^blocked$")
+        running.send_signal(number)
+        await running.line_matching("^deaf$")
 
         async def has_ended() -> bool:
             if running.returncode is None:

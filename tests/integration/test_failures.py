@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+import signal
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from async_migrations import MigrationFailedError, MigrationRunner, connector
+from async_migrations.alarm import ANSWER
 from async_migrations.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -19,7 +22,7 @@ from async_migrations.errors import (
     LedgerError,
     MigrationsError,
 )
-from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried
+from async_migrations.events import ConnectionLost, DatabaseAwaited, MigrationRetried, MigrationStarted
 from async_migrations.run import RECONNECTS
 from async_migrations.testing.server import Server, temporary_server
 from tests.support.history import History
@@ -428,6 +431,74 @@ async def test_a_migration_that_does_not_end_meets_its_deadline(history: History
         await history.runner(migration_deadline=0.3).run_migrations()
     assert not await history.exists("t")
     await eventually(history.is_unlocked)
+
+
+BLOCKING = {
+    "computing": "while True: pass  # here",
+    "sleeping": "time.sleep(60)  # here",
+    "waiting for a thread": "threading.Event().wait(60)  # here",
+    "deaf": """
+while True:
+    try:
+        time.sleep(60)  # here
+    except Exception:
+        pass
+""",
+    "in a task": """
+async def work():
+    time.sleep(60)  # here
+async with asyncio.TaskGroup() as group:
+    group.create_task(work())
+""",
+    "run_sync": """
+def work(connection):
+    time.sleep(60)  # here
+await self.run_sync(work)
+""",
+    "after its cancellation": """
+try:
+    await asyncio.sleep(60)
+except asyncio.CancelledError:
+    time.sleep(60)  # here
+""",
+}
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+@pytest.mark.parametrize("body", BLOCKING.values(), ids=BLOCKING)
+async def test_a_migration_that_keeps_the_event_loop_meets_its_deadline(
+    history: History, body: str, *, transactional: bool
+) -> None:
+    before = signal.getsignal(signal.SIGURG)
+    path = history.python(
+        "001_a",
+        "await self.execute('CREATE TABLE t (x int)')\n" + body,
+        top="import asyncio, threading, time",
+        attributes=f"transactional = {transactional}",
+    )
+    with pytest.raises(MigrationFailedError, match=r"its deadline of 0\.3 s, and it kept") as caught:
+        await history.runner(migration_deadline=0.3).run_migrations()
+    assert path.read_text().splitlines()[(caught.value.line or 0) - 1].endswith("# here")
+    assert await history.exists("t") is not transactional
+    assert await history.ledger() == ([] if transactional else ["001_a"])
+    assert signal.getsignal(signal.SIGURG) is before
+    await eventually(history.is_unlocked)
+
+
+async def test_a_service_that_blocks_the_loop_itself_is_not_interrupted(history: History) -> None:
+    history.python("001_a", "await asyncio.sleep(60)", top="import asyncio")
+
+    async def block() -> bool:
+        await eventually(lambda: asyncio.sleep(0, bool(history.told(MigrationStarted))))
+        until = time.monotonic() + 0.3 + 3 * ANSWER
+        while time.monotonic() < until:
+            pass
+        return True
+
+    service = asyncio.create_task(block())
+    with pytest.raises(MigrationFailedError, match=r"deadline of 0\.3 s"):
+        await history.runner(migration_deadline=0.3).run_migrations()
+    assert await service
 
 
 async def test_a_statement_meets_its_timeout(history: History) -> None:

@@ -196,6 +196,24 @@ async def test_a_signal_during_the_start_cancels_it_and_reaches_the_servers_hand
     assert await good.ledger() == ["001_a"]
 
 
+@pytest.mark.parametrize("grace", [0, 0.1])
+async def test_a_signal_during_the_start_ends_a_migration_that_blocks_the_event_loop(
+    good: History, grace: float
+) -> None:
+    blocking = 'await self.execute("CREATE TABLE t (x int)")\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(60)'
+    good.python("002_blocking", blocking, top="import os, signal, time")
+    app = FastAPI(lifespan=fastapi.migration_lifespan(good.runner(grace=grace)))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    told = "002_blocking was cancelled" if not grace else "It was to stop, and it kept the event loop to itself"
+    try:
+        with pytest.raises(NotStartedError, match=told):
+            await enter(app)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not await good.exists("t")
+    await eventually(good.is_unlocked)
+
+
 async def enter(app: FastAPI) -> None:
     async with served(app):
         pass

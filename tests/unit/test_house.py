@@ -11,20 +11,20 @@ import async_migrations
 
 PACKAGE = Path(async_migrations.__file__).parent
 LEVELS = (
-    ("ddl", "rows", "sql"),
-    ("errors", "events", "checksum", "drafts"),
+    ("ddl", "rows", "signals", "sql"),
+    ("alarm", "errors", "events", "checksum"),
     ("cursor", "migration", "retry", "source", "stop"),
     ("session", "reporting", "standing", "online", "numbering", "script", "module"),
     ("connector", "face", "ledger", "drafts"),
     ("options", "base", "lock", "standoff", "schema"),
     ("auto_schema", "plan", "discovery", "fleet", "loading", "message", "steps"),
     ("failure", "frame", "glance"),
-    ("worker", "trace", "verdict"),
+    ("worker", "verdict"),
     ("executor",),
     ("run",),
     ("corrections", "waiting"),
     ("runner",),
-    ("tenants", "testing"),
+    ("testing",),
     ("cli", "integrations"),
     ("__main__",),
 )
@@ -60,6 +60,10 @@ def test_a_module_imports_only_from_the_levels_before_its_own(path: Path) -> Non
     assert room in LEVEL, f"{room} has no level: give it one in this test and in docs/why.md"
     higher = {other for other in rooms_imported(path) if other != room and LEVEL[other] >= LEVEL[room]}
     assert not higher, f"{room} may not import {higher}"
+
+
+def test_every_level_is_of_rooms_that_exist() -> None:
+    assert sorted(room for rooms in LEVELS for room in rooms) == sorted({room_of(path) for path in MODULES})
 
 
 def test_the_document_has_the_same_levels() -> None:
