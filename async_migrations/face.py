@@ -30,7 +30,9 @@ class MigrationEngine(AsyncEngine):
     In a non-transactional migration the same calls are real transactions.
     """
 
-    def __init__(self, session: Session, engine: AsyncEngine, say: Say, *, transactional: bool) -> None:
+    def __init__(
+        self, session: Session, engine: AsyncEngine, say: Say, ledger: tuple[str, str], *, transactional: bool
+    ) -> None:
         # Not AsyncEngine's own initialiser: an AsyncSession bound to this engine takes `sync_engine` and must
         # get the migration's connection, never a second one.
         self.sync_engine = session.connection.sync_connection  # type: ignore[assignment] # a Connection serves
@@ -38,6 +40,7 @@ class MigrationEngine(AsyncEngine):
         self._real = engine
         self._transactional = transactional
         self.say = say
+        self.ledger = ledger  # schema and table, which auto schema leaves alone
 
     @property
     def _proxied(self) -> Any:  # url, dialect, pool and the like are the real engine's

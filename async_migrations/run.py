@@ -331,6 +331,7 @@ class Run:
             session,
             self._engine.engine,
             self.options.base,
+            (ledger.schema or "", ledger.table),
             self.emit,
             limits.migration_deadline,
             Guard(session, pooled=pooled),

@@ -65,6 +65,7 @@ class Worker:
         session: the working session.
         engine: the service's own engine, whose face an author sees.
         base: the models.
+        ledger: schema and table of the ledger.
         emit: is told what migrations and server have to say.
         deadline_s: seconds for one migration; None for ever.
         guard: watches the session's connection.
@@ -75,6 +76,7 @@ class Worker:
     session: Session
     engine: AsyncEngine
     base: Any
+    ledger: tuple[str, str]
     emit: Emit
     deadline_s: float | None
     guard: Guard
@@ -94,7 +96,9 @@ class Worker:
                         await self._send_each(script)
                         returned = None
                     else:
-                        engine = MigrationEngine(self.session, self.engine, say, transactional=transactional)
+                        engine = MigrationEngine(
+                            self.session, self.engine, say, self.ledger, transactional=transactional
+                        )
                         op = self._operations(migration, transactional=transactional)
                         step = steps.run if steps else _plainly
                         context = Context(self.session, engine, self.base, say, step, op, self._tell(migration))

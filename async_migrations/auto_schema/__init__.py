@@ -20,7 +20,7 @@ from async_migrations.auto_schema import (
     tables,
 )
 from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, read_schemas, read_table_names
-from async_migrations.auto_schema.target import Name, Target
+from async_migrations.auto_schema.target import LEDGER, Name, Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.events import Say
 
@@ -49,6 +49,7 @@ class AutoSchemaMigration:
         self._engine = _checked_engine(engine)
         self._metadata = _metadata(base)
         self._say: Say = getattr(engine, "say", None) or _log
+        self._ledger: tuple[str, str] | None = getattr(engine, "ledger", None)
         self._told: set[str] = set()
         self._with_tables: list[str] = []
 
@@ -65,7 +66,7 @@ class AutoSchemaMigration:
         from async_migrations.auto_schema.observations import Observer
 
         async with self._transaction() as connection:
-            observer = Observer(connection, self._metadata, self._tell)
+            observer = Observer(connection, self._metadata, self._tell, self._ledger)
             await observer.prepare()
             created, added, indexed, refused = await connection.run_sync(lambda sync: self._prepared(sync, _run))
             await observer.report(refused)
@@ -154,7 +155,8 @@ class AutoSchemaMigration:
 
     def _target(self, connection: Connection) -> tuple[Target, frozenset[str]]:
         default, schemas = read_schemas(connection)
-        return Target(connection, self._metadata, self._tell, default), schemas
+        ledger = Name(*self._ledger) if self._ledger else Name(default or "", LEDGER)
+        return Target(connection, self._metadata, self._tell, default, ledger), schemas
 
     def _tell(self, level: int, sentence: str) -> None:
         # Called one by one, the steps see the same things; a warning is worth saying once.

@@ -34,10 +34,13 @@ class Observer:
         connection: in the transaction of the work.
         metadata: the models.
         say: takes a logging level and a sentence.
+        ledger: schema and name of the engine's own table; None outside a migration.
     """
 
-    def __init__(self, connection: AsyncConnection, metadata: MetaData, say: Say) -> None:
-        self._connection, self._metadata, self._say = connection, metadata, say
+    def __init__(
+        self, connection: AsyncConnection, metadata: MetaData, say: Say, ledger: tuple[str, str] | None = None
+    ) -> None:
+        self._connection, self._metadata, self._say, self._ledger = connection, metadata, say, ledger
         self._preparation: Preparation | None = None
 
     async def prepare(self) -> None:
@@ -46,7 +49,7 @@ class Observer:
             lambda: prepare(
                 self._connection,
                 self._metadata,
-                include=_of_models,
+                include=self._of_models,
                 deadline=DEADLINE,
                 say=lambda sentence: self._say(logging.INFO, sentence),
             )
@@ -63,6 +66,12 @@ class Observer:
         if self._preparation is not None and (found := await self._tried(self._preparation.compare)) is not None:
             for sentence in sentences(found.operations, refused):
                 self._say(logging.WARNING, sentence)
+
+    def _of_models(self, wish: Wish) -> Include:
+        """Compare the tables of the models alone, and whatever types and sequences there are."""
+        tables = {Name(wish.schema(each.schema), each.name) for each in wish.metadata.tables.values()}
+        tables.discard(Name(*(self._ledger or (wish.schema(None), LEDGER))))
+        return lambda kind, name: kind != "table" or name in tables
 
     async def _tried(self, work: Callable[[], Awaitable[T]]) -> T | None:
         try:
@@ -105,10 +114,3 @@ def _name(difference: d.Difference) -> tuple[str, str] | None:
     if isinstance(difference, d.IndexAdded):
         return difference.table.schema, difference.index.name
     return (difference.name.schema, difference.name.name) if isinstance(difference, d.Named) else None
-
-
-def _of_models(wish: Wish) -> Include:
-    """Compare the tables of the models alone, and whatever types and sequences there are."""
-    declared = (each for each in wish.metadata.tables.values() if each.name != LEDGER)
-    tables = {Name(wish.schema(each.schema), each.name) for each in declared}
-    return lambda kind, name: kind != "table" or name in tables

@@ -14,6 +14,7 @@ from async_migrations.errors import AutoSchemaError
 from async_migrations.events import Say
 
 LEDGER = "schema_migrations"
+"""The ledger's name where nobody says which one it is: outside a migration."""
 
 
 class Name(NamedTuple):
@@ -44,6 +45,7 @@ class Target:
         metadata: the models.
         say: takes a logging level and a sentence.
         default_schema: where an unqualified name is created: the first schema of `search_path` that exists.
+        ledger: the engine's own table, which is nobody's model.
         refused: what could not be created, and why was told.
     """
 
@@ -51,6 +53,7 @@ class Target:
     metadata: MetaData
     say: Say
     default_schema: str | None
+    ledger: Name
     refused: set[Name] = field(default_factory=set)
 
     @property
@@ -61,7 +64,10 @@ class Target:
     @property
     def tables(self) -> list[Table]:
         """The tables of the models, the ledger aside: that one is the engine's own."""
-        return [table for table in self.metadata.tables.values() if table.name != LEDGER]
+        return [table for table in self.metadata.tables.values() if not self._is_ledger(table)]
+
+    def _is_ledger(self, table: Table) -> bool:
+        return (self.declared_schema(table) or self.default_schema, table.name) == self.ledger
 
     def declared_schema(self, item: Named) -> str | None:
         """Return the schema that the models give `item`, `schema_translate_map` considered."""

@@ -55,6 +55,11 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.levelname == "WARNING"]
 
 
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    # Whoever is the first to compare on a server makes its scratch database, and says so.
+    return [message for message in caplog.messages if not message.startswith("Made the scratch database")]
+
+
 class Base(DeclarativeBase):
     pass
 

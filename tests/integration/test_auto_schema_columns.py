@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.auto_schema import AutoSchemaMigration
 from async_migrations.errors import AutoSchemaError
-from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
+from tests.integration.test_auto_schema import NOTHING, column, execute, messages, run, warnings
 
 
 class Mood(enum.Enum):
@@ -39,7 +39,7 @@ async def test_the_log_names_table_and_column(rows: AsyncEngine, caplog: pytest.
 
     assert await run(rows, users(sa.Column("last_login", sa.DateTime))) == {**NOTHING, "columns_added": 1}
 
-    assert caplog.messages == ["Adding missing column: users.last_login", "✓ Added column: users.last_login"]
+    assert messages(caplog) == ["Adding missing column: users.last_login", "✓ Added column: users.last_login"]
 
 
 # What fills a NOT NULL column in the rows that exist

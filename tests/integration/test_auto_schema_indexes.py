@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.auto_schema import AutoSchemaMigration
-from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
+from tests.integration.test_auto_schema import NOTHING, column, execute, messages, run, warnings
 
 
 def users(*parts: Any) -> sa.MetaData:
@@ -56,7 +56,7 @@ async def test_an_index_is_created_as_the_compiler_writes_it_and_known_again(
 
     assert definition in (await column(stands, "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix'"))[0]
     assert await run(stands, metadata) == NOTHING
-    assert caplog.messages == ["Creating index ix on users", "✓ Created index: ix"]
+    assert messages(caplog) == ["Creating index ix on users", "✓ Created index: ix"]
 
 
 async def test_names_follow_the_convention_and_are_cut_as_sqlalchemy_cuts_them(stands: AsyncEngine) -> None:

@@ -135,3 +135,21 @@ async def test_it_works_in_a_migration_without_a_transaction_and_is_still_all_or
         await history.runner(metadata).run_migrations()
 
     assert await history.rows("SELECT column_name FROM information_schema.columns WHERE column_name = 'fine'") == []
+
+
+async def test_the_runners_own_ledger_is_nobodys_model(history: History, caplog: pytest.LogCaptureFixture) -> None:
+    metadata = sa.MetaData()
+    for schema in ("ops", None):
+        sa.Table(
+            "steps", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("x", sa.Text), schema=schema
+        )
+    history.python("001_models", RUN)
+
+    runner = history.runner(metadata, table="steps", schema="ops", observers=(StartupLog(),))
+    report = await runner.run_migrations()
+
+    assert (report.statistics["tables_created"], report.statistics["columns_added"]) == (1, 0)
+    assert await history.rows("SELECT table_schema FROM information_schema.columns WHERE column_name = 'x'") == [
+        ("public",)
+    ]
+    assert warnings(caplog) == []

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.auto_schema import AutoSchemaMigration
 from async_migrations.errors import AutoSchemaError
-from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
+from tests.integration.test_auto_schema import NOTHING, column, execute, messages, run, warnings
 
 
 async def test_missing_schemas_types_and_sequences_come_first_and_are_told(
@@ -29,7 +29,7 @@ async def test_missing_schemas_types_and_sequences_come_first_and_are_told(
 
     assert await run(engine, metadata) == {**NOTHING, "tables_created": 1}
 
-    assert caplog.messages == [
+    assert messages(caplog) == [
         "Creating missing schema: audit",
         "✓ Created schema: audit",
         "Creating missing schema: counting",
@@ -46,7 +46,7 @@ async def test_missing_schemas_types_and_sequences_come_first_and_are_told(
     assert await column(engine, "INSERT INTO audit.events (kind) VALUES ('in') RETURNING id") == [100]
     caplog.clear()
     assert await run(engine, metadata) == NOTHING
-    assert caplog.messages == []
+    assert messages(caplog) == []
 
 
 async def test_a_schema_that_may_not_be_created_is_an_error_that_says_so(engine: AsyncEngine) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.auto_schema import AutoSchemaMigration
 from async_migrations.errors import AutoSchemaError
-from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
+from tests.integration.test_auto_schema import NOTHING, column, execute, messages, run, warnings
 
 DDL: Any = sa.DDL  # SQLAlchemy has not typed it
 FOREIGN_KEYS = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
@@ -30,7 +30,7 @@ async def test_the_log_speaks_as_the_seed_does(engine: AsyncEngine, caplog: pyte
     found = await run(engine, metadata)
 
     assert found == {"tables_created": 1, "columns_added": 0, "indexes_created": 3}
-    assert caplog.messages == [
+    assert messages(caplog) == [
         "Creating missing table: audit_logs",
         "✓ Created table: audit_logs",
         "Creating index idx_audit_logs_event_type_created_at on audit_logs",
@@ -216,6 +216,14 @@ async def test_the_ledger_and_tables_that_the_models_do_not_know_are_left_alone(
     assert warnings(caplog) == []
 
 
+async def test_a_namesake_of_the_ledger_in_another_schema_is_a_table_like_any_other(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData()
+    sa.Table("schema_migrations", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="audit")
+
+    assert await run(engine, metadata) == {**NOTHING, "tables_created": 1}
+    assert await AutoSchemaMigration(engine, metadata).get_existing_tables() == {"audit.schema_migrations"}
+
+
 async def test_listeners_of_the_models_are_called_as_by_create_all(engine: AsyncEngine) -> None:
     metadata = sa.MetaData()
     table = sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True, index=True))
@@ -270,7 +278,7 @@ async def test_a_view_of_the_models_is_created_after_its_tables(
 
     await run(engine, metadata)
 
-    assert caplog.messages[-2:] == ["Creating missing view: seen", "✓ Created view: seen"]
+    assert messages(caplog)[-2:] == ["Creating missing view: seen", "✓ Created view: seen"]
     assert await run(engine, metadata) == NOTHING
     assert warnings(caplog) == []
 

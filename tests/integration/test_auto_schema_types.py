@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import NCHAR, TypeDecorator, TypeEngine, UserDefinedType
 
 from async_migrations.auto_schema import AutoSchemaMigration
+from tests.integration.test_auto_schema import messages
 
 
 class Mood(enum.Enum):
@@ -220,7 +221,7 @@ async def test_no_type_is_mistaken_for_another_when_nothing_has_changed(
     found = await AutoSchemaMigration(with_vector, metadata).run()
 
     assert found == {"tables_created": 0, "columns_added": 0, "indexes_created": 0}
-    assert caplog.messages == []
+    assert messages(caplog) == []
 
 
 async def test_a_not_null_column_is_filled_from_its_scalar_default_as_an_insert_would_fill_it(
