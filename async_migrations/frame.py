@@ -14,7 +14,7 @@ from async_migrations.message import Message
 from async_migrations.options import Limits
 from async_migrations.script import Script
 from async_migrations.session import RESET, UNLIMITED
-from async_migrations.sql import quote_literal
+from async_migrations.sql import quote_literal, timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ class Frame:
 
     def outside(self, name: str) -> str:
         """Return a direct session's settings for work outside a transaction; through a pooler they would leak."""
-        timeout = _ms(self.limits.statement_timeout)
-        return f"SET application_name = {quote_literal(application(name))}; SET statement_timeout = {timeout}"
+        limit = timeout(self.limits.statement_timeout)
+        return f"SET application_name = {quote_literal(application(name))}; SET statement_timeout = {limit}"
 
     def _message(self, migration: Loaded, script: Script, claim: Claim, *, last: bool) -> Message:
         row = self.ledger.claim(claim, self._timeouts, fence=False, prepared=self.prepared)
@@ -114,7 +114,7 @@ class Frame:
 
     def _settings(self, name: str) -> list[str]:
         """The settings before the claim, which may wait for another runner; a direct session has the rest."""
-        deadline = _ms(self.limits.wait_deadline)
+        deadline = timeout(self.limits.wait_deadline)
         settings = {"application_name": quote_literal(application(name)), "lock_timeout": deadline}
         if self.pooled:
             settings |= dict.fromkeys(("statement_timeout", "idle_in_transaction_session_timeout"), "0")
@@ -126,11 +126,7 @@ class Frame:
         """The author's timeouts, as expressions: they begin when the claim is won."""
         limits = {"lock_timeout": self.limits.lock_timeout, "statement_timeout": self.limits.statement_timeout}
         return ", ".join(
-            f"set_config('{name}', '{_ms(seconds)}', true)"
+            f"set_config('{name}', '{timeout(seconds)}', true)"
             for name, seconds in limits.items()
             if name == "lock_timeout" or seconds is not None
         )
-
-
-def _ms(seconds: float | None) -> str:
-    return "0" if seconds is None else str(min(max(1, round(seconds * 1000)), 2**31 - 1))

@@ -269,6 +269,19 @@ async def holder_of(session: Session, key: LockKey) -> Holder | None:
     return Holder(**rows[0]) if rows else None
 
 
+def row_awaited(ledger: str, migration: str, waited: float) -> LockWaitError:
+    """Return the error of a wait for a row that another session has written and not committed.
+
+    Args:
+        ledger: its quoted name.
+        migration: whose row.
+        waited: seconds.
+    """
+    holder = f"Another session holds the row of {migration} in {ledger}; a runner that is at it has the "
+    holder += f"application_name {application(migration)!r}."
+    return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
+
+
 async def end(session: Session, holder: Holder) -> None:
     """End the session of whoever holds the lock.
 

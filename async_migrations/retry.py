@@ -13,7 +13,9 @@ from async_migrations.errors import masked, shorten
 
 T = TypeVar("T")
 
-RETRYABLE = frozenset({"55P03", "40P01", "40001"})
+LOCK_NOT_AVAILABLE = "55P03"
+
+RETRYABLE = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the whole transaction may be tried again."""
 
 UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08004", "08006"})
@@ -89,6 +91,11 @@ def sqlstate(error: BaseException) -> str | None:
         if isinstance(code, str):
             return code
     return None
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell whether a lock was not granted in time."""
+    return sqlstate(error) == LOCK_NOT_AVAILABLE
 
 
 def is_retryable(error: BaseException) -> bool:

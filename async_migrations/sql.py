@@ -81,6 +81,15 @@ def qualified(schema: str | None, name: str) -> str:
     return ".".join(quote_identifier(part) for part in (schema, name) if part is not None)
 
 
+def timeout(seconds: float | None) -> str:
+    """Write seconds as PostgreSQL's timeouts take them, in whole milliseconds; None is no timeout, and 0 the least.
+
+    Args:
+        seconds: What the timeout is to be.
+    """
+    return "0" if seconds is None else str(min(max(1, round(seconds * 1000)), 2**31 - 1))
+
+
 def quote_literal(value: str | int | None) -> str:
     """Write a value as an SQL literal that means the same whatever ``standard_conforming_strings`` says.
 

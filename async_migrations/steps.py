@@ -14,9 +14,10 @@ import anyio
 from async_migrations.errors import AuthorError, LockWaitError
 from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
-from async_migrations.lock import POLL
+from async_migrations.lock import POLL, row_awaited
+from async_migrations.retry import is_lock_timeout
 from async_migrations.session import BEGIN, KEEP_OPEN, Session, TakenOverError
-from async_migrations.sql import Statement, canonical
+from async_migrations.sql import Statement, canonical, timeout
 from async_migrations.standoff import Standoff
 
 Promise = Callable[[str], None]
@@ -87,9 +88,13 @@ class Steps:
         return True
 
     async def _begin(self) -> None:
+        started = anyio.current_time()
+        limit = f"SET LOCAL lock_timeout = {timeout(self.wait_deadline)}"  # a row that is there, but not committed
         try:
-            self.begun = await self.books.send(self.ledger.begin_steps(self.claim)) == "INSERT 0 1"
+            self.begun = await self.books.send(f"{limit}; {self.ledger.begin_steps(self.claim)}") == "INSERT 0 1"
         except Exception as error:
+            if is_lock_timeout(error):
+                raise row_awaited(self.ledger.sql, self.claim.name, anyio.current_time() - started) from None
             raise self.ledger.unwritten(error) from error
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -10,14 +10,11 @@ from typing import NoReturn
 import anyio
 
 from async_migrations import retry
-from async_migrations.errors import LockWaitError
 from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
-from async_migrations.lock import application
+from async_migrations.lock import row_awaited
 from async_migrations.message import FailedStatementError, Message
 from async_migrations.session import Session
-
-LOCK_NOT_AVAILABLE = "55P03"
 
 NOTE_DEADLINE = 2.0
 """Seconds that a cancelled run may take to ask what it has committed."""
@@ -56,23 +53,17 @@ class Verdict:
             self.waited += waited
             return
         own = await self._of_claim_alone(claim) if retry.sqlstate(error) and message.is_at_beginning(error) else None
-        if own and not is_lock_timeout(own):
+        if own and not retry.is_lock_timeout(own):
             raise self.ledger.unwritten(own) from error
         if own and waited >= self.wait_deadline:
-            raise self.gave_up(claim.name, waited) from None
+            raise row_awaited(self.ledger.sql, claim.name, waited) from None
         raise message.blame(self.ledger.explain(error)) from error
 
     def on_opening(self, name: str, error: Exception, waited: float) -> NoReturn:
         """Raise what the error of a frame's opening means."""
-        if is_lock_timeout(error):
-            raise self.gave_up(name, waited) from None  # with its cause it would be tried again
+        if retry.is_lock_timeout(error):
+            raise row_awaited(self.ledger.sql, name, waited) from None  # with its cause it would be tried again
         raise self.ledger.unwritten(error) from error
-
-    def gave_up(self, name: str, waited: float) -> LockWaitError:
-        """Return the error of a wait for another session's row."""
-        holder = f"Another session holds the row of {name} in {self.ledger.sql}; a runner that is at it has the "
-        holder += f"application_name {application(name)!r}."
-        return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
 
     async def is_ours(self, name: str) -> bool:
         """Ask whether this run committed a migration; on another session if the working one is lost."""
@@ -100,8 +91,3 @@ class Verdict:
 def is_late(error: Exception) -> bool:
     """Tell whether a deadline ended the work, with or without a statement to blame."""
     return isinstance(error.error if isinstance(error, FailedStatementError) else error, TimeoutError)
-
-
-def is_lock_timeout(error: Exception) -> bool:
-    """Tell whether a lock was not granted in time."""
-    return retry.sqlstate(error) == LOCK_NOT_AVAILABLE

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from async_migrations.connector import EngineConnector, connect, spare
 from async_migrations.errors import DatabaseUnavailableError, SchemaError
 from async_migrations.events import Event
-from async_migrations.retry import sqlstate
+from async_migrations.retry import is_lock_timeout, sqlstate
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
 from async_migrations.schema.kept import ensure, scratch_name
@@ -201,7 +201,7 @@ async def _lock(session: Session, place: Place, deadline: float) -> None:
     try:
         await session.send(f"SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout = 0")
     except Exception as error:
-        if sqlstate(error) != "55P03":
+        if not is_lock_timeout(error):
             raise
         raise SchemaError(
             f"Another comparison has been at work in {place.database} for {deadline:g} s. Nothing was compared. "

@@ -452,6 +452,21 @@ async def test_a_row_that_another_session_holds_is_waited_for_until_the_deadline
     assert history.told(MigrationRetried) == []
 
 
+async def test_the_beginning_of_a_migration_outside_a_transaction_waits_for_a_row_until_the_deadline(
+    history: History,
+) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    await history.runner().run_migrations()
+    history.sql("002_b", "-- transactional: false\nCREATE TABLE b (x int);")
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql(TAKEN)
+        with pytest.raises(LockWaitError, match=r"Another session holds the row of 002_b"):
+            await history.runner(wait_deadline=0.3, retry_deadline=60).run_migrations()
+        assert not await history.exists("b")
+        await other.rollback()
+    assert (await history.runner().run_migrations()).applied == ("002_b",)
+
+
 @BOTH
 async def test_the_wait_for_a_row_counts(history: History, language: str) -> None:
     two(history, language)
