@@ -6,7 +6,7 @@ import inspect
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -23,10 +23,11 @@ from async_migrations.session import Session
 if TYPE_CHECKING:
     # Loaded when a migration runs: most starts run none.
     from async_migrations.online import Operations
+    from async_migrations.online.calls import Calls
 
 T = TypeVar("T")
 Returned = Statistics | Mapping[str, Any] | None
-Step = Callable[[str, Callable[[], Awaitable[object]]], Awaitable[None]]
+Step = Callable[[str, Callable[[], Awaitable[object]]], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Context:
     say: Say
     step: Step
     op: Operations
+    calls: Calls
     tell: Callable[[float, float | None], None]
 
 
@@ -106,11 +108,11 @@ class BaseMigration:
         """Operations that do not stop a running service."""
         return self._bound.op
 
-    async def execute(
+    def execute(
         self,
         statement: str | Executable,
         params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> CursorResult[Any]:
+    ) -> Coroutine[Any, Any, CursorResult[Any]]:
         """Run SQL in the migration's transaction.
 
         Args:
@@ -122,20 +124,20 @@ class BaseMigration:
         Returns:
             The result, of the last statement where there are several.
         """
-        return await self._bound.op.execute(statement, params)
+        return self._bound.op.execute(statement, params)
 
-    async def run_sync(self, work: Callable[[Connection], T]) -> T:
+    def run_sync(self, work: Callable[[Connection], T]) -> Coroutine[Any, Any, T]:
         """Call `work` with the synchronous face of the connection: `metadata.create_all`, `inspect`."""
-        return await self.connection.run_sync(work)
+        return self._bound.calls.note("run_sync", self.connection.run_sync(work))
 
-    async def step(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    def step(self, name: str, work: Callable[[], Awaitable[object]]) -> Coroutine[Any, Any, None]:
         """Await `work()` once, also over retries of a non-transactional migration.
 
         Args:
             name: what the step is called; unique in the migration.
             work: an async function without arguments.
         """
-        await self._bound.step(name, work)
+        return self._bound.calls.note("step", self._bound.step(name, work))
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Tell how far a long migration is: a bar for whoever watches.

@@ -53,6 +53,8 @@ class Steps:
     standoff: Standoff = field(init=False)
     begun: bool = False
     """Whether the row says so: for the error of a migration that fails."""
+    again: bool = True
+    """Whether an earlier try has begun it."""
     _unrecorded: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,6 +94,7 @@ class Steps:
         limit = f"SET LOCAL lock_timeout = {timeout(self.wait_deadline)}"  # a row that is there, but not committed
         try:
             self.begun = await self.books.send(f"{limit}; {self.ledger.begin_steps(self.claim)}") == "INSERT 0 1"
+            self.again = not self.begun
         except Exception as error:
             if is_lock_timeout(error):
                 raise row_awaited(self.ledger.sql, self.claim.name, anyio.current_time() - started) from None
@@ -109,6 +112,10 @@ class Steps:
         if self.worker.in_transaction:
             raise AuthorError(f"The step {name!r} left a transaction open. Commit inside the step.")
         await self.record(name)
+
+    def knows(self, work: str) -> bool:
+        """Tell whether an earlier try has finished an operation."""
+        return self._key(work) in self.finished
 
     def is_done(self, number: int, statement: Statement, path: Path) -> bool:
         """Tell whether an earlier try finished this statement of a SQL file.

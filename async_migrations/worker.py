@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import retry
 from async_migrations.alarm import ANSWER, Alarm, LoopBlockedError
-from async_migrations.base import BaseMigration, Context
+from async_migrations.base import BaseMigration, Context, Step
 from async_migrations.errors import AuthorError
 from async_migrations.events import Emit, MigrationMessage, MigrationProgress, Say
 from async_migrations.face import Guard, MigrationEngine
@@ -32,6 +32,7 @@ from async_migrations.steps import Steps
 
 if TYPE_CHECKING:
     from async_migrations.online import Operations
+    from async_migrations.online.calls import Calls
 
 
 CUT = (
@@ -99,10 +100,12 @@ class Worker:
                         engine = MigrationEngine(
                             self.session, self.engine, say, self.ledger, transactional=transactional
                         )
-                        op = self._operations(migration, transactional=transactional)
-                        step = steps.run if steps else _plainly
-                        context = Context(self.session, engine, self.base, say, step, op, self._tell(migration))
+                        calls = _calls(steps)
+                        op = self._operations(migration, calls, transactional=transactional)
+                        step = _within(calls, steps.run if steps else _plainly)
+                        context = Context(self.session, engine, self.base, say, step, op, calls, self._tell(migration))
                         returned = await self._body(migration, context, verb)
+                        calls.check()
                         returned = op.statistics if returned is None else returned
                 guard.check()
                 self._refuse_cut(guard)
@@ -115,7 +118,7 @@ class Worker:
                 raise
         return Done(milliseconds(started), Statistics.of(returned))
 
-    def _operations(self, migration: Loaded, *, transactional: bool) -> Operations:
+    def _operations(self, migration: Loaded, calls: Calls | None = None, *, transactional: bool) -> Operations:
         from async_migrations.online import Operations
 
         return Operations(
@@ -123,6 +126,7 @@ class Worker:
             transactional=transactional,
             say=self._say(migration),
             lock_timeout=self.lock_timeout_s,
+            calls=calls,
         )
 
     async def _body(self, migration: Loaded, context: Context, verb: str) -> object:
@@ -254,6 +258,20 @@ def _counted() -> Iterator[None]:
 
 def _late(limit: float) -> str:
     return f"it did not finish within its deadline of {limit:g} s"
+
+
+def _calls(steps: Steps | None) -> Calls:
+    from async_migrations.online.calls import Calls
+
+    return Calls(steps)
+
+
+def _within(calls: Calls, step: Step) -> Step:
+    async def run(name: str, work: Callable[[], Awaitable[object]]) -> None:
+        with calls.step(name):
+            await step(name, work)
+
+    return run
 
 
 async def _plainly(_: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -51,6 +51,11 @@ class Bench:
         self._counted: Counter[str] = Counter()
 
     @property
+    def _again(self) -> bool:
+        """Whether an earlier try may have done some of this."""
+        return not self._transactional
+
+    @property
     def statistics(self) -> dict[str, int]:
         """What was done here so far, in numbers: `tables_created`, `columns_added` and `indexes_created`.
 
@@ -111,6 +116,10 @@ class Bench:
         if count is not None:
             self._counted[count] += 1
         return True
+
+    def _if_again(self, done: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]] | None:
+        """Return a look that is worth something at a second try only: at the first what is missing is a mistake."""
+        return done if self._again else None
 
     async def _refuse_transaction(self) -> None:
         if await self._wire.in_transaction():

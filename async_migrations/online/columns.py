@@ -97,7 +97,7 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
         lenient = "IF EXISTS " if if_exists else ""
         clause = f"DROP COLUMN {lenient}{quote_identifier(column)}{' CASCADE' if cascade else ''}"
         statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
-        await self._do(f"Dropped column {table}.{column}", statement, done=is_gone)
+        await self._do(f"Dropped column {table}.{column}", statement, done=self._if_again(is_gone))
 
     async def rename_column(self, table: str, old: str, new: str, *, schema: str | None = None) -> None:
         """Rename a column; what refers to it follows, the name of its NOT NULL in PostgreSQL 18 as well.
@@ -115,7 +115,7 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
 
         clause = f"RENAME COLUMN {quote_identifier(old)} TO {quote_identifier(new)}"
         statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
-        await self._do(f"Renamed column {table}.{old} to {new}", statement, done=is_renamed)
+        await self._do(f"Renamed column {table}.{old} to {new}", statement, done=self._if_again(is_renamed))
         await self._follow(schema, (table, old), (table, new))
 
     async def alter_column(  # noqa: PLR0913 - each is an aspect of a column

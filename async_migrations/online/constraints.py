@@ -163,7 +163,7 @@ class ConstraintOperations(AddingBench):
 
         clause = f"RENAME CONSTRAINT {quote_identifier(old)} TO {quote_identifier(new)}"
         statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
-        await self._do(f"Renamed constraint {old} of {table} to {new}", statement, done=is_renamed)
+        await self._do(f"Renamed constraint {old} of {table} to {new}", statement, done=self._if_again(is_renamed))
 
     async def drop_constraint(
         self, name: str, table: str, *, schema: str | None = None, if_exists: bool = False, cascade: bool = False
@@ -184,4 +184,4 @@ class ConstraintOperations(AddingBench):
         lenient = "IF EXISTS " if if_exists else ""
         clause = f"DROP CONSTRAINT {lenient}{quote_identifier(name)}{' CASCADE' if cascade else ''}"
         statement = f"ALTER TABLE {qualified(schema, table)} {clause}"
-        await self._do(f"Dropped constraint {name} of {table}", statement, done=is_gone)
+        await self._do(f"Dropped constraint {name} of {table}", statement, done=self._if_again(is_gone))

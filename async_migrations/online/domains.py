@@ -145,7 +145,7 @@ class DomainOperations(RelationBench, ChosenNamesBench):
 
         clause = f"RENAME CONSTRAINT {quote_identifier(old)} TO {quote_identifier(new)}"
         statement = f"ALTER DOMAIN {qualified(schema, domain)} {clause}"
-        await self._do(f"Renamed constraint {old} of {domain} to {new}", statement, done=is_renamed)
+        await self._do(f"Renamed constraint {old} of {domain} to {new}", statement, done=self._if_again(is_renamed))
 
     async def drop_domain_constraint(
         self, name: str, domain: str, *, schema: str | None = None, if_exists: bool = False
@@ -158,7 +158,7 @@ class DomainOperations(RelationBench, ChosenNamesBench):
             schema: the type's schema; None looks along `search_path`.
             if_exists: whether a missing constraint is no error.
         """
-        lenient = "" if self._transactional and not if_exists else "IF EXISTS "
+        lenient = "IF EXISTS " if if_exists or self._again else ""
         statement = f"ALTER DOMAIN {qualified(schema, domain)} DROP CONSTRAINT {lenient}{quote_identifier(name)}"
         await self._do(f"Dropped constraint {name} of {domain}", statement)
 

@@ -101,7 +101,7 @@ class EnumOperations(RelationBench):
 
         clause = f"RENAME VALUE {quote_literal(old)} TO {quote_literal(new)}"
         statement = f"ALTER TYPE {qualified(schema, enum)} {clause}"
-        await self._do(f"Renamed value {old!r} of {enum} to {new!r}", statement, done=is_renamed)
+        await self._do(f"Renamed value {old!r} of {enum} to {new!r}", statement, done=self._if_again(is_renamed))
 
     async def remove_enum_value(
         self, enum: str, value: str, *, replace_with: str | None = None, schema: str | None = None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import getmembers, iscoroutinefunction
 from typing import Any
 
-from sqlalchemy import CursorResult
+from sqlalchemy import CursorResult, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import SchemaItem
 
+from async_migrations.events import Say
 from async_migrations.online import build
+from async_migrations.online.calls import Calls
 from async_migrations.online.columns import ColumnOperations
 from async_migrations.online.comments import CommentOperations
 from async_migrations.online.constraints import ConstraintOperations
@@ -19,6 +26,7 @@ from async_migrations.online.keys import KeyOperations
 from async_migrations.online.schemas import SchemaOperations
 from async_migrations.online.sequences import SequenceOperations
 from async_migrations.online.storage import StorageOperations
+from async_migrations.online.table_definition import table_of
 from async_migrations.online.tables import TableOperations
 from async_migrations.online.written import WrittenDrop, WrittenIndex, read_concurrent
 
@@ -49,7 +57,47 @@ class Operations(
         say: logs (level, message) with the migration's name.
         lock_timeout: seconds that a statement outside a transaction waits for a table's lock before it steps back
             and tries again; None for ever.
+        calls: notes the calls, and knows those that an earlier try has finished.
     """
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        *,
+        transactional: bool,
+        say: Say,
+        lock_timeout: float | None = 5.0,
+        calls: Calls | None = None,
+    ) -> None:
+        super().__init__(connection, transactional=transactional, say=say, lock_timeout=lock_timeout)
+        self._calls = calls or Calls()
+        self._at_work = False
+
+    @property
+    def _again(self) -> bool:
+        memory = self._calls.memory
+        return super()._again and (memory is None or memory.again)
+
+    async def _call(self, name: str, method: Callable[..., Coroutine[Any, Any, Any]], args: Any, options: Any) -> Any:
+        """Call an operation, unless an earlier try of the migration has finished this very call.
+
+        What is there already does not say that: a column may have been dropped since, and another renamed to it.
+        """
+        memory = self._calls.memory
+        if memory is None or self._at_work or name in UNREMEMBERED:
+            return await method(self, *args, **options)
+        work = self._calls.name(name, args, options)
+        if memory.knows(work):
+            self._say(logging.INFO, f"✓ {name}: done by an earlier try")
+            return AS_BEFORE[name](*args, **options) if name in AS_BEFORE else None
+        self._at_work = True
+        try:
+            result = await method(self, *args, **options)
+        finally:
+            self._at_work = False
+        if not await self._wire.in_transaction():  # whose end nobody knows yet
+            await memory.record(work)
+        return result
 
     async def run(self, statement: str) -> None:
         """Run one statement of a SQL file that is not transactional.
@@ -78,3 +126,33 @@ class Operations(
             return await super()._run_one(statement)
         await self.run(statement)
         return await super()._run_one("SELECT WHERE false")
+
+
+def _called(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @wraps(method)
+    def call(self: Operations, *args: Any, **options: Any) -> Coroutine[Any, Any, Any]:
+        return self._calls.note(name, self._call(name, method, args, options))
+
+    return call
+
+
+def _table(name: str, *elements: SchemaItem, **options: Any) -> Table:
+    schema, comment = options.pop("schema", None), options.pop("comment", None)
+    options.pop("if_not_exists", None)
+    return table_of(name, elements, schema, comment, options)
+
+
+UNREMEMBERED = frozenset({"execute", "run"})
+"""Free SQL, which may be meant to run again; and the statements of SQL files, which are counted elsewhere."""
+
+AS_BEFORE: dict[str, Callable[..., object]] = {
+    "bulk_insert": lambda _table, rows: len(rows),
+    "create_index": lambda *_, **__: 0,
+    "create_table": _table,
+    "drop_index": lambda *_, **__: 0,
+}
+"""What a call returns that an earlier try has finished, if it returns something."""
+
+for _name, _method in getmembers(Operations, iscoroutinefunction):
+    if not _name.startswith("_"):
+        setattr(Operations, _name, _called(_name, _method))

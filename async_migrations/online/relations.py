@@ -25,14 +25,14 @@ class RelationBench(Bench):
         async def is_gone() -> bool:
             return not await self._is_taken(kind, schema, name)
 
-        await self._do(f"Dropped {kind.lower()} {name}", statement, done=is_gone)
+        await self._do(f"Dropped {kind.lower()} {name}", statement, done=self._if_again(is_gone))
 
     async def _rename(self, kind: str, schema: str | None, old: str, new: str) -> None:
         async def is_renamed() -> bool:
             return not await self._is_taken(kind, schema, old) and await self._is_taken(kind, schema, new)
 
         statement = f"ALTER {kind} {qualified(schema, old)} RENAME TO {quote_identifier(new)}"
-        await self._do(f"Renamed {kind.lower()} {old} to {new}", statement, done=is_renamed)
+        await self._do(f"Renamed {kind.lower()} {old} to {new}", statement, done=self._if_again(is_renamed))
 
     async def _is_taken(self, kind: str, schema: str | None, name: str) -> bool:
         if kind in TYPES:

@@ -32,7 +32,7 @@ class SchemaOperations(Bench):
             return not await looks.schema_exists(self._wire, old) and await looks.schema_exists(self._wire, new)
 
         statement = f"ALTER SCHEMA {quote_identifier(old)} RENAME TO {quote_identifier(new)}"
-        await self._do(f"Renamed schema {old} to {new}", statement, done=is_renamed)
+        await self._do(f"Renamed schema {old} to {new}", statement, done=self._if_again(is_renamed))
 
     async def drop_schema(self, name: str, *, if_exists: bool = False, cascade: bool = False) -> None:
         """Drop a schema.
@@ -42,7 +42,7 @@ class SchemaOperations(Bench):
             if_exists: whether a missing schema is no error.
             cascade: whether what is in it goes too, with its rows.
         """
-        lenient = "" if self._transactional and not if_exists else "IF EXISTS "
+        lenient = "IF EXISTS " if if_exists or self._again else ""
         statement = f"DROP SCHEMA {lenient}{quote_identifier(name)}{' CASCADE' if cascade else ''}"
         await self._do(f"Dropped schema {name}", statement)
 
@@ -73,6 +73,6 @@ class SchemaOperations(Bench):
             if_exists: whether a missing extension is no error.
             cascade: whether what depends on it goes too: columns of its types with their values.
         """
-        lenient = "" if self._transactional and not if_exists else "IF EXISTS "
+        lenient = "IF EXISTS " if if_exists or self._again else ""
         statement = f"DROP EXTENSION {lenient}{quote_identifier(name)}{' CASCADE' if cascade else ''}"
         await self._do(f"Dropped extension {name}", statement)
