@@ -335,8 +335,8 @@ class Run:
             self.emit,
             limits.migration_deadline,
             Guard(session, pooled=pooled),
+            self.stop,
             limits.lock_timeout,
-            limits.grace,
         )
         frame = Frame(ledger, key, limits, self.id, pooled, session.replay)
         return Executor(worker, session, frame, partial(self.spare, pooled=pooled), self.emit, limits, self.applied)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import retry
-from async_migrations.alarm import ANSWER, Alarm, LoopBlockedError
+from async_migrations.alarm import LoopBlockedError
 from async_migrations.base import BaseMigration, Context, Step
 from async_migrations.errors import AuthorError
 from async_migrations.events import Emit, MigrationMessage, MigrationProgress, Say
@@ -29,6 +30,7 @@ from async_migrations.script import Script, is_setting
 from async_migrations.session import Session
 from async_migrations.sql import quote_literal
 from async_migrations.steps import Steps
+from async_migrations.stop import Stop
 
 if TYPE_CHECKING:
     from async_migrations.online import Operations
@@ -70,8 +72,8 @@ class Worker:
         emit: is told what migrations and server have to say.
         deadline_s: seconds for one migration; None for ever.
         guard: watches the session's connection.
+        stop: the stop of the run.
         lock_timeout_s: seconds that an operation outside a transaction waits for a table's lock; None for ever.
-        grace_s: seconds that a migration may still take when it is told to stop.
     """
 
     session: Session
@@ -81,8 +83,8 @@ class Worker:
     emit: Emit
     deadline_s: float | None
     guard: Guard
+    stop: Stop
     lock_timeout_s: float | None = None
-    grace_s: float = 0.0
 
     async def run(self, migration: Loaded, verb: str, steps: Steps | None = None) -> Done:
         """Await the author's code, with everything around it that it needs, and count what it did."""
@@ -133,9 +135,9 @@ class Worker:
         assert isinstance(migration.body, type)  # noqa: S101 - scripts took the other way
         instance: BaseMigration = migration.body()
         instance.bind(context)
-        started = time.perf_counter()
+        started, alarm = time.perf_counter(), None
         try:
-            with _counted(), self._alarm():
+            with _counted(), self.stop.alarmed(self.deadline_s) as alarm:
                 return await (instance.upgrade() if verb == "upgrade" else instance.downgrade())
         except (SystemExit, GeneratorExit) as error:
             what = f"{verb}() ended with {type(error).__name__}"
@@ -143,23 +145,23 @@ class Worker:
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
+                if alarm and alarm.ended and self._is_late(started):
+                    raise self._kept_the_loop() from alarm.ended
                 raise
             what = f"{verb}() awaited a task that was cancelled, and nobody had asked the run to stop"
             raise AuthorError(f"{what}. Catch its CancelledError, or do not cancel it.") from error
         except LoopBlockedError as error:
-            if self.deadline_s is not None and time.perf_counter() - started >= self.deadline_s:
-                raise TimeoutError(f"{_late(self.deadline_s)}, and {KEPT}") from error
-            await anyio.sleep(ANSWER)  # in which the stop arrives that could not
+            if self._is_late(started):
+                raise self._kept_the_loop() from error
+            self.stop.end()
+            await anyio.lowlevel.checkpoint()  # at which it is cancelled
             raise AuthorError(f"It was to stop, and {KEPT}") from error
 
-    @contextmanager
-    def _alarm(self) -> Iterator[None]:
-        """End author's code that the deadline, or a stop, cannot reach since it keeps the event loop to itself."""
-        alarm = Alarm(self.grace_s)
-        with alarm.ending():
-            if self.deadline_s is not None:
-                alarm.ring_in(self.deadline_s)
-            yield
+    def _is_late(self, started: float) -> bool:
+        return self.deadline_s is not None and time.perf_counter() - started >= self.deadline_s
+
+    def _kept_the_loop(self) -> TimeoutError:
+        return TimeoutError(f"{_late(self.deadline_s or 0)}, and {KEPT}")
 
     def _refuse_cut(self, guard: Guard, error: Exception | None = None) -> None:
         if guard.cancelled and self.session.is_closed:

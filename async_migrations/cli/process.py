@@ -114,9 +114,10 @@ def run(
         anyio.run(watched)
     if outcome:
         return outcome[0]
-    if errors and not isinstance(errors[0], RunStoppedError):
+    first = signals[0] if signals else limit.last  # which the event loop may not have heard of yet
+    if first is None or (errors and not isinstance(errors[0], RunStoppedError)):
         raise errors[0]
-    raise StoppedError(signals[0])
+    raise StoppedError(first)
 
 
 @contextmanager
@@ -133,6 +134,7 @@ class _Limit:
 
     def __init__(self) -> None:
         self._left = PATIENCE
+        self.last: int | None = None
 
     def count(self) -> None:
         """Begin, after the event loop has set, or taken away, handlers of its own; it is woken as before."""
@@ -142,12 +144,13 @@ class _Limit:
 
     def _note(self, number: int, _: object) -> None:
         self._left -= 1
+        self.last = number
         if self._left < 0:
             words = f"Ended at once by {signal.Signals(number).name}: the server rolls back what was at work.\n"
             with suppress(OSError):
                 os.write(2, words.encode())
             os._exit(128 + number)
-        ring()
+        ring(at_once=number != signal.SIGTERM)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A run is told to stop: what is at work may finish within its grace, nothing new begins, and the report is true."""
 
 import asyncio
+import contextvars
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import Event, MigrationRunner
 from async_migrations.errors import RunStoppedError
-from async_migrations.events import LockAwaited, StopAsked
+from async_migrations.events import LockAwaited, MigrationProgress, StopAsked
 from tests.conformance.aftermath import LOCKS, gone, watching
 from tests.support.history import History
 from tests.support.processes import COMMAND, Child, child_process
@@ -121,6 +122,34 @@ async def test_the_migration_is_cancelled_when_its_grace_is_over(
     assert stopped.value.migration == "002_b"
     assert await applied(witness) == ["001_a"]
     assert not runner.stop()
+
+
+@pytest.mark.parametrize("grace", [0, 0.2])
+async def test_a_signals_callback_may_ask_which_is_in_no_task(
+    history: History, door: Door, witness: asyncpg.Connection, grace: float
+) -> None:
+    runner = runner_of(history, grace)
+    run = asyncio.create_task(runner.run_migrations())
+    await door.reached()
+    asyncio.get_running_loop().call_soon(runner.stop, context=contextvars.Context())
+    with pytest.raises(RunStoppedError, match="002_b was cancelled"):
+        await asyncio.wait_for(run, 60)
+    assert await applied(witness) == ["001_a"]
+
+
+@pytest.mark.parametrize("grace", [0, 0.2])
+async def test_a_migration_that_blocks_the_event_loop_after_the_stop_is_cancelled(
+    history: History, witness: asyncpg.Connection, grace: float
+) -> None:
+    body = "self.progress(1)\ntry:\n    await asyncio.sleep(0.1)\nfinally:\n    time.sleep(600)"
+    history.python("002_b", body, top="import asyncio, time")
+    runner = runner_of(history, grace)
+    run = asyncio.create_task(runner.run_migrations())
+    await eventually(lambda: asyncio.sleep(0, bool(history.told(MigrationProgress))), deadline=60)
+    runner.stop()
+    with pytest.raises(RunStoppedError, match="002_b was cancelled"):
+        await asyncio.wait_for(run, 60)
+    assert await applied(witness) == ["001_a"]
 
 
 async def test_a_run_that_gets_everything_done_in_its_grace_is_no_failure(history: History, door: Door) -> None:

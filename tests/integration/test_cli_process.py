@@ -130,12 +130,14 @@ class Migration(BaseMigration):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("body", ["while True: pass", "time.sleep(600)"])
+@pytest.mark.parametrize(
+    ("body", "grace"), [("while True: pass", "0"), ("time.sleep(600)", "0"), ("time.sleep(600)", "0.2")]
+)
 async def test_one_signal_cancels_a_migration_that_blocks_the_event_loop(
-    bare: Shell, ask: Ask, body: str, number: signal.Signals, code: int
+    bare: Shell, ask: Ask, body: str, grace: str, number: signal.Signals, code: int
 ) -> None:
     bare.write("migrations/001_a.py", BLOCKING.format(body=body))
-    async with bare.start("upgrade") as running:
+    async with bare.start("upgrade", "--grace", grace) as running:
         await running.line_matching("^blocked$")
         running.send_signal(number)
         done = await ended(running)

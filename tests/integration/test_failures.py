@@ -455,6 +455,26 @@ def work(connection):
     time.sleep(60)  # here
 await self.run_sync(work)
 """,
+    "in a task whose errors nobody looks at": """
+async def work():
+    time.sleep(60)  # here
+await asyncio.wait([asyncio.create_task(work())])
+""",
+    "gathered with its errors": """
+async def work():
+    while True: pass  # here
+await asyncio.gather(work(), return_exceptions=True)
+""",
+    "caught": """
+try:
+    time.sleep(60)  # here
+except BaseException:
+    pass
+""",
+    "in a transaction of its own": """
+async with self.engine.begin():
+    time.sleep(60)  # here
+""",
     "after its cancellation": """
 try:
     await asyncio.sleep(60)
