@@ -134,7 +134,7 @@ class BaseMigration:
         """Await `work()` once, also over retries of a non-transactional migration.
 
         Args:
-            name: what the step is called; unique in the migration.
+            name: what the step is called; another step with the name is an error.
             work: an async function without arguments.
         """
         return self._bound.calls.note("step", self._bound.step(name, work))

@@ -56,6 +56,7 @@ class Steps:
     again: bool = True
     """Whether an earlier try has begun it."""
     _unrecorded: list[str] = field(default_factory=list)
+    _named: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.standoff = Standoff(self.books, self.worker, self.ledger, self.pooled)
@@ -104,8 +105,14 @@ class Steps:
         """Await `work()` unless an earlier try finished the step `name`.
 
         Raises:
-            AuthorError: the step left a transaction open, so that it is not finished.
+            AuthorError: the step left a transaction open, so that it is not finished; or the name was another step's.
         """
+        if name in self._named:
+            raise AuthorError(
+                f"Two steps are called {name!r}, and the ledger knows a step by its name: a second try would leave "
+                "both out. Give each a name of its own."
+            )
+        self._named.add(name)
         if self._key(name) in self.finished:
             return
         await work()

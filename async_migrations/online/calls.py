@@ -131,6 +131,8 @@ def written(value: object, within: tuple[int, ...] = ()) -> str:
             parts = [written(each, within) for each in value]
         case set() | frozenset():
             parts = sorted(written(each, within) for each in value)
+        case TableClause():  # whatever was made of it since
+            parts = [value.fullname]
         case SchemaItem() | FetchedValue() if not isinstance(value, ForeignKey):
             held = {key: each for key, each in vars(value).items() if key not in SILENT and not callable(each)}
             parts = [written(held, within)]
@@ -142,8 +144,6 @@ def written(value: object, within: tuple[int, ...] = ()) -> str:
 
 
 def _sql(element: ClauseElement) -> str:
-    if isinstance(element, TableClause):
-        return f"table {element.fullname}"
     try:
         compiled = element.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
     except CompileError:
