@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -132,8 +132,7 @@ class Executor:
         return Done(milliseconds(started), Statistics())
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
-        async with self.spare() as books:
-            steps = self._keep_books(books, foreseen.claim, "upgrade")
+        async with self._keep_books(foreseen.claim, "upgrade") as steps:
             if not await steps.take():
                 return None
             done = await self._outside(foreseen.migration, "upgrade", steps)
@@ -152,19 +151,24 @@ class Executor:
 
     async def _revert_in_steps(self, migration: Loaded, promise: Promise) -> Done | None:
         claim = Claim(migration.file.name, migration.description, "", "", self.frame.run_id)
-        async with self.spare() as books:
-            steps = self._keep_books(books, claim, "downgrade")
+        async with self._keep_books(claim, "downgrade") as steps:
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
             await steps.forget(promise)
         return done
 
-    def _keep_books(self, books: Session, claim: Claim, verb: str) -> Steps:
-        frame = self.frame
-        steps = Steps(books, self.session, frame.ledger, claim, self.limits.wait_deadline, frame.pooled, verb)
-        self._steps = steps
-        return steps
+    @asynccontextmanager
+    async def _keep_books(self, claim: Claim, verb: str) -> AsyncIterator[Steps]:
+        frame, wait = self.frame, self.limits.wait_deadline
+        async with AsyncExitStack() as stack:
+
+            async def reopen() -> Session:
+                return await stack.enter_async_context(self.spare())
+
+            steps = Steps(await reopen(), reopen, self.session, frame.ledger, claim, wait, frame.pooled, verb)
+            self._steps = steps
+            yield steps
 
     async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:
         """Run outside any transaction, and leave none behind."""

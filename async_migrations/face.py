@@ -16,7 +16,7 @@ from async_migrations.errors import AuthorError, TransactionControlError
 from async_migrations.events import Say
 from async_migrations.script import reads_stdin
 from async_migrations.session import BEGIN, Session
-from async_migrations.sql import transaction_control
+from async_migrations.sql import lock_timeout_unless_set, timeout, transaction_control
 
 WHISPER = 0.2
 """Seconds between two words that go before an author's statements."""
@@ -31,14 +31,23 @@ class MigrationEngine(AsyncEngine):
     """
 
     def __init__(
-        self, session: Session, engine: AsyncEngine, say: Say, ledger: tuple[str, str], *, transactional: bool
+        self,
+        session: Session,
+        engine: AsyncEngine,
+        say: Say,
+        ledger: tuple[str, str],
+        *,
+        transactional: bool,
+        lock_timeout: float | None = None,
     ) -> None:
         # Not AsyncEngine's own initialiser: an AsyncSession bound to this engine takes `sync_engine` and must
         # get the migration's connection, never a second one.
         self.sync_engine = session.connection.sync_connection  # type: ignore[assignment] # a Connection serves
         self._session = session
         self._real = engine
-        self._transactional = transactional
+        # Of a transaction of the author's own; that of the engine has one already.
+        own = f"{BEGIN}; {lock_timeout_unless_set(timeout(lock_timeout))}"
+        self._opening = None if transactional else own
         self.say = say
         self.ledger = ledger  # schema and table, which auto schema leaves alone
 
@@ -48,7 +57,7 @@ class MigrationEngine(AsyncEngine):
 
     def connect(self) -> Any:
         """Hand out the connection inside a savepoint; what is not committed at the end is rolled back."""
-        return _Connecting(self._session, self._real, transactional=self._transactional)
+        return _Connecting(self._session, self._real, self._opening)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -73,21 +82,21 @@ class MigrationEngine(AsyncEngine):
 
 
 class FaceConnection(AsyncConnection):
-    """The migration's connection inside a savepoint of its own (a real transaction, if not transactional)."""
+    """The migration's connection inside a savepoint of its own, or in a real transaction that `opening` begins."""
 
-    def __init__(self, session: Session, engine: AsyncEngine, *, transactional: bool) -> None:
+    def __init__(self, session: Session, engine: AsyncEngine, opening: str | None) -> None:
         super().__init__(engine, session.connection.sync_connection)
         self._session = session
-        self._transactional = transactional
+        self._opening = opening
         self._savepoint: AsyncTransaction | None = None
         self._done = False
 
     async def open(self) -> None:
         """Begin the savepoint."""
-        if self._transactional:
+        if self._opening is None:
             self._savepoint = await super().begin_nested()
         else:
-            await self._session.send(BEGIN)
+            await self._session.send(self._opening)
             self._session.adopt_transaction()
 
     async def commit(self) -> None:
@@ -111,7 +120,7 @@ class FaceConnection(AsyncConnection):
             await self._end("rollback")
 
     async def _end(self, how: str) -> None:
-        if self._transactional:
+        if self._opening is None:
             if self._savepoint is not None and self._savepoint.is_active:
                 await getattr(self._savepoint, how)()
         elif how == "commit":
@@ -123,8 +132,8 @@ class FaceConnection(AsyncConnection):
 class _Connecting:
     """What `engine.connect()` returns: awaitable, and an async context manager."""
 
-    def __init__(self, session: Session, engine: AsyncEngine, *, transactional: bool) -> None:
-        self._connection = FaceConnection(session, engine, transactional=transactional)
+    def __init__(self, session: Session, engine: AsyncEngine, opening: str | None) -> None:
+        self._connection = FaceConnection(session, engine, opening)
 
     def __await__(self) -> Generator[Any, Any, FaceConnection]:
         return self._open().__await__()

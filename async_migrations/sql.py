@@ -90,6 +90,16 @@ def timeout(seconds: float | None) -> str:
     return "0" if seconds is None else str(min(max(1, round(seconds * 1000)), 2**31 - 1))
 
 
+def lock_timeout_unless_set(limit: str) -> str:
+    """Write the statement that gives the transaction a lock_timeout, unless the session has one.
+
+    Args:
+        limit: As PostgreSQL takes it: ``5000ms``, ``0``.
+    """
+    own = "nullif(current_setting('lock_timeout'), '0')"
+    return f"SELECT set_config('lock_timeout', coalesce({own}, {quote_literal(limit)}), true)"
+
+
 def quote_literal(value: str | int | None) -> str:
     """Write a value as an SQL literal that means the same whatever ``standard_conforming_strings`` says.
 

@@ -16,9 +16,11 @@ from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
 from async_migrations.lock import POLL, row_awaited
 from async_migrations.retry import is_lock_timeout
-from async_migrations.session import BEGIN, KEEP_OPEN, Session, TakenOverError
+from async_migrations.session import BEGIN, KEEP_OPEN, Session, SessionLostError, TakenOverError
 from async_migrations.sql import Statement, canonical, timeout
 from async_migrations.standoff import Standoff
+
+TAKEN = "another runner took the migration over"
 
 Promise = Callable[[str], None]
 """Is told which transaction takes a row away, before it commits: no row will be left to say whose it was."""
@@ -34,6 +36,8 @@ class Steps:
 
     Args:
         books: the session.
+        reopen: opens another in its place: an administrator, or a job that ends idle transactions, may have ended it
+            while the migration was at a long statement.
         worker: the working session.
         ledger: the ledger.
         claim: what the row says.
@@ -43,6 +47,7 @@ class Steps:
     """
 
     books: Session
+    reopen: Callable[[], Awaitable[Session]]
     worker: Session
     ledger: Ledger
     claim: Claim
@@ -55,6 +60,7 @@ class Steps:
     """Whether the row says so: for the error of a migration that fails."""
     again: bool = True
     """Whether an earlier try has begun it."""
+    _recorded: tuple[str, ...] = ()
     _unrecorded: list[str] = field(default_factory=list)
     _named: set[str] = field(default_factory=set)
 
@@ -67,9 +73,17 @@ class Steps:
         Raises:
             LockWaitError: another runner is at it, until the deadline.
         """
+        started = anyio.current_time()
+        try:
+            return await self._take(started)
+        except Exception as error:
+            if is_lock_timeout(error):
+                raise row_awaited(self.ledger.sql, self.claim.name, anyio.current_time() - started) from None
+            raise
+
+    async def _take(self, started: float) -> bool:
         if self.verb == "upgrade":
             await self._begin()
-        started = anyio.current_time()
         while not await self._lock():
             row = await self._row()
             if row is None and self.verb == "upgrade":
@@ -87,19 +101,18 @@ class Steps:
         if steps and not steps[-1].startswith(self._prefix):
             # The other direction was at it: its steps are no steps of ours, and undid some of them.
             return await self._send_locking([self.ledger.soil(self.claim.name), "COMMIT"])
-        self.finished = steps
+        self.finished = self._recorded = steps
         return True
 
     async def _begin(self) -> None:
-        started = anyio.current_time()
-        limit = f"SET LOCAL lock_timeout = {timeout(self.wait_deadline)}"  # a row that is there, but not committed
+        begin = f"{self._limit}; {self.ledger.begin_steps(self.claim)}"
         try:
-            self.begun = await self.books.send(f"{limit}; {self.ledger.begin_steps(self.claim)}") == "INSERT 0 1"
-            self.again = not self.begun
+            self.begun = await self.books.send(begin) == "INSERT 0 1"
         except Exception as error:
             if is_lock_timeout(error):
-                raise row_awaited(self.ledger.sql, self.claim.name, anyio.current_time() - started) from None
+                raise
             raise self.ledger.unwritten(error) from error
+        self.again = not self.begun
 
     async def run(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Await `work()` unless an earlier try finished the step `name`.
@@ -148,20 +161,64 @@ class Steps:
         self._unrecorded.append(self._key(step))
         if self.worker.in_transaction:
             return
-        added = self.ledger.add_steps(self.claim.name, self._unrecorded)
-        self._unrecorded = []
         async with self.standoff.turn:
-            taken = not await self._send_locking([*self._opening, added, "COMMIT"])
-        if taken:
-            raise TakenOverError("another runner took the migration over")
+            try:
+                await self._add()
+            except SessionLostError:
+                row = await self._recover()
+                steps = row.steps if row else ()
+                if steps == self._recorded:
+                    await self._add()
+                elif steps != (*self._recorded, *self._unrecorded):  # the loss has not crossed our COMMIT
+                    raise TakenOverError(TAKEN) from None
+        self._recorded += tuple(self._unrecorded)
+        self._unrecorded = []
+
+    async def _add(self) -> None:
+        added = self.ledger.add_steps(self.claim.name, self._unrecorded)
+        if not await self._send_locking([*self._opening, added, "COMMIT"]):
+            raise TakenOverError(TAKEN)
 
     async def finish(self, duration_ms: int, statistics: Mapping[str, Any], also: Sequence[str]) -> None:
         """Commit that the migration is applied, and `also` in the same transaction."""
         complete = self.ledger.complete_steps(self.claim, duration_ms, statistics)
-        await self.books.commit(*self._opening, complete, *also)
+        try:
+            await self.books.commit(*self._opening, complete, *also)
+        except SessionLostError:
+            if await self._recover() is not None:
+                await self.books.commit(*self._opening, complete, *also)
+
+    async def _recover(self) -> Any:
+        """Open the books anew, if they alone are lost, and lock the row again.
+
+        Returns:
+            The row; None if the loss has crossed the COMMIT that it is applied.
+
+        Raises:
+            SessionLostError: the working session is lost as well, and with it the lock.
+            TakenOverError: the row says something else now.
+        """
+        if self.worker.is_closed or not self.books.is_closed:
+            raise SessionLostError("the connection that keeps the migration's row was lost")
+        self.books = self.standoff.books = await self.reopen()
+        held = await self._send_locking([])
+        row = await self._row()
+        if held and row is not None:
+            return row
+        await self.books.rollback()
+        if row is not None and not row.dirty and row.run_id == self.claim.run_id:
+            return None
+        raise TakenOverError(TAKEN)
 
     async def forget(self, promise: Promise) -> None:
         """Commit that the migration is taken back; `promise` is told by which transaction."""
+        try:
+            await self._forget(promise)
+        except SessionLostError:
+            await self._recover()  # without the row the run asks what became of the promise
+            await self._forget(promise)
+
+    async def _forget(self, promise: Promise) -> None:
         if opening := self._opening:
             await self.books.begin(*opening[1:])
         promise(await self.books.transaction_id())
@@ -170,20 +227,34 @@ class Steps:
     @property
     def _opening(self) -> list[str]:
         """What begins the books' transaction, if the row had to be let go meanwhile."""
-        return [] if self.books.in_transaction else [BEGIN, KEEP_OPEN]
+        return [] if self.books.in_transaction else [BEGIN, KEEP_OPEN, self._limit]
+
+    @property
+    def _limit(self) -> str:
+        """What ends a wait for the table, or for a row that another session has not committed."""
+        return f"SET LOCAL lock_timeout = {timeout(self.wait_deadline)}"
 
     async def _lock(self) -> bool:
-        soil = [] if self.verb == "upgrade" else [BEGIN, self.ledger.soil_clean(self.claim.name), "COMMIT"]
-        if await self._send_locking(soil):
+        soil = [BEGIN, self._limit, self.ledger.soil_clean(self.claim.name), "COMMIT"]
+        if await self._send_locking([] if self.verb == "upgrade" else soil):
             return True
         await self.books.rollback()
         return False
 
     async def _send_locking(self, before: Sequence[str]) -> bool:
         fence = self.ledger.fence(self.claim.name)
-        return await self.books.send("; ".join([*before, BEGIN, KEEP_OPEN, fence])) == "SELECT 1"
+        return await self.books.send("; ".join([*before, BEGIN, KEEP_OPEN, self._limit, fence])) == "SELECT 1"
 
     async def _row(self) -> Any:
+        if self.books.in_transaction:
+            return await self._read()
+        await self.books.begin(self._limit)
+        try:
+            return await self._read()
+        finally:
+            await self.books.rollback()
+
+    async def _read(self) -> Any:
         rows = await self.ledger.read(self.books)
         return next((row for row in rows if row.name == self.claim.name), None)
 

@@ -100,7 +100,12 @@ class Worker:
                         returned = None
                     else:
                         engine = MigrationEngine(
-                            self.session, self.engine, say, self.ledger, transactional=transactional
+                            self.session,
+                            self.engine,
+                            say,
+                            self.ledger,
+                            transactional=transactional,
+                            lock_timeout=self.lock_timeout_s,
                         )
                         calls = _calls(steps)
                         op = self._operations(migration, calls, transactional=transactional)

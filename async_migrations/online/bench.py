@@ -78,9 +78,10 @@ class Bench:
                 await self._wire.run(statement)
             return
         await self._refuse_transaction()
-        if not statements:
-            return
-        message = self._together(*statements)
+        if statements:
+            await self._persist(self._together(*statements))
+
+    async def _persist(self, message: str) -> None:
         await persist(
             lambda: self._wire.run(message),
             retry_on=is_retryable,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from inspect import getmembers, iscoroutinefunction
@@ -29,6 +30,16 @@ from async_migrations.online.storage import StorageOperations
 from async_migrations.online.table_definition import table_of
 from async_migrations.online.tables import TableOperations
 from async_migrations.online.written import WrittenDrop, WrittenIndex, read_concurrent
+from async_migrations.retry import sqlstate
+from async_migrations.sql import lock_timeout_unless_set
+
+LOCKING = re.compile(
+    r"(?is)(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+    r"(?:ALTER|CREATE|DROP|TRUNCATE|COMMENT|GRANT|REVOKE|REFRESH|SECURITY|IMPORT|REASSIGN)\s"
+)
+
+ACTIVE_TRANSACTION = "25001"
+"""What CREATE DATABASE and its like fail with beside another statement."""
 
 
 class Operations(
@@ -117,15 +128,35 @@ class Operations(
                 self._say(logging.INFO, f"✓ Index {concurrent.name} is there already")
         elif isinstance(concurrent, WrittenDrop):
             await self.drop_index(concurrent.name, schema=concurrent.schema)
+        elif locks_tables(statement) and not await self._wire.in_transaction():
+            await self._run_alone(statement)
         else:
             await self._wire.run(statement)
 
     async def _run_one(self, statement: str) -> CursorResult[Any]:
         # With IF NOT EXISTS an index that a dead build left INVALID would count as there.
-        if self._transactional or read_concurrent(statement) is None:
+        if self._transactional or not (
+            read_concurrent(statement) or (locks_tables(statement) and not await self._wire.in_transaction())
+        ):
             return await super()._run_one(statement)
         await self.run(statement)
         return await super()._run_one("SELECT WHERE false")
+
+    async def _run_alone(self, statement: str) -> None:
+        """Run one statement of an author's as operations run theirs: nobody queues for long behind a lock it wants."""
+        try:
+            # An author's own SET lock_timeout holds; what he has not set would let everybody wait behind him.
+            await self._persist(f"{lock_timeout_unless_set(self._lock_timeout)};\n{statement}")
+        except Exception as error:
+            error.statement = statement  # type: ignore[attr-defined]  # without what we put around it
+            if sqlstate(error) != ACTIVE_TRANSACTION:
+                raise
+            await self._wire.run(statement)  # which PostgreSQL runs only as the one statement of a message
+
+
+def locks_tables(statement: str) -> bool:
+    """Tell whether a statement may want a lock that everybody's queries queue behind, and waits for nothing else."""
+    return LOCKING.match(statement) is not None and "concurrently" not in statement.lower()
 
 
 def _called(name: str, method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
