@@ -17,8 +17,8 @@ from async_migrations.ledger.statements import Claim
 from async_migrations.lock import POLL, row_awaited
 from async_migrations.retry import is_lock_timeout
 from async_migrations.session import BEGIN, KEEP_OPEN, Session, SessionLostError, TakenOverError
-from async_migrations.sql import Statement, canonical, timeout
-from async_migrations.standoff import Standoff
+from async_migrations.sql import Statement, canonical, quote_literal, timeout
+from async_migrations.standoff import ANEW, Standoff
 
 TAKEN = "another runner took the migration over"
 
@@ -179,6 +179,30 @@ class Steps:
         if not await self._send_locking([*self._opening, added, "COMMIT"]):
             raise TakenOverError(TAKEN)
 
+    async def see_off(self, message: str) -> None:
+        """End what a dead runner has left running on the server, if it is this message.
+
+        A server ends a statement whose client has died, but behind a pooler its client is the pooler. The text is all
+        that tells whose it is: to a role that reads the same, it does the same.
+
+        Raises:
+            LockWaitError: it does not end, until the deadline.
+        """
+        if not self.pooled:
+            return
+        started = anyio.current_time()
+        while True:
+            async with self.standoff.turn:
+                await self.books.send(ANEW)
+                left = await self.books.send(f"SELECT pg_cancel_backend(pid) {_running(message)}")
+            if left == "SELECT 0":
+                return
+            waited = anyio.current_time() - started
+            if waited > self.wait_deadline:
+                holder = f"A statement of {self.claim.name} that a dead runner has left does not end."
+                raise LockWaitError(waited, holder, "See pg_stat_activity, and end its session.")
+            await anyio.sleep(random.uniform(*POLL))  # noqa: S311 - jitter
+
     async def finish(self, duration_ms: int, statistics: Mapping[str, Any], also: Sequence[str]) -> None:
         """Commit that the migration is applied, and `also` in the same transaction."""
         complete = self.ledger.complete_steps(self.claim, duration_ms, statistics)
@@ -264,3 +288,13 @@ class Steps:
 
     def _key(self, step: str) -> str:
         return self._prefix + hashlib.sha256(canonical(step).encode()).hexdigest()[:16]
+
+
+def _running(message: str) -> str:
+    """Return the FROM and WHERE of other sessions that are at a message, of which PostgreSQL shows the beginning."""
+    text = quote_literal(message)
+    whole = f"least(octet_length({text}), pg_size_bytes(current_setting('track_activity_query_size')) - 5)"
+    return (
+        "FROM pg_stat_activity WHERE state = 'active' AND datname = current_database() AND usename = current_user "
+        f"AND pid <> pg_backend_pid() AND octet_length(query) >= {whole} AND starts_with({text}, query)"
+    )

@@ -185,7 +185,7 @@ class Worker:
         What the done ones have set is set again: the session is another.
         """
         started = time.perf_counter()
-        op = self._operations(migration, transactional=False)
+        op = self._operations(migration, _calls(steps), transactional=False)
         with self.listening(migration):
             async with self.deadline():
                 for number, statement in enumerate(script.statements):

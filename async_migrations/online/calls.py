@@ -44,6 +44,9 @@ class Memory(Protocol):
     async def record(self, work: str) -> None:
         """Commit that this work is finished."""
 
+    async def see_off(self, message: str) -> None:
+        """End what a dead runner has left running on the server, if it is this message."""
+
 
 class Calls:
     """The calls of one migration's run.

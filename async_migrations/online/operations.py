@@ -29,6 +29,7 @@ from async_migrations.online.sequences import SequenceOperations
 from async_migrations.online.storage import StorageOperations
 from async_migrations.online.table_definition import table_of
 from async_migrations.online.tables import TableOperations
+from async_migrations.online.wire import Wire
 from async_migrations.online.written import WrittenDrop, WrittenIndex, read_concurrent
 from async_migrations.retry import sqlstate
 from async_migrations.sql import lock_timeout_unless_set
@@ -82,6 +83,8 @@ class Operations(
     ) -> None:
         super().__init__(connection, transactional=transactional, say=say, lock_timeout=lock_timeout)
         self._calls = calls or Calls()
+        if self._calls.memory and self._again:
+            self._wire = Wire(connection, self._calls.memory.see_off)
         self._at_work = False
 
     @property
@@ -96,19 +99,23 @@ class Operations(
         """
         memory = self._calls.memory
         if memory is None or self._at_work or name in UNREMEMBERED:
-            return await method(self, *args, **options)
+            return await self._work(method, args, options)
         work = self._calls.name(name, args, options)
         if memory.knows(work):
             self._say(logging.INFO, f"✓ {name}: done by an earlier try")
             return AS_BEFORE[name](*args, **options) if name in AS_BEFORE else None
-        self._at_work = True
-        try:
-            result = await method(self, *args, **options)
-        finally:
-            self._at_work = False
+        result = await self._work(method, args, options)
         if not await self._wire.in_transaction():  # whose end nobody knows yet
             await memory.record(work)
         return result
+
+    async def _work(self, method: Callable[..., Coroutine[Any, Any, Any]], args: Any, options: Any) -> Any:
+        """Call an operation; others that it calls are parts of it."""
+        within, self._at_work = self._at_work, True
+        try:
+            return await method(self, *args, **options)
+        finally:
+            self._at_work = within
 
     async def run(self, statement: str) -> None:
         """Run one statement of a SQL file that is not transactional.
@@ -138,6 +145,8 @@ class Operations(
         if self._transactional or not (
             read_concurrent(statement) or (locks_tables(statement) and not await self._wire.in_transaction())
         ):
+            if self._wire.before:
+                await self._wire.before(statement)
             return await super()._run_one(statement)
         await self.run(statement)
         return await super()._run_one("SELECT WHERE false")

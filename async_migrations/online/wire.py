@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +23,19 @@ class Wire:
 
     A prepared statement outlives its backend behind a transaction pooler, and the portal of the extended protocol
     keeps a snapshot for which a concurrent index build would wait.
+
+    Args:
+        connection: the migration's.
+        before: is awaited before each message.
     """
 
     connection: AsyncConnection
+    before: Callable[[str], Awaitable[None]] | None = None
 
     async def run(self, statement: str) -> None:
         """Run one statement, or several as one message; an error carries the text as SQLAlchemy's do."""
+        if self.before:
+            await self.before(statement)
         try:
             await (await self._driver()).execute(statement)
         except Exception as error:

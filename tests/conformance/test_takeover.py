@@ -15,6 +15,7 @@ from async_migrations.testing.server import Server
 from tests.conformance.aftermath import LEDGER, check, names
 from tests.conformance.gate import DIRECTORY, INDEXES, RUNNING, STOPS, Stop, ended, shut
 from tests.conformance.strikes import NOTICED, TAKE_OVER, TERMINATE, Log, migrate
+from tests.support.history import History
 from tests.support.pgbouncer import pgbouncer
 from tests.support.proxy import Action, WireProxy
 from tests.support.replica_launcher import open_engine
@@ -91,6 +92,32 @@ async def test_an_orphaned_build_behind_a_pooler_is_outlived(
             assert outcome.error == ""
             assert list(outcome.applied) == rest(stop)
         await check(witness, DIRECTORY, INDEXES, pooled=True)
+
+
+@pytest.mark.parametrize("language", ["sql", "python"])
+async def test_an_orphaned_statement_behind_a_pooler_is_seen_off(
+    language: str, server: Server, launcher: Launcher, engine: AsyncEngine, witness: asyncpg.Connection, tmp_path: Path
+) -> None:
+    history = History(tmp_path / "migrations", engine)
+    insert = "INSERT INTO log SELECT 1 FROM pg_advisory_xact_lock_shared(7)"
+    if language == "sql":
+        history.sql("001_a", f"-- transactional: false\n{insert};")
+    else:
+        history.python("001_a", f"await self.execute({insert!r})", attributes="transactional = False")
+    await witness.execute("CREATE TABLE log (x int); SELECT pg_advisory_lock(7)")
+    at_it = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = $1"
+    with pgbouncer(server) as bouncer:
+        url = bouncer.url(engine.url.database or "")
+        leader = await launcher.start(url, history.directory, unnamed_statements=True)
+        await eventually(lambda: witness.fetchval(at_it, insert), deadline=30)
+        orphan = await witness.fetchval(at_it, insert)
+        leader.kill()
+        heir = await launcher.start(url, history.directory, unnamed_statements=True)
+        await ended(witness, orphan, deadline=30)
+        await eventually(lambda: witness.fetchval(at_it, insert), deadline=30)
+        await witness.execute("SELECT pg_advisory_unlock(7)")
+        assert (await heir.outcome()).applied == ("001_a",)
+    assert await witness.fetchval("SELECT count(*) FROM log") == 1
 
 
 @each_build
