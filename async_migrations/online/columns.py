@@ -18,11 +18,12 @@ from async_migrations.online.bench import KEEP, Keep
 from async_migrations.online.chosen_names import ChosenNamesBench
 from async_migrations.online.constraint_definition import of_construct
 from async_migrations.online.definition import IndexDefinition
-from async_migrations.online.dependents import Place, dependents_on
+from async_migrations.online.dependents import dependents_on
 from async_migrations.online.generated import find_readers
 from async_migrations.online.indexes import IndexOperations
 from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import ColumnFacts
+from async_migrations.online.places import Place
 from async_migrations.online.table_definition import (
     column_constraints,
     column_names,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from async_migrations.online.dependents import Place, dependents_on
+from async_migrations.online.dependents import dependents_on
 from async_migrations.online.generated import Generated, find_readers
 from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import TypeFacts
+from async_migrations.online.places import Place
 from async_migrations.online.wire import Wire
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
