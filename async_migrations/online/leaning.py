@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from async_migrations.online.dependents import Dependents
 from async_migrations.online.places import Place, listed
-from async_migrations.online.properties import CHOSEN, SETTINGS, STATISTICS, grant, placed, role, state
+from async_migrations.online.properties import CHOSEN, STATISTICS, grant, placed, role, settings, state
 from async_migrations.online.wire import Wire
 
 # A change of type reaches the columns of all children too. Views stand on views; the deepest go first and come last.
@@ -52,7 +52,7 @@ VIEWS = (
   UNION ALL SELECT v.depth, v.name, t.attname, a.* FROM views AS v JOIN pg_attribute AS t ON t.attrelid = v.oid
   CROSS JOIN LATERAL aclexplode(t.attacl) AS a
  ), set AS (
-  SELECT v.depth, v.name, {SETTINGS} AS actions FROM views AS v JOIN pg_attribute AS a ON a.attrelid = v.oid
+  SELECT v.depth, v.name, {settings("a")} AS actions FROM views AS v JOIN pg_attribute AS a ON a.attrelid = v.oid
   WHERE v.relkind = 'm' AND a.attnum > 0
  ), made AS (
   SELECT v.*, format('CREATE %s %s%s AS %s%s', kind, name,

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-# Comma-separated actions of ALTER TABLE for the column `a`; before PostgreSQL 17 a target of -1 is none.
-SETTINGS = """ARRAY(
-  SELECT format('ALTER COLUMN %I %s', a.attname, s.setting) FROM pg_type AS t CROSS JOIN LATERAL (VALUES
-   ('SET STATISTICS ' || CASE WHEN a.attstattarget >= 0 THEN a.attstattarget::text END),
-   ('SET STORAGE ' || CASE WHEN a.attstorage <> t.typstorage THEN
-    CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END),
-   ('SET COMPRESSION ' || CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END),
-   ((SELECT 'SET (' || string_agg(o, ', ') || ')' FROM unnest(a.attoptions) AS o))
-  ) AS s (setting) WHERE t.oid = a.atttypid AND s.setting IS NOT NULL
- )"""
-
 # What the index `c`, a row `i` of pg_index, is of use for beside queries.
 CHOSEN = """array_remove(ARRAY[
   CASE WHEN i.indisclustered THEN format('ALTER TABLE %s CLUSTER ON %I', i.indrelid::regclass, c.relname) END,
@@ -28,6 +17,17 @@ STATISTICS = """array_to_string(ARRAY[pg_get_statisticsobjdef(s.oid),
   CASE WHEN pg_get_userbyid(s.stxowner) <> current_user THEN format('ALTER STATISTICS %s.%I OWNER TO %I',
    s.stxnamespace::regnamespace, s.stxname, pg_get_userbyid(s.stxowner)) END], E';\\n')"""
 
+# Before PostgreSQL 17 a target of -1 is none.
+_SETTINGS = """ARRAY(
+  SELECT format('ALTER COLUMN %I %s', {column}.attname, s.setting) FROM pg_type AS t CROSS JOIN LATERAL (VALUES
+   ('SET STATISTICS ' || CASE WHEN {column}.attstattarget >= 0 THEN {column}.attstattarget::text END),
+   ('SET STORAGE ' || CASE WHEN {column}.attstorage <> t.typstorage THEN CASE {column}.attstorage
+    WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END),
+   ('SET COMPRESSION ' || CASE {column}.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END),
+   ((SELECT 'SET (' || string_agg(o, ', ') || ')' FROM unnest({column}.attoptions) AS o))
+  ) AS s (setting) WHERE t.oid = {column}.atttypid AND s.setting IS NOT NULL
+ )"""
+
 _TABLESPACE = """(SELECT CASE coalesce(s.spcname, '') WHEN current_setting('default_tablespace') THEN {statement}
   ELSE format(E'SET LOCAL default_tablespace = %L;\\n%s;\\nSET LOCAL default_tablespace = %L', coalesce(s.spcname, ''),
    {statement}, current_setting('default_tablespace')) END
@@ -38,6 +38,11 @@ _STATE = """CASE {enabled} WHEN 'O' THEN '' ELSE format(E';\\nALTER TABLE %s %s 
 
 _GRANT = """format('GRANT %s%s ON %s TO %s%s', {acl}.privilege_type, {columns}, {relation}, {grantee},
   CASE WHEN {acl}.is_grantable THEN ' WITH GRANT OPTION' END)"""
+
+
+def settings(column: str) -> str:
+    """Write the actions of ALTER TABLE that say of a row of pg_attribute how it is stored and looked at."""
+    return _SETTINGS.format(column=column)
 
 
 def placed(statement: str, relation: str) -> str:

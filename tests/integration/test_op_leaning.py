@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from sqlalchemy import BigInteger, Integer, Text
+from sqlalchemy import BigInteger, Computed, Integer, String, Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.testing.server import Server, find_binaries
@@ -26,6 +26,7 @@ CREATE RULE through AS ON INSERT TO onwards DO INSTEAD INSERT INTO seen VALUES (
 CREATE TABLE other (id int); CREATE POLICY through ON other USING (id IN (SELECT b FROM seen));
 ALTER MATERIALIZED VIEW kept ALTER b SET STATISTICS 700, ALTER b SET (n_distinct = -0.5);
 ALTER MATERIALIZED VIEW kept CLUSTER ON kept_b_idx; CREATE STATISTICS of_kept ON b, count FROM kept;
+ALTER STATISTICS of_kept SET STATISTICS 20; ALTER STATISTICS of_kept OWNER TO {role};
 CREATE MATERIALIZED VIEW empty WITH (fillfactor = 70) AS SELECT a FROM t WITH NO DATA;
 CREATE VIEW "Odd ""view"" x" AS SELECT a AS "A b" FROM t; CREATE VIEW alone AS SELECT id FROM t;
 CREATE RULE change AS ON INSERT TO alone DO INSTEAD INSERT INTO t VALUES (NEW.id, 1);
@@ -149,6 +150,40 @@ async def test_an_index_stays_the_replica_identity(engine: AsyncEngine, *, trans
         async with desk.op(transactional=transactional) as op:
             await op.alter_column("t", "a", type_=BigInteger(), postgresql_using="a")
         assert await desk.value("SELECT indisreplident FROM pg_index WHERE indexrelid = 'ux'::regclass") is True
+
+
+GENERATED = """CREATE TABLE t (id int, name varchar(9),
+ loud text COLLATE "C" GENERATED ALWAYS AS (upper(name)) STORED NOT NULL); CREATE TABLE heir () INHERITS (t);
+ALTER TABLE t ALTER loud SET STATISTICS 500, ALTER loud SET STORAGE EXTERNAL, ALTER loud SET COMPRESSION pglz,
+ ALTER loud SET (n_distinct = 5, n_distinct_inherited = 7); COMMENT ON COLUMN t.loud IS 'it''s loud';
+CREATE STATISTICS both_of_them ON id, loud FROM t; COMMENT ON STATISTICS both_of_them IS 'both';
+CREATE STATISTICS lower ON lower(loud) FROM t;
+ALTER TABLE heir ALTER loud SET STATISTICS 300; COMMENT ON COLUMN heir.loud IS 'heir';
+GRANT SELECT (loud) ON t TO {role} WITH GRANT OPTION; GRANT UPDATE (loud) ON t TO PUBLIC;
+GRANT SELECT (loud) ON heir TO {role}; INSERT INTO t VALUES (1, 'a')"""
+
+
+@pytest.mark.parametrize("way", ["another type", "another expression"])
+async def test_a_generated_column_comes_back_with_all_that_it_had(
+    engine: AsyncEngine, server: Server, postgres_version: int, way: str
+) -> None:
+    role = f"hearer_{os.getpid()}_{len(way)}"
+    dump = [find_binaries(postgres_version) / "pg_dump", server.url(engine.url.database or "", driver="")]
+    async with open_desk(engine) as desk:
+        await desk.driver.execute(f"CREATE ROLE {role}")
+        try:
+            await desk.driver.execute(GENERATED.format(role=role))
+            before = await asyncio.to_thread(dumped, dump)
+            for number, function in ((20, "lower"), (9, "upper")):
+                async with desk.op(transactional=True) as op:
+                    if way == "another type":
+                        await op.alter_column("t", "name", type_=String(number))
+                    else:
+                        stored = Computed(f"{function}(name)", persisted=True)
+                        await op.alter_column("t", "loud", server_default=stored)
+            assert await asyncio.to_thread(dumped, dump) == before
+        finally:
+            await desk.driver.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
 def dumped(command: list[object]) -> list[str]:
