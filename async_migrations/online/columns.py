@@ -33,7 +33,7 @@ from async_migrations.online.table_definition import (
     sorted_indexes,
 )
 from async_migrations.online.texts import AnyType, Expression, expression_text, type_text
-from async_migrations.online.twins import TWIN, is_same_column, is_same_type
+from async_migrations.online.twins import is_same_column, is_same_type, twin_of
 from async_migrations.sql import qualified, quote_identifier
 
 Default: TypeAlias = str | Expression | Computed | Identity | None
@@ -227,7 +227,8 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
             return False
         (added, *_) = column_statements(column, self._dialect)
         name = self._dialect.identifier_preparer.format_table(table)
-        if await is_same_column(self._wire, where, column.name, added.replace(name, TWIN, 1)):
+        statement = added.replace(name, twin_of(table.name), 1)
+        if await is_same_column(self._wire, where, table.name, column.name, statement):
             return True
         raise NameConflictError(
             f"{table.name}.{column.name} is there and is another column than the one to add; it was left as it is. If "

@@ -89,6 +89,32 @@ async def test_the_same_under_the_same_name_is_done(desk: Desk) -> None:
     assert not changes(before, await desk.picture())
 
 
+async def test_what_names_its_own_table_is_the_same(desk: Desk) -> None:
+    for _ in range(2):
+        async with desk.op(transactional=False) as op:
+            await op.create_table("prices", sa.Column("n", sa.Integer, sa.CheckConstraint("prices.n > 0", name="up")))
+    for _ in range(2):
+        async with desk.op(transactional=False) as op:
+            await op.add_column("prices", sa.Column("twice", sa.Integer, sa.Computed("prices.n * 2", persisted=True)))
+            await op.create_check_constraint("even", "prices", "prices.twice % 2 = 0")
+            await op.create_exclude_constraint("one", "prices", ("n", "="), using="btree", where="prices.n > 5")
+    for work in (
+        lambda op: op.create_table("prices", sa.Column("n", sa.Integer)),
+        lambda op: op.add_column("prices", sa.Column("twice", sa.Integer, sa.Computed("prices.n * 3", persisted=True))),
+        lambda op: op.create_check_constraint("even", "prices", "prices.twice % 4 = 0"),
+    ):
+        with pytest.raises(NameConflictError):
+            await desk.do(work, transactional=False)
+
+
+async def test_a_foreign_key_is_the_same_in_lower_case(desk: Desk) -> None:
+    for _ in range(2):
+        key = sa.ForeignKey("authors.id", name="fk", initially="deferred", match="full", ondelete="set null")
+        async with desk.op(transactional=False) as op:
+            await op.add_column("books", sa.Column("by", sa.Integer, key))
+    assert await desk.value("SELECT count(*) FROM pg_constraint WHERE conname = 'fk' AND condeferred") == 1
+
+
 async def test_in_a_transaction_a_name_that_is_taken_is_postgresqls_own_error(desk: Desk) -> None:
     with pytest.raises(asyncpg.DuplicateTableError) as caught:
         await desk.do(TAKEN["a table"], transactional=True)
