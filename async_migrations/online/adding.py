@@ -105,7 +105,7 @@ class AddingBench(NotNullBench):
         if wanted.facts is not None:
             same = wanted.is_foreign_key(found)
         else:
-            same = await is_same_constraint(self._wire, wanted.where, name, wanted.clause)
+            same = await is_same_constraint(self._wire, wanted.where, wanted.table, name, wanted.clause)
         if same:
             return found
         raise NameConflictError(

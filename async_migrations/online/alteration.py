@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Computed, Dialect, Identity
 
 from async_migrations.errors import AuthorError
 from async_migrations.online.bench import KEEP, Keep
+from async_migrations.online.generated import Generated
 from async_migrations.online.looks import ColumnFacts
 from async_migrations.online.texts import Expression, computed_text, default_text
 from async_migrations.sql import quote_identifier, quote_literal
@@ -65,17 +66,16 @@ class Alteration:
         """Tell whether the server can give a generated column another expression only as another column."""
         return isinstance(self.default, Computed) and facts.version < SET_EXPRESSION
 
-    def rebuild(self, facts: ColumnFacts, dialect: Dialect) -> list[str]:
-        """Write what drops a generated column and adds it, at the table's end, with another expression."""
+    def rebuilt(self, there: Generated, dialect: Dialect) -> Generated:
+        """Return the generated column that takes the place of the one that there is."""
         assert isinstance(self.default, Computed)  # noqa: S101 - see needs_rebuild
-        name = quote_identifier(self.column)
-        not_null = facts.not_null if self.nullable is None else not self.nullable
-        written = f"{self.type or facts.type} GENERATED ALWAYS AS ({computed_text(self.default, dialect)}) STORED"
-        return [
-            f"ALTER TABLE {self.table} DROP COLUMN {name}",
-            f"ALTER TABLE {self.table} ADD COLUMN {name} {written}{' NOT NULL' if not_null else ''}",
-            *self._commented(facts.comment if self.comment is KEEP else self.comment),
-        ]
+        return replace(
+            there,
+            type=self.type or there.type,
+            expression=computed_text(self.default, dialect),
+            not_null=there.not_null if self.nullable is None else not self.nullable,
+            comment=there.comment if self.comment is KEEP else self.comment,
+        )
 
     def _commented(self, comment: str | Keep | None) -> Iterator[str]:
         if comment is not KEEP:

@@ -18,11 +18,12 @@ from async_migrations.online.bench import KEEP, Keep
 from async_migrations.online.chosen_names import ChosenNamesBench
 from async_migrations.online.constraint_definition import of_construct
 from async_migrations.online.definition import IndexDefinition
-from async_migrations.online.dependents import Place, dependents_on
-from async_migrations.online.generated import find_readers
+from async_migrations.online.dependents import dependents_on
+from async_migrations.online.generated import find_generated, find_readers
 from async_migrations.online.indexes import IndexOperations
 from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import ColumnFacts
+from async_migrations.online.places import Place
 from async_migrations.online.table_definition import (
     column_constraints,
     column_names,
@@ -32,7 +33,7 @@ from async_migrations.online.table_definition import (
     sorted_indexes,
 )
 from async_migrations.online.texts import AnyType, Expression, expression_text, type_text
-from async_migrations.online.twins import TWIN, is_same_column, is_same_type
+from async_migrations.online.twins import is_same_column, is_same_type, twin_of
 from async_migrations.sql import qualified, quote_identifier
 
 Default: TypeAlias = str | Expression | Computed | Identity | None
@@ -192,24 +193,27 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
 
     async def _alter(self, alteration: Alteration, facts: ColumnFacts) -> list[str]:
         """Return the statements of an alteration; a conversion that an earlier try has made is not made twice."""
+        itself = Place(facts.relation, facts.number)
         if alteration.needs_rebuild(facts):
-            place = [Place(facts.relation, facts.number)]
-            dependents, leaning = await dependents_on(self._wire, place), await leaning_on(self._wire, place)
-            rebuilt = alteration.rebuild(facts, self._dialect)
-            return [*leaning.before, *dependents.before, *rebuilt, *dependents.after, *leaning.after]
+            there = await find_generated(self._wire, itself)
+            rebuilt = [there.gone, *alteration.rebuilt(there, self._dialect).again()]
+            return await self._around([itself], [itself], rebuilt)
         wanted = None if self._transactional else alteration.type
         if wanted is not None and await is_same_type(self._wire, alteration.table, alteration.column, wanted):
             alteration = replace(alteration, type=None, using=None)
         statements = alteration.statements(facts, self._dialect)
         if alteration.type is None:
             return statements
-        readers = await find_readers(self._wire, [(facts.relation, facts.number)])
-        dependents = await dependents_on(self._wire, [Place(each.relation, each.number) for each in readers])
+        readers = await find_readers(self._wire, [itself])
+        places = [Place(each.relation, each.number) for each in readers]
+        gone = [each.gone for each in readers]
         again = [statement for each in readers for statement in each.again()]
-        places = [(facts.relation, facts.number), *((each.relation, each.number) for each in readers)]
-        leaning = await leaning_on(self._wire, [Place(*each) for each in places])
-        gone = [*leaning.before, *dependents.before, *(each.gone for each in readers)]
-        return [*gone, *statements, *again, *dependents.after, *leaning.after]
+        return await self._around(places, [itself, *places], [*gone, *statements, *again])
+
+    async def _around(self, dropped: list[Place], changed: list[Place], statements: list[str]) -> list[str]:
+        """Put around statements what takes away and makes again whatever leans on columns."""
+        dependents, leaning = await dependents_on(self._wire, dropped), await leaning_on(self._wire, changed)
+        return [*leaning.before, *dependents.before, *statements, *dependents.after, *leaning.after]
 
     async def _is_column(self, column: Column[Any]) -> bool:
         """Tell whether an earlier try has added the column.
@@ -223,7 +227,8 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
             return False
         (added, *_) = column_statements(column, self._dialect)
         name = self._dialect.identifier_preparer.format_table(table)
-        if await is_same_column(self._wire, where, column.name, added.replace(name, TWIN, 1)):
+        statement = added.replace(name, twin_of(table.name), 1)
+        if await is_same_column(self._wire, where, table.name, column.name, statement):
             return True
         raise NameConflictError(
             f"{table.name}.{column.name} is there and is another column than the one to add; it was left as it is. If "

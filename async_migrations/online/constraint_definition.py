@@ -124,6 +124,7 @@ def foreign_key(
     match: str | None,
 ) -> tuple[str, dict[str, Any]]:
     """Write FOREIGN KEY ... REFERENCES, and what the catalog holds of it."""
+    deferred = (initially or "").upper() == "DEFERRED"
     clause = f"FOREIGN KEY ({_listed(local)}) REFERENCES {referent} ({_listed(remote)})"
     clause += f" MATCH {match}" if match else ""
     clause += f" ON DELETE {ondelete}" if ondelete else ""
@@ -135,9 +136,9 @@ def foreign_key(
         "remote": [*remote],
         "ondelete": _action(ondelete),
         "onupdate": _action(onupdate),
-        "match": "f" if match == "FULL" else "s",
-        "deferrable": bool(deferrable) or initially == "DEFERRED",
-        "deferred": initially == "DEFERRED",
+        "match": "f" if (match or "").upper() == "FULL" else "s",
+        "deferrable": bool(deferrable) or deferred,
+        "deferred": deferred,
     }
 
 

@@ -5,44 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
-from async_migrations.online.dependents import Place, dependents_on
-from async_migrations.online.generated import Generated, find_readers
+from async_migrations.online.dependents import dependents_on
+from async_migrations.online.generated import find_readers
 from async_migrations.online.leaning import leaning_on
 from async_migrations.online.looks import TypeFacts
+from async_migrations.online.places import Place
 from async_migrations.online.wire import Wire
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 USERS = """SELECT c.oid::bigint AS relation, a.attnum AS number, format('%I.%I', n.nspname, c.relname) AS table,
- a.attname AS name, a.atttypid = t.typarray AS is_array, a.attgenerated AS generated, a.attnotnull AS not_null,
- a.attinhcount > 0 AS inherited, pg_get_expr(d.adbin, d.adrelid) AS expression,
- col_description(c.oid, a.attnum) AS comment
+ a.attname AS name, a.atttypid = t.typarray AS is_array, a.attinhcount > 0 AS inherited,
+ pg_get_expr(d.adbin, d.adrelid) AS default
  FROM pg_type AS t JOIN pg_attribute AS a ON a.atttypid IN (t.oid, t.typarray)
  JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
  JOIN pg_namespace AS n ON n.oid = c.relnamespace
  LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
- WHERE t.oid = to_regtype({name}) AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE t.oid = to_regtype({name}) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
  ORDER BY 3, a.attnum"""
 
-OWNER = """SELECT quote_ident(r.rolname) AS owner, r.rolname = current_user AS ours FROM pg_type AS t
- JOIN pg_roles AS r ON r.oid = t.typowner WHERE t.oid = to_regtype({name})"""
+TYPE = """SELECT t.oid::bigint AS oid, t.typarray::bigint AS array,
+ CASE WHEN r.rolname <> current_user THEN quote_ident(r.rolname) END AS owner
+ FROM pg_type AS t JOIN pg_roles AS r ON r.oid = t.typowner WHERE t.oid = to_regtype({name})"""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A column of the enum, or of arrays of it; `expression` is its default, or what it is generated from."""
+    """A column of the enum, or of arrays of it, that is not generated."""
 
     relation: int
     number: int
     table: str
     name: str
     is_array: bool
-    generated: str
-    not_null: bool
     inherited: bool
-    expression: str | None
-    comment: str | None
+    default: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +63,57 @@ class Conversion:
 
     async def statements(self, wire: Wire) -> list[str]:
         """Write the whole conversion; the server is asked for who uses the type."""
-        users = [User(**row) for row in await wire.read(USERS.format(name=quote_literal(self.name)))]
-        plain = [user for user in users if not user.generated]
-        of_the_type = [self._generated(user) for user in users if user.generated and not user.inherited]
-        readers = await find_readers(wire, [(user.relation, user.number) for user in plain])
-        generated = list({(each.relation, each.number): each for each in [*readers, *of_the_type]}.values())
-        places = [
-            *(Place(user.relation, user.number, whole=False) for user in plain),
-            *(Place(each.relation, each.number) for each in generated),
-        ]
+        name = quote_literal(self.name)
+        (type_,) = await wire.read(TYPE.format(name=name))
+        users = [User(**row) for row in await wire.read(USERS.format(name=name))]
+        # What speaks of a label and reads no column leans on the type alone.
+        changed = [Place(type_[each], 0, whole=False, catalog="pg_type") for each in ("oid", "array")]
+        changed += [Place(user.relation, user.number, whole=False) for user in users]
+        generated = await find_readers(wire, changed)
+        places = [*changed, *(Place(each.relation, each.number) for each in generated)]
         dependents, leaning = await dependents_on(wire, places), await leaning_on(wire, places)
-        owner = await wire.read(OWNER.format(name=quote_literal(self.name)))
         return [
             *leaning.before,
             *dependents.before,
             *(each.gone for each in generated),
-            *self._new_type(owner),
-            *self._conversions(plain),
+            *self._new_type(type_["owner"]),
+            *self._conversions(users),
+            *self._end(),
             *(statement for each in generated for statement in each.again()),
             *dependents.after,
             *leaning.after,
-            f"DROP TYPE {qualified(self.enum.schema, OLD)}",
         ]
 
-    def _new_type(self, owner: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _new_type(self, owner: str | None) -> Iterator[str]:
         labels = ", ".join(quote_literal(value) for value in self.values)
         yield f"ALTER TYPE {self.name} RENAME TO {quote_identifier(OLD)}"
         yield f"CREATE TYPE {self.name} AS ENUM ({labels})"
         if self.enum.comment is not None:
             yield f"COMMENT ON TYPE {self.name} IS {quote_literal(self.enum.comment)}"
-        for row in owner:
-            if not row["ours"]:
-                yield f"ALTER TYPE {self.name} OWNER TO {row['owner']}"
+        if owner is not None:
+            yield f"ALTER TYPE {self.name} OWNER TO {owner}"
+
+    def _end(self) -> Iterator[str]:
+        """Write what drops the old type, under its own name: the server's refusal says who still uses it."""
+        schema, new = self.enum.schema, quote_identifier(NEW)
+        yield f"ALTER TYPE {self.name} RENAME TO {new}"
+        yield f"ALTER TYPE {qualified(schema, OLD)} RENAME TO {quote_identifier(self.enum.name)}"
+        yield f"DROP TYPE {self.name}"
+        yield f"ALTER TYPE {qualified(schema, NEW)} RENAME TO {quote_identifier(self.enum.name)}"
 
     def _conversions(self, users: Sequence[User]) -> Iterator[str]:
         """Write one ALTER TABLE a table, so that each is rewritten once; what is inherited changes with its parent.
 
         Defaults are set apart: each table of a family has its own.
         """
-        with_default = [user for user in users if user.expression is not None]
+        with_default = [user for user in users if user.default is not None]
         for user in with_default:
             yield f"ALTER TABLE ONLY {user.table} ALTER COLUMN {quote_identifier(user.name)} DROP DEFAULT"
         roots = [user for user in users if not user.inherited]
         for table, columns in groupby(roots, key=lambda user: user.table):
             yield f"ALTER TABLE {table} {', '.join(map(self._change, columns))}"
         for user in with_default:
-            default = self._default(user.expression or "")
+            default = self._default(user.default or "")
             yield f"ALTER TABLE ONLY {user.table} ALTER COLUMN {quote_identifier(user.name)} SET DEFAULT {default}"
 
     def _change(self, user: User) -> str:
@@ -120,19 +122,6 @@ class Conversion:
 
     def _type(self, user: User) -> str:
         return f"{self.name}[]" if user.is_array else self.name
-
-    def _generated(self, user: User) -> Generated:
-        return Generated(
-            relation=user.relation,
-            number=user.number,
-            table=user.table,
-            name=user.name,
-            type=self._type(user),
-            not_null=user.not_null,
-            stored=user.generated == "s",
-            expression=user.expression or "",
-            comment=user.comment,
-        )
 
     def _using(self, name: str, *, is_array: bool) -> str:
         if is_array:
@@ -152,5 +141,5 @@ class Conversion:
         return default
 
 
-OLD = "async_migrations_old_enum"
-"""What the old type is called while its columns are converted; nobody else sees it."""
+OLD, NEW = "async_migrations_old_enum", "async_migrations_new_enum"
+"""What the types are called in between; nobody else sees it."""

@@ -11,7 +11,7 @@ from sqlalchemy.types import NullType
 
 from async_migrations import ddl
 from async_migrations.online.texts import exact, exact_or_none
-from async_migrations.online.twins import TWIN
+from async_migrations.online.twins import twin_of
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 
@@ -56,7 +56,7 @@ def twin_statement(table: Table, dialect: Dialect) -> str:
         table.constraints.discard(key)
     table._prefixes = []  # noqa: SLF001 - UNLOGGED, and SQLAlchemy has no public way to take it away
     name = dialect.identifier_preparer.format_table(table)
-    return written(CreateTable(table), dialect).replace(name, TWIN, 1)
+    return written(CreateTable(table), dialect).replace(name, twin_of(table.name), 1)
 
 
 def column_statements(column: Column[Any], dialect: Dialect) -> list[str]:

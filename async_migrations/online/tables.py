@@ -94,7 +94,7 @@ class TableOperations(RelationBench, ChosenNamesBench):
         if kind is None:
             return False
         made = twin_statement(table, self._dialect) if kind in "rp" else None
-        if made is not None and await is_same_table(self._wire, where, made):
+        if made is not None and await is_same_table(self._wire, where, table.name, made):
             return True
         raise NameConflictError(
             f"The name {where} is taken by something else than the table to create, which was left as it is. If it is "

@@ -15,7 +15,7 @@ REPARSED = 2
 """How often the server's own text is given back to it; later it stays the same."""
 
 TWIN = qualified("pg_temp", "async_migrations_twin")
-"""What each twin is called: temporary relations hide others of their name."""
+"""What a twin is called where nobody can speak of it by name."""
 
 COLUMNS = """SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
  a.attidentity AS identity, a.attgenerated AS generated, coll.collname AS "collation",
@@ -48,40 +48,48 @@ PARTITION_BOUND = """SELECT pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_
  WHERE c.oid = to_regclass({name})"""
 
 
-async def is_same_table(wire: Wire, there: str, statement: str) -> bool:
+def twin_of(table: str) -> str:
+    """Return what a table's twin is called.
+
+    It has the table's own name, which expressions may hold: `orders.price > 0`. It hides the table where that is
+    looked for along `search_path`, so that the table is read before its twin is there.
+    """
+    return qualified("pg_temp", table)
+
+
+async def is_same_table(wire: Wire, there: str, table: str, statement: str) -> bool:
     """Tell whether a table has the columns and constraints, foreign keys aside, that `statement` gives its twin."""
+    found = [await _rows(wire, query, table=there) for query in (COLUMNS, CONSTRAINTS)]
     async with wire.scratch():
         await wire.run(statement)
-        for query in (COLUMNS, CONSTRAINTS):
-            if await _rows(wire, query, table=there) != await _rows(wire, query, table=TWIN):
-                return False
-    return True
+        return found == [await _rows(wire, query, table=twin_of(table)) for query in (COLUMNS, CONSTRAINTS)]
 
 
-async def is_same_column(wire: Wire, there: str, column: str, statement: str) -> bool:
-    """Tell whether a column is the one that `statement` adds to the table called `twin`."""
+async def is_same_column(wire: Wire, there: str, table: str, column: str, statement: str) -> bool:
+    """Tell whether a column is the one that `statement` adds to the twin of its table."""
+    found, twin = await _column(wire, there, column), twin_of(table)
     async with wire.scratch():
-        await _copy(wire, there)
-        await wire.run(f"ALTER TABLE {TWIN} DROP COLUMN {quote_identifier(column)} CASCADE; {statement}")
-        return await _column(wire, there, column) == await _column(wire, TWIN, column)
+        await _copy(wire, there, twin)
+        await wire.run(f"ALTER TABLE {twin} DROP COLUMN {quote_identifier(column)} CASCADE; {statement}")
+        return found == await _column(wire, twin, column)
 
 
 async def is_same_type(wire: Wire, there: str, column: str, type_: str) -> bool:
     """Tell whether a column has a type already, and its collation."""
     name = quote_identifier(column)
     async with wire.scratch():
-        await _copy(wire, there)
+        await _copy(wire, there, TWIN)
         await wire.run(f"ALTER TABLE {TWIN} DROP COLUMN {name} CASCADE; ALTER TABLE {TWIN} ADD COLUMN {name} {type_}")
         ours, twins = await _column(wire, there, column), await _column(wire, TWIN, column)
     return (ours["type"], ours["collation"]) == (twins["type"], twins["collation"])
 
 
-async def is_same_constraint(wire: Wire, there: str, name: str, clause: str) -> bool:
+async def is_same_constraint(wire: Wire, there: str, table: str, name: str, clause: str) -> bool:
     """Tell whether a CHECK, UNIQUE, PRIMARY KEY or EXCLUDE of a table is the one that `clause` adds."""
     found = await _definition(wire, f"k.conrelid = to_regclass({quote_literal(there)})", name)
     async with wire.scratch():
-        await _copy(wire, there)
-        return await _comes_up(wire, TWIN, name, clause, found, "k.conrelid = to_regclass")
+        await _copy(wire, there, twin_of(table))
+        return await _comes_up(wire, twin_of(table), name, clause, found, "k.conrelid = to_regclass")
 
 
 async def is_same_domain_check(wire: Wire, domain: str, name: str, base: str, clause: str) -> bool:
@@ -116,8 +124,8 @@ async def is_same_domain(wire: Wire, there: str, statement: str) -> bool:
         return await _rows(wire, DOMAIN, name=there) == await _rows(wire, DOMAIN, name=TWIN)
 
 
-async def _copy(wire: Wire, there: str) -> None:
-    await wire.run(f"CREATE TABLE {TWIN} (LIKE {there} INCLUDING GENERATED)")
+async def _copy(wire: Wire, there: str, twin: str) -> None:
+    await wire.run(f"CREATE TABLE {twin} (LIKE {there} INCLUDING GENERATED)")
 
 
 async def _rows(wire: Wire, query: str, **names: str) -> list[dict[str, Any]]:

@@ -89,6 +89,32 @@ async def test_the_same_under_the_same_name_is_done(desk: Desk) -> None:
     assert not changes(before, await desk.picture())
 
 
+async def test_what_names_its_own_table_is_the_same(desk: Desk) -> None:
+    for _ in range(2):
+        async with desk.op(transactional=False) as op:
+            await op.create_table("prices", sa.Column("n", sa.Integer, sa.CheckConstraint("prices.n > 0", name="up")))
+    for _ in range(2):
+        async with desk.op(transactional=False) as op:
+            await op.add_column("prices", sa.Column("twice", sa.Integer, sa.Computed("prices.n * 2", persisted=True)))
+            await op.create_check_constraint("even", "prices", "prices.twice % 2 = 0")
+            await op.create_exclude_constraint("one", "prices", ("n", "="), using="btree", where="prices.n > 5")
+    for work in (
+        lambda op: op.create_table("prices", sa.Column("n", sa.Integer)),
+        lambda op: op.add_column("prices", sa.Column("twice", sa.Integer, sa.Computed("prices.n * 3", persisted=True))),
+        lambda op: op.create_check_constraint("even", "prices", "prices.twice % 4 = 0"),
+    ):
+        with pytest.raises(NameConflictError):
+            await desk.do(work, transactional=False)
+
+
+async def test_a_foreign_key_is_the_same_in_lower_case(desk: Desk) -> None:
+    for _ in range(2):
+        key = sa.ForeignKey("authors.id", name="fk", initially="deferred", match="full", ondelete="set null")
+        async with desk.op(transactional=False) as op:
+            await op.add_column("books", sa.Column("by", sa.Integer, key))
+    assert await desk.value("SELECT count(*) FROM pg_constraint WHERE conname = 'fk' AND condeferred") == 1
+
+
 async def test_in_a_transaction_a_name_that_is_taken_is_postgresqls_own_error(desk: Desk) -> None:
     with pytest.raises(asyncpg.DuplicateTableError) as caught:
         await desk.do(TAKEN["a table"], transactional=True)
@@ -363,6 +389,18 @@ ALTER TABLE logs_1 ALTER mood SET DEFAULT 'sad';
 CREATE INDEX ix_logs_1 ON logs_1 (at) WHERE mood = 'sad';
 ALTER TABLE logs_1 ADD CHECK (mood <> 'sad');
 CREATE INDEX ix_logs ON logs (at) WHERE mood = 'happy';
+CREATE TABLE notes (text text DEFAULT ('sad'::mood)::text, plain text DEFAULT 'sad',
+    CHECK (text <> ('happy'::mood)::text),
+    no_column boolean GENERATED ALWAYS AS ('sad'::mood = ANY ('{sad}'::mood[])) STORED);
+CREATE INDEX ix_notes ON notes (text) WHERE 'sad'::mood <> 'happy';
+CREATE STATISTICS of_notes ON text, ('sad'::mood > 'happy'::mood) FROM notes;
+CREATE VIEW noted AS SELECT text, 'happy'::mood AS feeling FROM notes;
+CREATE MATERIALIZED VIEW felt AS SELECT '{happy,sad}'::mood[] AS feelings;
+CREATE POLICY ours ON notes USING ('sad'::mood IS NOT NULL);
+CREATE RULE often AS ON DELETE TO notes WHERE 'sad'::mood IS NULL DO INSTEAD NOTHING;
+CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER sometimes BEFORE INSERT ON notes FOR EACH ROW WHEN ('sad'::mood IS NULL) EXECUTE FUNCTION pass();
+INSERT INTO notes DEFAULT VALUES;
 INSERT INTO people (id, mood, n) VALUES (1, 'happy', 1), (2, 'sad', 2);
 INSERT INTO other.pets VALUES (1, 1, 'happy');
 INSERT INTO logs VALUES ('2026-01-01', 'happy');
@@ -382,7 +420,15 @@ async def test_another_set_of_values_carries_all_that_leans_on_the_enum(desk: De
     ]
     await desk.driver.execute("INSERT INTO people (id) VALUES (7)")
     assert await desk.value("SELECT mood::text || moods::text FROM people WHERE id = 7") == "sad{sad,happy}"
-    assert await desk.value("SELECT count(*) FROM pg_type WHERE typname = 'async_migrations_old_enum'") == 0
+    assert (
+        await desk.value("SELECT text || no_column || feeling || plain FROM noted JOIN notes USING (text)")
+        == "sadtruehappysad"
+    )
+    assert await desk.value("SELECT count(*) FROM pg_type WHERE typname LIKE '%async\\_migrations%'") == 0
+    others = "SELECT array_agg(name ORDER BY name) FROM (SELECT polname AS name FROM pg_policy UNION SELECT stxname"
+    others += " FROM pg_statistic_ext UNION SELECT rulename FROM pg_rewrite UNION SELECT tgname FROM pg_trigger) AS o"
+    others += " WHERE name IN ('of_notes', 'ours', 'often', 'sometimes')"
+    assert await desk.value(others) == ["of_notes", "often", "ours", "sometimes"]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +447,7 @@ async def test_what_cannot_be_carried_stops_the_change_as_a_whole(
     await desk.driver.execute(FEELINGS)
     await desk.driver.execute(leaning)
     before = await desk.picture()
-    with pytest.raises(asyncpg.PostgresError):
+    with pytest.raises(asyncpg.PostgresError, match=r"cannot drop type mood |for enum mood:"):
         await desk.do(lambda op: op.remove_enum_value("mood", "ok"), transactional=transactional)
     assert not changes(before, await desk.picture())
 
