@@ -39,6 +39,7 @@ class Standoff:
         pooled: whether a pooler stands between, so that nobody knows the migration's backend.
 
     Attributes:
+        at: what the migration has sent last; behind a pooler its backend is known by that.
         turn: is held by whoever speaks on the books' session.
     """
 
@@ -46,6 +47,7 @@ class Standoff:
     worker: Session
     ledger: Ledger
     pooled: bool
+    at: str = ""
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     _refused: LedgerError | None = None
     _pid: int = field(init=False)
@@ -94,7 +96,7 @@ class Standoff:
         for row in rows:
             if not row["wants_ledger"] or MAINTENANCE.match(row["query"]):
                 await self.books.rollback()
-            elif not self.pooled:
+            elif not self.pooled or (row["query"] and self.at.startswith(row["query"])):
                 self._refused = LedgerError(
                     f"The migration wants a lock on the ledger {self.ledger.sql}, or on its rows: it drops, alters or "
                     "rewrites it. Its statement was cancelled. The ledger is the engine's alone; leave it out of the "

@@ -179,17 +179,22 @@ class Steps:
         if not await self._send_locking([*self._opening, added, "COMMIT"]):
             raise TakenOverError(TAKEN)
 
-    async def see_off(self, message: str) -> None:
-        """End what a dead runner has left running on the server, if it is this message.
-
-        A server ends a statement whose client has died, but behind a pooler its client is the pooler. The text is all
-        that tells whose it is: to a role that reads the same, it does the same.
+    async def before(self, message: str) -> None:
+        """Note what is about to be sent, and end what a dead runner has left of it.
 
         Raises:
             LockWaitError: it does not end, until the deadline.
         """
-        if not self.pooled:
-            return
+        self.standoff.at = message
+        if self.pooled and self.again:
+            await self._see_off(message)
+
+    async def _see_off(self, message: str) -> None:
+        """End what a dead runner has left running on the server, if it is this message.
+
+        A server ends a statement whose client has died, but behind a pooler its client is the pooler. The text is all
+        that tells whose it is: to a role that reads the same, it does the same.
+        """
         started = anyio.current_time()
         while True:
             async with self.standoff.turn:

@@ -44,8 +44,8 @@ class Memory(Protocol):
     async def record(self, work: str) -> None:
         """Commit that this work is finished."""
 
-    async def see_off(self, message: str) -> None:
-        """End what a dead runner has left running on the server, if it is this message."""
+    async def before(self, message: str) -> None:
+        """Make the way free for a message that is about to be sent."""
 
 
 class Calls:

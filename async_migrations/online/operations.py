@@ -83,8 +83,8 @@ class Operations(
     ) -> None:
         super().__init__(connection, transactional=transactional, say=say, lock_timeout=lock_timeout)
         self._calls = calls or Calls()
-        if self._calls.memory and self._again:
-            self._wire = Wire(connection, self._calls.memory.see_off)
+        if self._calls.memory:
+            self._wire = Wire(connection, self._calls.memory.before)
         self._at_work = False
 
     @property
