@@ -9,7 +9,8 @@ from typing import Any
 from async_migrations.online.wire import Wire
 from async_migrations.sql import qualified, quote_literal
 
-RELATION = "SELECT relkind AS kind FROM pg_class WHERE oid = to_regclass({name})"
+RELATION = """SELECT c.relkind AS kind, n.nspname AS schema FROM pg_class AS c
+ JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass({name})"""
 
 TYPE = """SELECT t.typtype AS kind, n.nspname AS schema, t.typname AS name,
  obj_description(t.oid, 'pg_type') AS comment,
@@ -103,6 +104,12 @@ async def relation_kind(wire: Wire, schema: str | None, name: str) -> str | None
     """Return `pg_class.relkind` of what has a name; None if nothing has."""
     rows = await _read(wire, RELATION, name=qualified(schema, name))
     return str(rows[0]["kind"]) if rows else None
+
+
+async def relation_schema(wire: Wire, schema: str | None, name: str) -> str | None:
+    """Return the schema in which a relation's name is found; None if nothing has it."""
+    rows = await _read(wire, RELATION, name=qualified(schema, name))
+    return str(rows[0]["schema"]) if rows else None
 
 
 async def column_facts(wire: Wire, schema: str | None, table: str, column: str) -> ColumnFacts | None:

@@ -72,16 +72,27 @@ class StorageOperations(RelationBench):
             name: its name, exactly.
             new_schema: where to; it must exist.
             schema: where it is; None looks along `search_path`.
+
+        Raises:
+            NameConflictError: outside a transaction: something else of this name is in `new_schema`; nothing was
+                changed.
         """
 
         async def is_moved() -> bool:
             key = "TYPE" if kind in {"type", "domain"} else "TABLE"
-            here, there = [await self._is_taken(key, where, name) for where in (schema, new_schema)]
-            return there and (not here or schema in {None, new_schema})
+            here, there = [await self._schema_of(key, where, name) for where in (schema, new_schema)]
+            if here is None or there is None or here == there:
+                return there is not None
+            raise NameConflictError(
+                f"The name {qualified(new_schema, name)} is taken by something else than {qualified(here, name)}, "
+                f"which is to move there, and both were left as they are. Rename or drop the one that is not needed."
+            )
 
-        subject = quote_identifier(name) if kind == "extension" else qualified(schema, name)
+        is_extension = kind == "extension"  # which may be moved to where it is
+        subject = quote_identifier(name) if is_extension else qualified(schema, name)
         statement = f"ALTER {kind.upper()} {subject} SET SCHEMA {quote_identifier(new_schema)}"
-        await self._do(f"Moved {kind} {name} to schema {new_schema}", statement, done=is_moved)
+        done = None if is_extension else is_moved
+        await self._do(f"Moved {kind} {name} to schema {new_schema}", statement, done=done)
 
     async def create_partition(
         self,

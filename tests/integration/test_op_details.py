@@ -95,6 +95,34 @@ async def test_in_a_transaction_a_name_that_is_taken_is_postgresqls_own_error(de
     assert "CREATE TABLE" in caught.value.statement  # type: ignore[attr-defined]  # what the engine's own error shows
 
 
+@pytest.mark.parametrize("schema", ["public", None])
+@pytest.mark.parametrize("kind", ["table", "sequence", "type", "domain"])
+async def test_what_is_moved_to_where_another_has_its_name_stays(desk: Desk, kind: str, schema: str | None) -> None:
+    await desk.driver.execute(
+        "CREATE SCHEMA archive; CREATE TABLE archive.books (other text); CREATE SEQUENCE archive.tickets;"
+        "CREATE TYPE archive.mood AS ENUM ('sad'); CREATE DOMAIN archive.positive AS text"
+    )
+    before = await desk.picture()
+    name = {"table": "books", "sequence": "tickets", "type": "mood", "domain": "positive"}[kind]
+    with pytest.raises(NameConflictError, match=f'"archive"."{name}" is taken .* than "public"."{name}"'):
+        await desk.do(lambda op: op.set_schema(kind, name, "archive", schema=schema), transactional=False)  # type: ignore[arg-type]  # a str
+    assert not changes(before, await desk.picture())
+
+
+@pytest.mark.parametrize("search_path", ["public", "archive, public"])
+async def test_what_was_moved_is_moved_once(desk: Desk, search_path: str) -> None:
+    await desk.driver.execute(f"CREATE SCHEMA archive; SET search_path = {search_path}")
+    for _ in range(2):
+        await desk.do(lambda op: op.set_schema("table", "books", "archive"), transactional=False)
+    assert desk.said == ["✓ Moved table books to schema archive", "✓ Moved table books to schema archive: done already"]
+
+
+async def test_a_table_of_an_extensions_name_does_not_count_as_the_extension(desk: Desk) -> None:
+    await desk.driver.execute("CREATE SCHEMA archive; CREATE TABLE archive.plpgsql (n integer)")
+    with pytest.raises(asyncpg.FeatureNotSupportedError, match="SET SCHEMA"):
+        await desk.do(lambda op: op.set_schema("extension", "plpgsql", "archive"), transactional=False)
+
+
 async def test_a_partition_of_another_bound_is_left_as_it_is(desk: Desk) -> None:
     await desk.driver.execute(
         "CREATE TABLE days (day date, n integer) PARTITION BY RANGE (day, (n + 1));"
