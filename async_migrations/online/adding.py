@@ -65,12 +65,11 @@ class AddingBench(NotNullBench):
         if await self._is_partitioned(wanted.schema, wanted.table):
             await self._add(wanted)
             return
-        if kind == "PRIMARY KEY":
-            for column in index.columns:
-                await self.set_not_null(wanted.table, str(column), schema=wanted.schema)
-        await build.build(self._wire, index, self._say)
-        what = f"Added constraint {wanted.name} to {wanted.table}"
-        await self._do(what, *wanted.statements(using_index(kind, wanted.name, **when)))
+        columns = [str(column) for column in index.columns] if kind == "PRIMARY KEY" else []
+        async with self._proved(wanted.table, columns, wanted.schema) as not_null:
+            await build.build(self._wire, index, self._say)
+            what = f"Added constraint {wanted.name} to {wanted.table}"
+            await self._do(what, *not_null, *wanted.statements(using_index(kind, wanted.name, **when)))
 
     async def _add_over_index(
         self,

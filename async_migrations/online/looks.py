@@ -26,7 +26,9 @@ COLUMN = """SELECT t.oid::bigint AS relation, a.attnum AS number, t.relkind AS k
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND c.relkind = 'S'
   AND s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype IN ('a', 'i') ORDER BY s.deptype DESC LIMIT 1
- ) AS sequence
+ ) AS sequence,
+ (SELECT quote_ident(k.conname) FROM pg_constraint AS k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+  AND k.conkey[1] = a.attnum AND NOT k.convalidated) AS unproved
  FROM pg_class AS t JOIN pg_attribute AS a ON a.attrelid = t.oid
  LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE t.oid = to_regclass({table}) AND a.attname = {column} AND a.attnum > 0 AND NOT a.attisdropped"""
@@ -73,6 +75,7 @@ class ColumnFacts:
         comment: its comment; None without.
         sequence: the quoted name of the sequence that it owns, as identity or serial; None without.
         version: the server's, as in 160004.
+        unproved: the quoted name of its NOT NULL that is NOT VALID, which PostgreSQL 18 has; rows may have NULL.
     """
 
     relation: int
@@ -86,6 +89,7 @@ class ColumnFacts:
     comment: str | None
     sequence: str | None
     version: int
+    unproved: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,47 @@ async def test_a_unique_constraint_that_rows_contradict_leaves_nothing(desk: Des
     assert not changes(before, await desk.picture())
 
 
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ("(1, 1), (1, 1)", asyncpg.UniqueViolationError),
+        ("(1, 1), (2, NULL)", asyncpg.CheckViolationError),
+        ("(1, 1), (NULL, 2)", asyncpg.CheckViolationError),
+    ],
+)
+async def test_a_primary_key_that_rows_contradict_leaves_nothing(desk: Desk, rows: str, error: type[Exception]) -> None:
+    await desk.driver.execute(f"CREATE TABLE plain (a integer, b integer); INSERT INTO plain VALUES {rows}")
+    before = await desk.picture()
+    with pytest.raises(error):
+        await desk.do(lambda op: op.create_primary_key("pk", "plain", ["a", "b"]), transactional=False)
+    assert not changes(before, await desk.picture())
+    assert desk.said == []
+
+
+NOT_NULL_NOT_VALID: dict[str, Work] = {
+    "set_not_null": lambda op: op.set_not_null("plain", "a"),
+    "alter_column": lambda op: op.alter_column("plain", "a", nullable=False),
+    "create_primary_key": lambda op: op.create_primary_key("pk", "plain", ["a"]),
+}
+
+
+@pytest.mark.parametrize("name", NOT_NULL_NOT_VALID)
+async def test_not_null_that_is_not_valid_is_proved(desk: Desk, name: str) -> None:
+    if await desk.value("SELECT current_setting('server_version_num')::integer < 180000"):
+        pytest.skip("NOT NULL is no constraint of its own before PostgreSQL 18")
+    await desk.driver.execute(
+        "CREATE TABLE plain (a integer); INSERT INTO plain VALUES (NULL);"
+        'ALTER TABLE plain ADD CONSTRAINT "a""b" NOT NULL a NOT VALID'
+    )
+    valid = "SELECT convalidated FROM pg_constraint WHERE conrelid = 'plain'::regclass AND contype = 'n'"
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await desk.do(NOT_NULL_NOT_VALID[name], transactional=False)
+    assert await desk.value(valid) is False
+    await desk.driver.execute("UPDATE plain SET a = 1")
+    await desk.do(NOT_NULL_NOT_VALID[name], transactional=False)
+    assert await desk.value(valid) is True
+
+
 async def test_a_foreign_key_that_rows_contradict_stays_not_valid_until_they_are_mended(desk: Desk) -> None:
     def add(op: object) -> object:
         return op.create_foreign_key("fk", "books", "authors", ["author_id"], ["id"])  # type: ignore[attr-defined]
