@@ -53,6 +53,14 @@ INHERITANCE = """SELECT h.inhparent = to_regclass({parent}) AS ours,
 
 PARTITIONED = "SELECT partdefid <> 0 AS has_default FROM pg_partitioned_table WHERE partrelid = to_regclass({name})"
 
+# A prepared transaction has no process. A vacuum's snapshot is waited for by nobody.
+OPENERS = """SELECT DISTINCT coalesce(l.pid::text, 'of a prepared transaction') AS process,
+ l.virtualtransaction AS transaction FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND (
+  l.locktype = 'relation' AND l.relation = to_regclass({parent})
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  OR {snapshots} AND l.locktype = 'virtualxid' AND a.datname = current_database() AND a.backend_xmin IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum AS v WHERE v.pid = l.pid))"""
 
 BOUND = """SELECT coalesce(pg_get_partition_constraintdef(c.oid), 'true') AS bound FROM pg_class AS c
  WHERE c.oid = to_regclass({table}) AND NOT EXISTS (
@@ -159,6 +167,18 @@ async def parentage(wire: Wire, table: str, parent: str) -> tuple[bool, bool]:
     """Tell of two quoted names whether the first is a partition or heir of the second, and half detached."""
     rows = [row for row in await _read(wire, INHERITANCE, table=table, parent=parent) if row["ours"]]
     return bool(rows), any(row["pending"] for row in rows)
+
+
+async def openers(wire: Wire, parent: str, *, snapshots: bool) -> set[tuple[str, str]]:
+    """Return (process, transaction) of those who have a table, by its quoted name, open.
+
+    Args:
+        wire: the connection.
+        parent: the table.
+        snapshots: whether those count, too, who have a snapshot of the database.
+    """
+    rows = await _read(wire, OPENERS, parent=parent, snapshots=str(snapshots).lower())
+    return {(row["process"], row["transaction"]) for row in rows}
 
 
 async def missing_bound(wire: Wire, partition: str, name: str) -> str | None:

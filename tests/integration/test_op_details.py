@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.errors import AuthorError, NameConflictError, TransactionControlError
+from async_migrations.online.detaching import check_name
 from async_migrations.online.not_null import Proof
 from tests.support.desk import Desk, Work, open_desk
 from tests.support.pictures import changes
@@ -405,6 +406,75 @@ async def test_a_lock_that_is_not_granted_is_asked_for_again(desk: Desk, engine:
         await eventually(has_tried, deadline=30)
         await reader.driver.execute("COMMIT")
     assert await desk.value("SELECT count(late) FROM books") == 0
+
+
+DAYS = f"""
+CREATE TABLE days (day integer NOT NULL) PARTITION BY RANGE (day);
+CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM (0) TO (10);
+ALTER TABLE days_1 ADD CONSTRAINT {check_name('"days_1"', '"days"')} CHECK (day >= 0 AND day < 10) NOT VALID
+"""
+"""With what an earlier try to detach it has left, so that what follows is the next to wait."""
+ATTACHED = "SELECT array_agg(inhdetachpending) FROM pg_inherits WHERE inhparent = 'days'::regclass"
+
+
+async def test_a_partition_that_is_read_is_asked_for_again_when_it_is_detached(desk: Desk, engine: AsyncEngine) -> None:
+    await desk.driver.execute(DAYS)
+    desk.lock_timeout = 0.05
+
+    async def has_tried_again() -> bool:
+        return sum("not granted in time" in said for said in desk.said) > 1
+
+    async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
+        await reader.driver.execute("BEGIN; SELECT FROM days_1")
+        group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
+        await eventually(has_tried_again, deadline=30)
+        await service.driver.execute("SELECT FROM days_1")
+        await reader.driver.execute("COMMIT")
+    assert await desk.value(ATTACHED) is None
+    assert (
+        await desk.value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'days_1'::regclass AND contype = 'c'")
+        == 0
+    )
+
+
+async def test_who_has_the_partitioned_table_open_is_waited_for_before_anything_is_detached(
+    desk: Desk, engine: AsyncEngine
+) -> None:
+    await desk.driver.execute(DAYS)
+
+    async def is_waiting() -> bool:
+        return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
+
+    async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
+        await reader.driver.execute("BEGIN; LOCK TABLE ONLY days IN ACCESS SHARE MODE")
+        group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
+        await eventually(is_waiting, deadline=30)
+        assert await service.value(ATTACHED) == [False]
+        await reader.driver.execute("COMMIT")
+    assert await desk.value(ATTACHED) is None
+
+
+async def test_a_partition_that_is_half_detached_is_open_while_old_snapshots_are_waited_for(
+    desk: Desk, engine: AsyncEngine
+) -> None:
+    await desk.driver.execute(DAYS)
+
+    async def is_waiting() -> bool:
+        return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
+
+    async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
+        await reader.driver.execute("BEGIN; SELECT FROM days_1")
+        await desk.driver.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await desk.driver.execute("ALTER TABLE days DETACH PARTITION days_1 CONCURRENTLY")
+        await desk.driver.execute("RESET lock_timeout")
+        assert await service.value(ATTACHED) == [True]
+        await reader.driver.execute("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM authors")
+        group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
+        await eventually(is_waiting, deadline=30)
+        await service.driver.execute("SELECT FROM days_1")
+        await reader.driver.execute("COMMIT")
+    assert await desk.value(ATTACHED) is None
 
 
 FEELINGS = """
