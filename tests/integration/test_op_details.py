@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.errors import AuthorError, NameConflictError, TransactionControlError
+from async_migrations.online import Operations
 from async_migrations.online.detaching import check_name
 from async_migrations.online.not_null import Proof
 from tests.support.desk import Desk, Work, open_desk
@@ -153,6 +154,34 @@ async def test_constraints_without_a_name_are_added_once(desk: Desk) -> None:
         "once",
         "plain_pkey",
     ]
+
+
+@pytest.mark.parametrize("name", ["one", "r" * 40])
+async def test_constraints_without_a_name_are_added_once_however_long_the_names_are(desk: Desk, name: str) -> None:
+    table = f"{name}{'s' * 20}"
+    columns = ", ".join(f"{name}{end} integer" for end in ("a", "b", "c"))
+    await desk.driver.execute(f"CREATE TABLE {table} ({columns}, span int4range)")
+
+    async def add(op: Operations) -> None:
+        brought = sa.Column(f"{name}d", sa.Integer, sa.ForeignKey("authors.id"), unique=True)
+        await op.add_column(table, brought)
+        await op.create_unique_constraint(None, table, [f"{name}a", f"{name}b"])
+        await op.create_foreign_key(None, table, "authors", [f"{name}a"], ["id"])
+        await op.create_primary_key(None, table, [f"{name}c"])
+        await op.create_exclude_constraint(None, table, ("span", "&&"))
+        await op.create_exclude_constraint(None, table, ("span", "&&"), where="upper_inf(span)")
+        await op.create_exclude_constraint(None, table, (text("(int4range(0, 1) * span)"), "&&"))
+
+    constraints = "SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint"
+    constraints += f" WHERE conrelid = '{table}'::regclass AND contype <> 'n'"
+    async with desk.op(transactional=True) as op:
+        await add(op)
+        chosen = await desk.value(constraints)
+        await desk.driver.execute("ROLLBACK; BEGIN")
+    for _ in range(2):
+        await desk.do(add, transactional=False)
+        assert len(chosen) == 8
+        assert await desk.value(constraints) == chosen
 
 
 REFUSED: dict[str, tuple[Work, str]] = {
