@@ -14,7 +14,7 @@ from async_migrations.cursor import forget_plans
 from async_migrations.rows import read_rows
 
 ROLLBACK_DEADLINE = 5.0
-"""Seconds that the end of a scratch transaction may take before the connection is cut."""
+"""Seconds that the end of such a transaction may take before the connection is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,24 @@ class Wire:
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[None]:
-        """Run what is inside in a transaction that is always rolled back."""
+        """Run what is inside in a transaction that is rolled back, unless it ends there."""
         driver = await self._driver()
         await driver.execute("BEGIN")
         try:
             yield
         finally:
-            with anyio.move_on_after(ROLLBACK_DEADLINE, shield=True), suppress(Exception):
-                await driver.execute("ROLLBACK")
+            if driver.is_in_transaction():
+                with anyio.move_on_after(ROLLBACK_DEADLINE, shield=True), suppress(Exception):
+                    await driver.execute("ROLLBACK")
             if driver.is_in_transaction():
                 driver.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Run what is inside in one transaction: all of it, or nothing."""
+        async with self.scratch():
+            yield
+            await self.run("COMMIT")
 
     async def _driver(self) -> Any:
         return (await self.connection.get_raw_connection()).driver_connection

@@ -288,6 +288,38 @@ async def test_what_was_done_is_counted_and_returned(desk: Desk) -> None:
     assert await desk.value("SELECT array_agg(DISTINCT name) FROM shops") == ["it's %s :x%s :y"]
 
 
+PLAIN = sa.table("plain", sa.column("id", sa.Integer), sa.column("name", sa.Text))
+ALIKE_AND_NOT = [{"id": 1}, {"id": 2, "name": "b"}, {"id": 3}]
+
+
+async def test_rows_of_different_keys_are_inserted_all_or_not_at_all(desk: Desk) -> None:
+    await desk.driver.execute("CREATE TABLE plain (id integer CHECK (id < 3), name text)")
+    notices: list[object] = []
+    desk.driver.add_log_listener(lambda _, notice: notices.append(notice))
+    async with desk.op(transactional=False) as op:
+        with pytest.raises(sa.exc.IntegrityError):
+            await op.bulk_insert(PLAIN, ALIKE_AND_NOT)
+        assert await desk.value("SELECT count(*) FROM plain") == 0
+        assert not desk.driver.is_in_transaction()
+        await desk.driver.execute("ALTER TABLE plain DROP CONSTRAINT plain_id_check")
+        assert await op.bulk_insert(PLAIN, ALIKE_AND_NOT) == 3
+        assert not desk.driver.is_in_transaction()
+    assert await desk.value("SELECT array_agg(id || coalesce(name, '') ORDER BY id) FROM plain") == ["1", "2b", "3"]
+    assert not notices
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_rows_are_inserted_into_the_transaction_that_is_open(desk: Desk, *, transactional: bool) -> None:
+    await desk.driver.execute("CREATE TABLE plain (id integer, name text)")
+    async with desk.op(transactional=transactional) as op:
+        if not transactional:
+            await desk.driver.execute("BEGIN")
+        await op.bulk_insert(PLAIN, ALIKE_AND_NOT)
+        await desk.driver.execute("ROLLBACK; BEGIN")
+        assert await desk.value("SELECT count(*) FROM plain") == 0
+        await desk.driver.execute("COMMIT; BEGIN" if transactional else "COMMIT")
+
+
 async def test_types_of_columns_are_made_once(desk: Desk) -> None:
     feeling = sa.Enum("low", "high", name="feel%ing", schema="public")
     async with desk.op(transactional=True) as op:
