@@ -1,6 +1,7 @@
 """What operations refuse, what they carry through, and how they wait."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import asyncpg
@@ -294,7 +295,7 @@ async def test_what_was_done_is_counted_and_returned(desk: Desk) -> None:
 
 
 PLAIN = sa.table("plain", sa.column("id", sa.Integer), sa.column("name", sa.Text))
-ALIKE_AND_NOT = [{"id": 1}, {"id": 2, "name": "b"}, {"id": 3}]
+ALIKE_AND_NOT: list[dict[str, Any]] = [{"id": 1}, {"id": 2, "name": "b"}, {"id": 3}]
 
 
 async def test_rows_of_different_keys_are_inserted_all_or_not_at_all(desk: Desk) -> None:
