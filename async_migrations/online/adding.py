@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from async_migrations.errors import NameConflictError
@@ -21,11 +24,19 @@ KEYS = {"UNIQUE": "u", "PRIMARY KEY": "p"}
 class AddingBench(NotNullBench):
     """Adds constraints: at once in a transaction, and outside of one in the steps that let writes go on."""
 
-    def _name(self, name: str | None, table: str, columns: Sequence[Any], kind: str) -> str | None:
-        """Return a constraint's name; outside a transaction PostgreSQL's own choice, so that a second try finds it."""
-        if name is not None or self._transactional:
-            return name
-        return name_for(table, [str(column) for column in columns], f"{kind}_constraint")
+    async def _named(self, wanted: ConstraintDefinition, columns: Sequence[str], kind: str) -> ConstraintDefinition:
+        """Return a constraint with its name; outside a transaction PostgreSQL's own choice, for a second try to find.
+
+        Names that are cut may be the same for other columns: then PostgreSQL adds a number.
+        """
+        if wanted.name is not None or self._transactional:
+            return wanted
+        for number in count():
+            named = replace(wanted, name=name_for(wanted.table, columns, kind, number))
+            with suppress(NameConflictError):
+                await self._find_same(named)
+                return named
+        raise AssertionError  # pragma: no cover - there are always more numbers
 
     async def _add(self, wanted: ConstraintDefinition, *, not_valid: bool = False, done: Any = None) -> None:
         statements = wanted.statements(not_valid=not_valid)
@@ -56,7 +67,7 @@ class AddingBench(NotNullBench):
 
     async def _add_by_index(self, wanted: ConstraintDefinition, index: IndexDefinition, kind: str, **when: Any) -> None:
         """Build the index of a UNIQUE or PRIMARY KEY concurrently, then make a constraint of it."""
-        if self._transactional or wanted.name is None:
+        if self._transactional:
             await self._add(wanted)
             return
         if await self._find_same(wanted) is not None:
@@ -65,12 +76,11 @@ class AddingBench(NotNullBench):
         if await self._is_partitioned(wanted.schema, wanted.table):
             await self._add(wanted)
             return
-        if kind == "PRIMARY KEY":
-            for column in index.columns:
-                await self.set_not_null(wanted.table, str(column), schema=wanted.schema)
-        await build.build(self._wire, index, self._say)
-        what = f"Added constraint {wanted.name} to {wanted.table}"
-        await self._do(what, *wanted.statements(using_index(kind, wanted.name, **when)))
+        columns = [str(column) for column in index.columns] if kind == "PRIMARY KEY" else []
+        async with self._proved(wanted.table, columns, wanted.schema) as not_null:
+            await build.build(self._wire, index, self._say)
+            what = f"Added constraint {wanted.name} to {wanted.table}"
+            await self._do(what, *not_null, *wanted.statements(using_index(kind, index.name, **when)))
 
     async def _add_over_index(
         self,

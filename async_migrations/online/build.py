@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 
 from async_migrations.errors import IndexConflictError, MigrationsError, TransactionControlError
 from async_migrations.events import Say
-from async_migrations.online.catalog import Found, find_by_name, find_on_table, is_same
+from async_migrations.online.catalog import Found, choose_name, find_by_name, find_invalid, find_on_table, is_same
 from async_migrations.online.wire import Wire
-from async_migrations.online.written import Wanted
+from async_migrations.online.written import Wanted, WrittenIndex
 from async_migrations.sql import qualified
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -34,7 +35,7 @@ async def build(wire: Wire, wanted: Wanted, say: Say) -> bool:
     await refuse_transaction(wire, "create_index")
     found = await when_idle(lambda: find_on_table(wire, wanted), say)
     if found is not None and found.kind is not None:
-        if found.is_index and found.here and not found.valid:
+        if found.is_left_over:
             say(logging.WARNING, f"Index {wanted.name} is INVALID, left by a build that died; building it anew")
             await wire.run(f"DROP INDEX CONCURRENTLY {qualified(found.schema, wanted.name)}")
         else:
@@ -43,6 +44,43 @@ async def build(wire: Wire, wanted: Wanted, say: Say) -> bool:
             return False
     await build_or_sweep(wire, wanted, say)
     return True
+
+
+async def build_written(wire: Wire, written: WrittenIndex, say: Say) -> None:
+    """Build an index concurrently as a SQL file writes it, unless it is there.
+
+    Raises:
+        IndexConflictError: something else has the name.
+        TransactionControlError: a transaction is open.
+    """
+    await refuse_transaction(wire, "create_index")
+    named = written if written.name else await name_if_possible(wire, written)
+    if named is None:
+        await build_nameless(wire, written, say)
+    elif not await build(wire, named, say):
+        say(logging.INFO, f"✓ Index {named.name} is there already")
+
+
+async def name_if_possible(wire: Wire, written: WrittenIndex) -> WrittenIndex | None:
+    """Return an index with the name that PostgreSQL chooses; None if it cannot be asked, or refuses the statement."""
+    try:
+        return await choose_name(wire, written)
+    except Exception:
+        return None
+
+
+async def build_nameless(wire: Wire, written: WrittenIndex, say: Say) -> None:
+    """Run the statement as it stands, and tell of what it, or a build that died before, has left INVALID."""
+    try:
+        await wire.run(written.text)
+    finally:
+        with anyio.move_on_after(HURRIED_SWEEP_DEADLINE, shield=True), suppress(Exception):
+            for name in await find_invalid(wire, written.qualified_table):
+                say(
+                    logging.WARNING,
+                    f"Index {name} is INVALID, left by a build that died or failed; writes pay for it, and no query "
+                    f"uses it. Drop it: DROP INDEX CONCURRENTLY {name};",
+                )
 
 
 async def drop(wire: Wire, name: str, schema: str | None, say: Say) -> None:
@@ -105,7 +143,7 @@ async def sweep(wire: Wire, wanted: Wanted, say: Say, *, deadline: float) -> Non
     with anyio.move_on_after(deadline, shield=True) as scope:
         try:
             found = None if await wire.is_closed() else await find_on_table(wire, wanted)
-            if found and found.is_index and found.here and not found.valid and found.builder is None:
+            if found and found.is_left_over:
                 await wire.run(f"DROP INDEX CONCURRENTLY {qualified(found.schema, wanted.name)}")
         except Exception as error:
             say(logging.WARNING, f"Index {wanted.name} may be left INVALID ({error}); the next try removes it")

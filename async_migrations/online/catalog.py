@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from async_migrations.online.looks import relation_schema
 from async_migrations.online.wire import Wire
-from async_migrations.online.written import Wanted
+from async_migrations.online.written import Wanted, WrittenIndex
 from async_migrations.sql import qualified, quote_literal
 
 INDEX_KINDS = frozenset("iI")
@@ -41,6 +42,11 @@ FIND_BY_NAME = f"""SELECT s.nspname AS schema, o.relname AS table, true AS here,
  LEFT JOIN pg_class AS o ON o.oid = x.indrelid LEFT JOIN pg_namespace AS n ON n.oid = o.relnamespace
  WHERE i.oid = to_regclass({{name}})"""
 
+INDEXES = f"""SELECT i.relname AS name, format('%I.%I', n.nspname, i.relname) AS qualified, x.indisvalid AS valid,
+ ({BUILDER.format(table="x.indrelid")}) AS builder
+ FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_namespace AS n ON n.oid = i.relnamespace
+ WHERE x.indrelid = to_regclass({{table}})"""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -70,6 +76,11 @@ class Found:
     def is_index(self) -> bool:
         """Whether there is an index of this name."""
         return self.kind is not None and self.kind in INDEX_KINDS
+
+    @property
+    def is_left_over(self) -> bool:
+        """Whether it is an INVALID index of the table that nobody is building."""
+        return self.is_index and self.here and not self.valid and self.builder is None
 
 
 async def find_on_table(wire: Wire, wanted: Wanted) -> Found | None:
@@ -106,6 +117,40 @@ async def is_same(wire: Wire, wanted: Wanted, found: Found) -> bool:
             statement = made.definition
             await wire.run(f"DROP INDEX {index}")
     return False
+
+
+async def choose_name(wire: Wire, wanted: WrittenIndex) -> WrittenIndex | None:
+    """Give an index without a name the one that PostgreSQL chooses, or chose at an earlier try; None without its table.
+
+    It is made on an empty table of the same name and columns, in a transaction that is rolled back, until a choice
+    comes up that is free, or has been made for this very index, or is that of an INVALID one of the table.
+    """
+    schema = await relation_schema(wire, wanted.schema, wanted.table)
+    if schema is None:
+        return None
+    scratch, names = wanted.within("pg_temp"), set[str]()
+    async with wire.scratch():
+        await wire.run(f"CREATE TABLE {scratch.qualified_table} (LIKE {qualified(schema, wanted.table)})")
+        while True:
+            await wire.run(scratch.text)
+            made = await wire.read(INDEXES.format(table=quote_literal(scratch.qualified_table)))
+            (name,) = {row["name"] for row in made} - names
+            names.add(name)
+            there = await find_on_table(wire, replace(wanted, name=name, schema=schema))
+            twin = await find_by_name(wire, name, "pg_temp")
+            if there is None or there.kind is None or there.is_left_over or is_like(there, twin):
+                return wanted.called(name)
+
+
+def is_like(there: Found, twin: Found | None) -> bool:
+    """Tell whether an index of the table has the definition of the one that was made of it."""
+    return twin is not None and there.here and there.meaning == twin.meaning
+
+
+async def find_invalid(wire: Wire, table: str) -> list[str]:
+    """Return the quoted names of a table's INVALID indexes, by its quoted name, unless somebody is building one."""
+    rows = await wire.read(INDEXES.format(table=quote_literal(table)))
+    return [row["qualified"] for row in rows if not row["valid"] and row["builder"] is None]
 
 
 def found_in(row: Mapping[str, Any]) -> Found:

@@ -48,7 +48,7 @@ def chosen_name(owner: str, column: str | None = None, ending: str = "not_null")
 
     Args:
         owner: a table or a domain.
-        column: of the table.
+        column: of the table; several are joined by underscores.
         ending: what it is about.
     """
     room = LONGEST - len(ending) - 1 - (column is not None)

@@ -29,7 +29,6 @@ from async_migrations.online.table_definition import (
     column_names,
     column_statements,
     column_table,
-    name_for,
     sorted_indexes,
 )
 from async_migrations.online.texts import AnyType, Expression, expression_text, type_text
@@ -238,8 +237,7 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
     async def _add_brought(self, constraint: Constraint, table: str, schema: str | None) -> None:
         """Add a constraint that an added column brings."""
         wanted = of_construct(constraint, table, schema, self._dialect)
-        if wanted.name is None and not self._transactional:
-            wanted = replace(wanted, name=name_for(table, column_names(constraint), constraint.__visit_name__))
+        wanted = await self._named(wanted, column_names(constraint), constraint.__visit_name__)
         if isinstance(constraint, ForeignKeyConstraint):
             await self._add_in_two_steps(wanted, not_valid=False)
             return

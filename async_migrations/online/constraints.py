@@ -105,7 +105,7 @@ class ConstraintOperations(AddingBench):
             match=match,
         )
         wanted = ConstraintDefinition(
-            name=self._name(name, source_table, local_cols, "foreign_key"),
+            name=name,
             table=source_table,
             schema=schema,
             clause=clause,
@@ -113,7 +113,9 @@ class ConstraintOperations(AddingBench):
             facts=facts,
             referent=referent,
         )
-        await self._add_in_two_steps(wanted, not_valid=not_valid)
+        await self._add_in_two_steps(
+            await self._named(wanted, local_cols, "foreign_key_constraint"), not_valid=not_valid
+        )
 
     async def validate_constraint(self, name: str, table: str, *, schema: str | None = None) -> None:
         """Look at the rows that a NOT VALID constraint has not looked at; writes go on meanwhile.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
@@ -54,7 +55,7 @@ class DataOperations(Bench):
         return await self._wire.connection.exec_driver_sql(statement)
 
     async def bulk_insert(self, table: TableClause, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Insert rows.
+        """Insert rows: all of them, or none.
 
         Args:
             table: what `create_table` returned, or `sqlalchemy.table("t", column("a", Integer), schema=...)`.
@@ -63,7 +64,9 @@ class DataOperations(Bench):
         Returns:
             How many rows.
         """
-        for _, alike in groupby(rows, key=lambda row: [*row]):
-            await self._wire.connection.execute(insert(table), [dict(row) for row in alike])
+        is_ours = not self._transactional and not await self._wire.in_transaction()
+        async with self._wire.transaction() if is_ours else nullcontext():
+            for _, alike in groupby(rows, key=lambda row: [*row]):
+                await self._wire.connection.execute(insert(table), [dict(row) for row in alike])
         self._say(logging.INFO, f"✓ Inserted {len(rows)} rows into {table.name}")
         return len(rows)

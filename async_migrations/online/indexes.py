@@ -40,8 +40,9 @@ class IndexOperations(RelationBench):
         """Create an index; concurrently where the migration is not transactional and the table not partitioned.
 
         A concurrent build first looks for an index of this name. A valid one of the same definition counts as done.
-        One that a dead build left INVALID is dropped and built anew. While another session builds an index on the
-        table it waits, as long as the migration may take. A build that fails leaves nothing behind.
+        One that a dead build left INVALID is dropped and built anew, and so is one of a partitioned table that is
+        INVALID since it was created ON ONLY that. While another session builds an index on the table it waits, as long
+        as the migration may take. A build that fails leaves nothing behind.
 
         Args:
             name: the index's name, exactly as the catalog is to hold it.
@@ -147,6 +148,10 @@ class IndexOperations(RelationBench):
         found = await find_on_table(self._wire, wanted)
         if found is not None and found.kind is not None:
             await build.refuse_another(self._wire, wanted, found)
-            return False
+            if found.valid:
+                return False
+            self._say(logging.WARNING, f"Index {wanted.name} is INVALID: a partition lacks its own; building it anew")
+            # By itself, since it keeps readers away too, and the build only writers.
+            await self._run(f"DROP INDEX {qualified(found.schema, wanted.name)}")
         await self._run(statement)
         return True

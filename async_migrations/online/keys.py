@@ -61,11 +61,11 @@ class KeyOperations(AddingBench):
         if using_index is not None:
             await self._add_over_index("UNIQUE", name, table, schema, using_index, comment, **when)
             return
-        name = self._name(name, table, columns, "unique")
         clause = unique(columns, self._dialect, include=include, nulls_not_distinct=nulls_not_distinct, **when)
         wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
+        wanted = await self._named(wanted, columns, "unique_constraint")
         index = IndexDefinition(
-            name=name or "",
+            name=wanted.name or "",
             table=table,
             columns=columns,
             schema=schema,
@@ -108,11 +108,11 @@ class KeyOperations(AddingBench):
         if using_index is not None:
             await self._add_over_index("PRIMARY KEY", name, table, schema, using_index, comment, **when)
             return
-        name = self._name(name, table, columns, "primary_key")
         clause = primary_key(columns, self._dialect, include=include, **when)
         wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
+        wanted = await self._named(wanted, columns, "primary_key_constraint")
         index = IndexDefinition(
-            name=name or "", table=table, columns=columns, schema=schema, unique=True, include=include
+            name=wanted.name or "", table=table, columns=columns, schema=schema, unique=True, include=include
         )
         await self._add_by_index(wanted, index, "PRIMARY KEY", **when)
 
@@ -150,4 +150,5 @@ class KeyOperations(AddingBench):
         when: When = {"deferrable": deferrable, "initially": initially}
         clause = exclude(elements, self._dialect, where, using=using, ops=dict(opclasses or {}), **when)
         wanted = ConstraintDefinition(name=name, table=table, schema=schema, clause=clause, comment=comment)
-        await self._add_at_once(wanted)
+        columns = [column if isinstance(column, str) else "expr" for column, _ in elements]
+        await self._add_at_once(await self._named(wanted, columns, "exclude_constraint"))

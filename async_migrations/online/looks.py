@@ -9,7 +9,8 @@ from typing import Any
 from async_migrations.online.wire import Wire
 from async_migrations.sql import qualified, quote_literal
 
-RELATION = "SELECT relkind AS kind FROM pg_class WHERE oid = to_regclass({name})"
+RELATION = """SELECT c.relkind AS kind, n.nspname AS schema FROM pg_class AS c
+ JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass({name})"""
 
 TYPE = """SELECT t.typtype AS kind, n.nspname AS schema, t.typname AS name,
  obj_description(t.oid, 'pg_type') AS comment,
@@ -25,7 +26,9 @@ COLUMN = """SELECT t.oid::bigint AS relation, a.attnum AS number, t.relkind AS k
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
   WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND c.relkind = 'S'
   AND s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.deptype IN ('a', 'i') ORDER BY s.deptype DESC LIMIT 1
- ) AS sequence
+ ) AS sequence,
+ (SELECT quote_ident(k.conname) FROM pg_constraint AS k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+  AND k.conkey[1] = a.attnum AND NOT k.convalidated) AS unproved
  FROM pg_class AS t JOIN pg_attribute AS a ON a.attrelid = t.oid
  LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE t.oid = to_regclass({table}) AND a.attname = {column} AND a.attnum > 0 AND NOT a.attisdropped"""
@@ -50,6 +53,14 @@ INHERITANCE = """SELECT h.inhparent = to_regclass({parent}) AS ours,
 
 PARTITIONED = "SELECT partdefid <> 0 AS has_default FROM pg_partitioned_table WHERE partrelid = to_regclass({name})"
 
+# A prepared transaction has no process. A vacuum's snapshot is waited for by nobody.
+OPENERS = """SELECT DISTINCT coalesce(l.pid::text, 'of a prepared transaction') AS process,
+ l.virtualtransaction AS transaction FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND (
+  l.locktype = 'relation' AND l.relation = to_regclass({parent})
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  OR {snapshots} AND l.locktype = 'virtualxid' AND a.datname = current_database() AND a.backend_xmin IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum AS v WHERE v.pid = l.pid))"""
 
 BOUND = """SELECT coalesce(pg_get_partition_constraintdef(c.oid), 'true') AS bound FROM pg_class AS c
  WHERE c.oid = to_regclass({table}) AND NOT EXISTS (
@@ -72,6 +83,7 @@ class ColumnFacts:
         comment: its comment; None without.
         sequence: the quoted name of the sequence that it owns, as identity or serial; None without.
         version: the server's, as in 160004.
+        unproved: the quoted name of its NOT NULL that is NOT VALID, which PostgreSQL 18 has; rows may have NULL.
     """
 
     relation: int
@@ -85,6 +97,7 @@ class ColumnFacts:
     comment: str | None
     sequence: str | None
     version: int
+    unproved: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,12 @@ async def relation_kind(wire: Wire, schema: str | None, name: str) -> str | None
     """Return `pg_class.relkind` of what has a name; None if nothing has."""
     rows = await _read(wire, RELATION, name=qualified(schema, name))
     return str(rows[0]["kind"]) if rows else None
+
+
+async def relation_schema(wire: Wire, schema: str | None, name: str) -> str | None:
+    """Return the schema in which a relation's name is found; None if nothing has it."""
+    rows = await _read(wire, RELATION, name=qualified(schema, name))
+    return str(rows[0]["schema"]) if rows else None
 
 
 async def column_facts(wire: Wire, schema: str | None, table: str, column: str) -> ColumnFacts | None:
@@ -148,6 +167,18 @@ async def parentage(wire: Wire, table: str, parent: str) -> tuple[bool, bool]:
     """Tell of two quoted names whether the first is a partition or heir of the second, and half detached."""
     rows = [row for row in await _read(wire, INHERITANCE, table=table, parent=parent) if row["ours"]]
     return bool(rows), any(row["pending"] for row in rows)
+
+
+async def openers(wire: Wire, parent: str, *, snapshots: bool) -> set[tuple[str, str]]:
+    """Return (process, transaction) of those who have a table, by its quoted name, open.
+
+    Args:
+        wire: the connection.
+        parent: the table.
+        snapshots: whether those count, too, who have a snapshot of the database.
+    """
+    rows = await _read(wire, OPENERS, parent=parent, snapshots=str(snapshots).lower())
+    return {(row["process"], row["transaction"]) for row in rows}
 
 
 async def missing_bound(wire: Wire, partition: str, name: str) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -64,31 +66,45 @@ class NotNullBench(RelationBench):
             column: the column's name, exactly.
             schema: the table's schema; None looks along `search_path`.
         """
-        where, name = qualified(schema, table), quote_identifier(column)
-        statement = f"ALTER TABLE {where} ALTER COLUMN {name} SET NOT NULL"
         what = f"Set {table}.{column} NOT NULL"
         if self._transactional:
-            await self._do(what, statement)
+            await self._do(what, _set(qualified(schema, table), quote_identifier(column)))
             return
-        proof = Proof(where, name)
+        async with self._proved(table, [column], schema) as statements:
+            await self._do(what, *statements)
+
+    @asynccontextmanager
+    async def _proved(self, table: str, columns: Sequence[str], schema: str | None) -> AsyncIterator[list[str]]:
+        """Prove that no row has NULL in these columns, and yield the statements that set them NOT NULL.
+
+        After a failure, also of what is inside, the CHECKs go, which would refuse the service's own rows.
+        """
+        proofs: list[Proof] = []
+        statements: list[str] = []
+        try:
+            for column in columns:
+                statements += await self._prove(table, column, schema, proofs)
+            yield statements
+        except BaseException as error:
+            hurried = isinstance(error, anyio.get_cancelled_exc_class())
+            for proof in proofs:
+                await self._sweep(proof, deadline=HURRIED_SWEEP_DEADLINE if hurried else SWEEP_DEADLINE)
+            raise
+
+    async def _prove(self, table: str, column: str, schema: str | None, proofs: list[Proof]) -> list[str]:
+        """Prove one column, and return the statements that are left to do; its CHECK is added to `proofs`."""
+        proof = Proof(qualified(schema, table), quote_identifier(column))
         facts = await looks.column_facts(self._wire, schema, table, column)
         there = await looks.constraint(self._wire, schema, table, proof.name) is not None
         if facts is not None and facts.not_null:
-            await self._do(what, *([proof.drop] if there else []))
-            return
+            if facts.unproved is not None:  # added NOT VALID: `attnotnull` says only that new rows obey
+                await self._run(f"ALTER TABLE {proof.table} VALIDATE CONSTRAINT {facts.unproved}")
+            return [proof.drop] if there else []
         if not there:
             await self._run(proof.add)
-        await self._validate_or_sweep(proof)
-        await self._do(what, statement, proof.drop)
-
-    async def _validate_or_sweep(self, proof: Proof) -> None:
-        """Validate; after a failure take the CHECK away, which would refuse the service's own rows."""
-        try:
-            await self._run(proof.validate)
-        except BaseException as error:
-            hurried = isinstance(error, anyio.get_cancelled_exc_class())
-            await self._sweep(proof, deadline=HURRIED_SWEEP_DEADLINE if hurried else SWEEP_DEADLINE)
-            raise
+        proofs.append(proof)
+        await self._run(proof.validate)
+        return [_set(proof.table, proof.column), proof.drop]
 
     async def _sweep(self, proof: Proof, *, deadline: float) -> None:
         """Drop the CHECK; never raises, for an error is on its way already."""
@@ -101,3 +117,7 @@ class NotNullBench(RelationBench):
                 self._say(logging.WARNING, f"{left} ({error})")
         if scope.cancelled_caught:
             self._say(logging.WARNING, left)
+
+
+def _set(table: str, column: str) -> str:
+    return f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL"

@@ -120,7 +120,7 @@ class Operations(
     async def run(self, statement: str) -> None:
         """Run one statement of a SQL file that is not transactional.
 
-        A concurrent build or drop of one named index is treated as `create_index` and `drop_index` treat theirs, so
+        A concurrent build or drop of one index is treated as `create_index` and `drop_index` treat theirs, so
         that a second try finds its way. Everything else is run as it stands.
 
         Args:
@@ -131,8 +131,7 @@ class Operations(
         """
         concurrent = read_concurrent(statement)
         if isinstance(concurrent, WrittenIndex):
-            if not await build.build(self._wire, concurrent, self._say):
-                self._say(logging.INFO, f"✓ Index {concurrent.name} is there already")
+            await build.build_written(self._wire, concurrent, self._say)
         elif isinstance(concurrent, WrittenDrop):
             await self.drop_index(concurrent.name, schema=concurrent.schema)
         elif locks_tables(statement) and not await self._wire.in_transaction():

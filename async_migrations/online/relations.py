@@ -35,9 +35,14 @@ class RelationBench(Bench):
         await self._do(f"Renamed {kind.lower()} {old} to {new}", statement, done=self._if_again(is_renamed))
 
     async def _is_taken(self, kind: str, schema: str | None, name: str) -> bool:
+        return await self._schema_of(kind, schema, name) is not None
+
+    async def _schema_of(self, kind: str, schema: str | None, name: str) -> str | None:
+        """Return the schema in which a name is found; None if nothing of this kind has it."""
         if kind in TYPES:
-            return await looks.type_facts(self._wire, schema, name) is not None
-        return await looks.relation_kind(self._wire, schema, name) is not None
+            facts = await looks.type_facts(self._wire, schema, name)
+            return None if facts is None else facts.schema
+        return await looks.relation_schema(self._wire, schema, name)
 
     async def _is_partitioned(self, schema: str | None, table: str) -> bool:
         return await looks.relation_kind(self._wire, schema, table) == "p"

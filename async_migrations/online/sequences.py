@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Dialect
 
-from async_migrations.errors import NameConflictError
+from async_migrations.errors import AuthorError, NameConflictError
 from async_migrations.online import looks
 from async_migrations.online.bench import KEEP, Keep
 from async_migrations.online.relations import RelationBench
@@ -155,15 +155,25 @@ class SequenceOperations(RelationBench):
         Args:
             table: the table's name, exactly.
             column: the column's name, exactly.
-            value: the next number, which a second try after a failure sets again; None is one above the highest in
-                the table.
+            value: the next number, which a second try after a failure sets again; None is the one behind the rows,
+                or the next as it is, where the numbers are behind the rows already: none is given twice. For that
+                nobody else may write to the table for a moment, in a transaction until its end.
             schema: the table's schema; None looks along `search_path`.
+
+        Raises:
+            AuthorError: the column has no numbers of its own.
         """
-        where, name = qualified(schema, table), quote_identifier(column)
-        sequence = f"pg_get_serial_sequence({quote_literal(where)}, {quote_literal(column)})"
-        following = f"SELECT setval({sequence}, coalesce(max({name}) + 1, 1), false) FROM {where}"
-        statement = following if value is None else f"SELECT setval({sequence}, {value:d}, false)"
-        await self._do(f"Let the numbers of {table}.{column} go on", statement)
+        where = qualified(schema, table)
+        facts = await looks.column_facts(self._wire, schema, table, column)
+        if facts is None or facts.sequence is None:
+            raise AuthorError(f"{table}.{column} is not there, or is no identity or serial column. Correct the name.")
+        if value is None:
+            following = SET_BEHIND.format(column=quote_identifier(column), table=where, sequence=facts.sequence)
+            # A number of a row that is not committed cannot be seen, and setval() is never taken back.
+            statements = [f"LOCK TABLE {where} IN SHARE ROW EXCLUSIVE MODE", following]
+        else:
+            statements = [f"SELECT setval({quote_literal(facts.sequence)}, {value:d}, false)"]
+        await self._do(f"Let the numbers of {table}.{column} go on", *statements)
 
     async def _state(self, where: str) -> State | None:
         """Read how far a sequence is; None where the server will have more to say about it than we."""
@@ -245,6 +255,13 @@ def _options(dialect: Dialect, **options: Any) -> str:
 
 SELECT_COUNTING = """SELECT seqstart AS start, seqincrement AS increment FROM pg_sequence
  WHERE seqrelid = to_regclass({name}) AND has_sequence_privilege(seqrelid, 'SELECT')"""
+
+SET_BEHIND = """SELECT setval(q.seqrelid, r.best + q.step, false) FROM (
+  SELECT seqrelid, CASE WHEN seqincrement < 0 THEN -1 ELSE 1 END AS step FROM pg_sequence) AS q
+ JOIN {sequence} AS s ON s.tableoid = q.seqrelid CROSS JOIN LATERAL (
+  SELECT CASE WHEN q.step < 0 THEN min({column}) ELSE max({column}) END AS best FROM {table}) AS r
+ WHERE (r.best - s.last_value) * q.step >= CASE WHEN s.is_called THEN 1 ELSE 0 END"""
+"""Only forward: what lies before the last number may have been given to somebody who has not used it yet."""
 
 WORDS = {"start": "START", "increment": "INCREMENT", "cache": "CACHE", "restart": "RESTART"}
 """Of the options that are one number."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,14 +9,14 @@ from typing import Any, Literal
 
 from async_migrations.errors import NameConflictError
 from async_migrations.online import looks
-from async_migrations.online.relations import RelationBench
+from async_migrations.online.detaching import DetachingBench
 from async_migrations.online.twins import is_same_bound
 from async_migrations.sql import qualified, quote_identifier, quote_literal
 
 Movable = Literal["table", "view", "materialized view", "foreign table", "sequence", "type", "domain", "extension"]
 
 
-class StorageOperations(RelationBench):
+class StorageOperations(DetachingBench):
     """How and where tables are kept."""
 
     async def set_table_options(self, table: str, options: Mapping[str, Any], *, schema: str | None = None) -> None:
@@ -72,16 +71,27 @@ class StorageOperations(RelationBench):
             name: its name, exactly.
             new_schema: where to; it must exist.
             schema: where it is; None looks along `search_path`.
+
+        Raises:
+            NameConflictError: outside a transaction: something else of this name is in `new_schema`; nothing was
+                changed.
         """
 
         async def is_moved() -> bool:
             key = "TYPE" if kind in {"type", "domain"} else "TABLE"
-            here, there = [await self._is_taken(key, where, name) for where in (schema, new_schema)]
-            return there and (not here or schema in {None, new_schema})
+            here, there = [await self._schema_of(key, where, name) for where in (schema, new_schema)]
+            if here is None or there is None or here == there:
+                return there is not None
+            raise NameConflictError(
+                f"The name {qualified(new_schema, name)} is taken by something else than {qualified(here, name)}, "
+                f"which is to move there, and both were left as they are. Rename or drop the one that is not needed."
+            )
 
-        subject = quote_identifier(name) if kind == "extension" else qualified(schema, name)
+        is_extension = kind == "extension"  # which may be moved to where it is
+        subject = quote_identifier(name) if is_extension else qualified(schema, name)
         statement = f"ALTER {kind.upper()} {subject} SET SCHEMA {quote_identifier(new_schema)}"
-        await self._do(f"Moved {kind} {name} to schema {new_schema}", statement, done=is_moved)
+        done = None if is_extension else is_moved
+        await self._do(f"Moved {kind} {name} to schema {new_schema}", statement, done=done)
 
     async def create_partition(
         self,
@@ -147,6 +157,9 @@ class StorageOperations(RelationBench):
     ) -> None:
         """Make a partition a table of its own, rows and all; concurrently where the migration is not transactional.
 
+        A concurrent one waits for whoever has the partitioned table open, as long as the migration may take. Who has
+        the partition itself open is waited for as for any lock.
+
         Args:
             parent: the partitioned table, exactly.
             partition: the partition, exactly.
@@ -197,24 +210,6 @@ class StorageOperations(RelationBench):
             f"ALTER TABLE {child} NO INHERIT {above}",
             done=lambda: self._is_no_child(child, above),
         )
-
-    async def _detach_concurrently(self, statement: str, child: str, parent: str) -> None:
-        """Detach beside running queries, and leave no CHECK behind.
-
-        PostgreSQL leaves one that says what the partition could hold, unless there is one already: so it is given one
-        of a name that a second try finds.
-        """
-        await self._refuse_transaction()
-        name = quote_identifier(f"partition_{hashlib.sha256(f'{parent} {child}'.encode()).hexdigest()[:16]}")
-        attached, pending = await looks.parentage(self._wire, child, parent)
-        if attached and not pending:
-            if (bound := await looks.missing_bound(self._wire, child, name)) is not None:
-                await self._run(f"ALTER TABLE {child} ADD CONSTRAINT {name} CHECK ({bound}) NOT VALID")
-            await self._run(f"ALTER TABLE {child} VALIDATE CONSTRAINT {name}")
-        if attached:
-            await self._wire.run(f"{statement} {'FINALIZE' if pending else 'CONCURRENTLY'}")
-        if await looks.missing_bound(self._wire, child, name) is None:
-            await self._run(f"ALTER TABLE {child} DROP CONSTRAINT IF EXISTS {name}")
 
     async def _is_child(self, child: str, parent: str) -> bool:
         return (await looks.parentage(self._wire, child, parent))[0]

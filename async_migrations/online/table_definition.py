@@ -10,6 +10,7 @@ from sqlalchemy.schema import ColumnCollectionConstraint, CreateTable, SchemaIte
 from sqlalchemy.types import NullType
 
 from async_migrations import ddl
+from async_migrations.online.chosen_names import chosen_name
 from async_migrations.online.texts import exact, exact_or_none
 from async_migrations.online.twins import twin_of
 from async_migrations.sql import qualified, quote_identifier, quote_literal
@@ -96,7 +97,12 @@ def written(construct: Any, dialect: Dialect) -> str:
     return str(construct.compile(dialect=dialect)).strip()
 
 
-SUFFIXES = {"foreign_key_constraint": "fkey", "unique_constraint": "key", "primary_key_constraint": "pkey"}
+SUFFIXES = {
+    "foreign_key_constraint": "fkey",
+    "unique_constraint": "key",
+    "primary_key_constraint": "pkey",
+    "exclude_constraint": "excl",
+}
 
 
 def column_names(constraint: Constraint) -> list[str]:
@@ -104,11 +110,17 @@ def column_names(constraint: Constraint) -> list[str]:
     return [column.name for column in constraint.columns] if isinstance(constraint, ColumnCollectionConstraint) else []
 
 
-def name_for(table: str, columns: Sequence[str], kind: str) -> str | None:
-    """Return PostgreSQL's own choice of a name, by SQLAlchemy's name of the kind; None where it would cut it."""
-    parts = [table, *([] if kind == "primary_key_constraint" else columns), SUFFIXES.get(kind, "check")]
-    name = "_".join(parts)
-    return name if len(name.encode()) <= 63 else None  # noqa: PLR2004 - PostgreSQL's limit, as in sql.py
+def name_for(table: str, columns: Sequence[str], kind: str, number: int = 0) -> str:
+    """Return the name that PostgreSQL chooses for a constraint, or its next choices where that is taken.
+
+    Args:
+        table: the table's name.
+        columns: the names of its columns.
+        kind: SQLAlchemy's name of the kind.
+        number: how many choices are taken.
+    """
+    joined = None if kind == "primary_key_constraint" else "_".join(columns)
+    return chosen_name(table, joined, f"{SUFFIXES[kind]}{number or ''}")
 
 
 def add_referents(table: Table) -> None:

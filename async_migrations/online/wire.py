@@ -11,10 +11,18 @@ import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from async_migrations.cursor import forget_plans
+from async_migrations.retry import sqlstate
 from async_migrations.rows import read_rows
 
 ROLLBACK_DEADLINE = 5.0
-"""Seconds that the end of a scratch transaction may take before the connection is cut."""
+"""Seconds that the end of such a transaction may take before the connection is cut."""
+
+DENIED = "42501"
+"""insufficient_privilege."""
+
+SELECT_GRANT = """SELECT format('Whether what is there is what is wanted, PostgreSQL finds out with a temporary '
+ 'relation. Let it: GRANT TEMPORARY ON DATABASE %I TO %I;', current_database(), current_user) AS hint
+ WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +66,37 @@ class Wire:
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[None]:
-        """Run what is inside in a transaction that is always rolled back."""
+        """Run what is inside, among temporary relations, in a transaction that is always rolled back.
+
+        An error that comes of a role that may have none says what to grant.
+        """
+        try:
+            async with self._rolled_back():
+                yield
+        except Exception as error:
+            if sqlstate(error) == DENIED:
+                with suppress(Exception):
+                    error.hint = (await self.read(SELECT_GRANT))[0]["hint"]  # type: ignore[attr-defined]  # the driver's
+            raise
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Run what is inside in one transaction: all of it, or nothing."""
+        async with self._rolled_back():
+            yield
+            await self.run("COMMIT")
+
+    @asynccontextmanager
+    async def _rolled_back(self) -> AsyncIterator[None]:
+        """Run what is inside in a transaction that is rolled back, unless it has ended."""
         driver = await self._driver()
         await driver.execute("BEGIN")
         try:
             yield
         finally:
-            with anyio.move_on_after(ROLLBACK_DEADLINE, shield=True), suppress(Exception):
-                await driver.execute("ROLLBACK")
+            if driver.is_in_transaction():
+                with anyio.move_on_after(ROLLBACK_DEADLINE, shield=True), suppress(Exception):
+                    await driver.execute("ROLLBACK")
             if driver.is_in_transaction():
                 driver.terminate()
 

@@ -18,7 +18,7 @@ class WrittenIndex:
 
     Attributes:
         text: the statement as it stands.
-        name: the index's name.
+        name: the index's name; empty if PostgreSQL is to choose one.
         table: the table's name.
         schema: the table's schema, if the statement names one.
         lenient: whether it says IF NOT EXISTS: any valid index of the name will do.
@@ -46,6 +46,14 @@ class WrittenIndex:
         statement.table_space = ""
         return replace(self, schema=schema, text=postgast.deparse(tree))
 
+    def called(self, name: str) -> WrittenIndex:
+        """Return the same index with this name."""
+        import postgast
+
+        tree = postgast.parse(self.text)
+        tree.stmts[0].stmt.index_stmt.idxname = name
+        return replace(self, name=name, text=postgast.deparse(tree))
+
     def statement(self, dialect: Any, *, concurrently: bool = False) -> str:  # noqa: ARG002 - it is written already
         """Return the statement as it stands."""
         return self.text
@@ -63,7 +71,7 @@ class WrittenDrop:
 
 
 def read_concurrent(text: str) -> WrittenIndex | WrittenDrop | None:
-    """Read a statement; None if it is no concurrent work on one named index, or newer than our parser."""
+    """Read a statement; None if it is no concurrent work on one index, or newer than our parser."""
     if not CONCURRENT.search(text):
         return None
     import postgast
@@ -79,7 +87,7 @@ def read_concurrent(text: str) -> WrittenIndex | WrittenDrop | None:
 
 
 def _created(text: str, statement: Any) -> WrittenIndex | None:
-    if not (statement.concurrent and statement.idxname):
+    if not statement.concurrent:
         return None
     table = statement.relation
     return WrittenIndex(text, statement.idxname, table.relname, table.schemaname or None, statement.if_not_exists)

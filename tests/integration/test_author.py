@@ -1,5 +1,6 @@
 """What the author of a migration may do, and what nothing of it can break."""
 
+import logging
 import textwrap
 
 import pytest
@@ -374,6 +375,65 @@ async def test_an_invalid_leftover_is_rebuilt_by_a_file_too(history: History, le
     assert await history.rows("SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid = 'ix'::regclass") == [
         (True, False)
     ]
+
+
+NAMELESS = "-- transactional: false\nCREATE UNIQUE INDEX CONCURRENTLY ON {table} (({column} || 'a'), {column});"
+INDEXES = "SELECT i.relname, x.indisvalid, x.indisunique FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid"
+INDEXES += " WHERE x.indrelid = '{table}'::regclass ORDER BY 1"
+
+
+@pytest.mark.parametrize("unique", ["UNIQUE", ""])
+@pytest.mark.parametrize(("table", "column"), [("t", "y"), ("t" * 40, "y" * 40), ('"T t"', '"Y"'), ("s.t", "y")])
+async def test_an_invalid_leftover_without_a_name_of_its_own_is_rebuilt_by_a_file(
+    history: History, table: str, column: str, unique: str
+) -> None:
+    await history.do(f"CREATE SCHEMA s; CREATE TABLE {table} ({column} text); INSERT INTO {table} VALUES ('a'), ('a')")
+    left = NAMELESS.format(table=table, column=column).partition("\n")[2]
+    with pytest.raises(Exception, match="could not create unique index"):
+        await history.do(left)
+    ((name, *_),) = await history.rows(INDEXES.format(table=table))
+    history.sql("001_a", NAMELESS.format(table=table, column=column).replace("UNIQUE", unique))
+    if unique:
+        with pytest.raises(MigrationFailedError, match="could not create unique index"):
+            await history.runner().run_migrations()
+        assert await history.rows(INDEXES.format(table=table)) == []
+        await history.do(f"DELETE FROM {table} WHERE ctid = '(0,1)'")
+    await history.runner().run_migrations()
+    assert await history.rows(INDEXES.format(table=table)) == [(name, True, bool(unique))]
+
+
+async def test_an_index_without_a_name_takes_postgresqls_next_where_that_is_taken_and_counts_as_done(
+    history: History,
+) -> None:
+    await history.do("CREATE TABLE t (y text); CREATE TABLE t_expr_y_idx (x int); CREATE INDEX t_expr_y_idx1 ON t (y)")
+    for name in ("001_a", "002_b"):
+        history.sql(name, NAMELESS.format(table="t", column="y"))
+    await history.runner().run_migrations()
+    assert await history.rows(INDEXES.format(table="t")) == [
+        ("t_expr_y_idx1", True, False),
+        ("t_expr_y_idx2", True, True),
+    ]
+    assert "✓ Index t_expr_y_idx2 is there already" in [event.text for event in history.told(MigrationMessage)]
+
+
+async def test_an_invalid_leftover_whose_name_cannot_be_asked_for_is_told(history: History) -> None:
+    database = await history.value("SELECT quote_ident(current_database())")
+    role = f"low_{await history.value('SELECT pg_backend_pid()')}"
+    await history.do(
+        f"CREATE ROLE {role}; REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC;"
+        f"GRANT CREATE ON SCHEMA public TO {role};"
+        f"CREATE TABLE t (y text); INSERT INTO t VALUES ('a'), ('a'); ALTER TABLE t OWNER TO {role}"
+    )
+    history.sql("001_a", NAMELESS.format(table="t", column="y").replace("\n", f"\nSET ROLE {role};\n"))
+    with pytest.raises(MigrationFailedError, match="could not create unique index"):
+        await history.runner().run_migrations()
+    (warning,) = [event.text for event in history.told(MigrationMessage) if event.level == logging.WARNING]
+    assert warning.startswith("Index public.t_expr_y_idx is INVALID")
+    assert warning.endswith("DROP INDEX CONCURRENTLY public.t_expr_y_idx;")
+    await history.do("DELETE FROM t WHERE ctid = '(0,1)'; DROP INDEX t_expr_y_idx")
+    await history.runner().run_migrations()
+    assert await history.rows(INDEXES.format(table="t")) == [("t_expr_y_idx", True, True)]
+    await history.do(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
 
 
 async def test_a_valid_index_of_the_same_definition_counts_as_done_in_a_file_too(history: History) -> None:

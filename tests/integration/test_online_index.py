@@ -468,6 +468,33 @@ async def test_a_partitioned_table_gets_its_index_in_a_transaction(desk: Desk) -
     assert await desk.op().create_index("ix", "parts", ["b"]) == 0
 
 
+async def test_an_invalid_index_of_a_partitioned_table_is_built_anew(desk: Desk) -> None:
+    await desk.driver.execute(
+        "CREATE TABLE parts (a int, b text) PARTITION BY RANGE (a); CREATE TABLE p1 PARTITION OF parts DEFAULT;"
+        "CREATE INDEX ix ON ONLY parts (b)"
+    )
+    assert await desk.op().create_index("ix", "parts", ["b"]) == 1
+    assert desk.said[1] == "Index ix is INVALID: a partition lacks its own; building it anew"
+    found = await desk.index("ix")
+    assert found is not None
+    assert found["valid"]
+    assert (
+        await desk.driver.fetchval("SELECT count(*) FROM pg_index WHERE indrelid = 'p1'::regclass AND indisvalid") == 1
+    )
+    assert await desk.op().create_index("ix", "parts", ["b"]) == 0
+
+
+async def test_an_invalid_index_of_a_partitioned_table_of_another_definition_stays(desk: Desk) -> None:
+    await desk.driver.execute(
+        "CREATE TABLE parts (a int, b text) PARTITION BY RANGE (a); CREATE TABLE p1 PARTITION OF parts DEFAULT;"
+        "CREATE INDEX ix ON ONLY parts (b)"
+    )
+    before = await desk.index("ix")
+    with pytest.raises(IndexConflictError):
+        await desk.op().create_index("ix", "parts", ["a"])
+    assert await desk.index("ix") == before
+
+
 async def test_the_index_of_a_constraint_counts(desk: Desk) -> None:
     await desk.driver.execute("ALTER TABLE books ADD CONSTRAINT ix UNIQUE (title)")
     assert await desk.op().create_index("ix", "books", ["title"], unique=True) == 0

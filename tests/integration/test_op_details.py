@@ -1,6 +1,7 @@
 """What operations refuse, what they carry through, and how they wait."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import asyncpg
@@ -11,6 +12,8 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.errors import AuthorError, NameConflictError, TransactionControlError
+from async_migrations.online import Operations
+from async_migrations.online.detaching import check_name
 from async_migrations.online.not_null import Proof
 from tests.support.desk import Desk, Work, open_desk
 from tests.support.pictures import changes
@@ -121,6 +124,34 @@ async def test_in_a_transaction_a_name_that_is_taken_is_postgresqls_own_error(de
     assert "CREATE TABLE" in caught.value.statement  # type: ignore[attr-defined]  # what the engine's own error shows
 
 
+@pytest.mark.parametrize("schema", ["public", None])
+@pytest.mark.parametrize("kind", ["table", "sequence", "type", "domain"])
+async def test_what_is_moved_to_where_another_has_its_name_stays(desk: Desk, kind: str, schema: str | None) -> None:
+    await desk.driver.execute(
+        "CREATE SCHEMA archive; CREATE TABLE archive.books (other text); CREATE SEQUENCE archive.tickets;"
+        "CREATE TYPE archive.mood AS ENUM ('sad'); CREATE DOMAIN archive.positive AS text"
+    )
+    before = await desk.picture()
+    name = {"table": "books", "sequence": "tickets", "type": "mood", "domain": "positive"}[kind]
+    with pytest.raises(NameConflictError, match=f'"archive"."{name}" is taken .* than "public"."{name}"'):
+        await desk.do(lambda op: op.set_schema(kind, name, "archive", schema=schema), transactional=False)  # type: ignore[arg-type]  # a str
+    assert not changes(before, await desk.picture())
+
+
+@pytest.mark.parametrize("search_path", ["public", "archive, public"])
+async def test_what_was_moved_is_moved_once(desk: Desk, search_path: str) -> None:
+    await desk.driver.execute(f"CREATE SCHEMA archive; SET search_path = {search_path}")
+    for _ in range(2):
+        await desk.do(lambda op: op.set_schema("table", "books", "archive"), transactional=False)
+    assert desk.said == ["✓ Moved table books to schema archive", "✓ Moved table books to schema archive: done already"]
+
+
+async def test_a_table_of_an_extensions_name_does_not_count_as_the_extension(desk: Desk) -> None:
+    await desk.driver.execute("CREATE SCHEMA archive; CREATE TABLE archive.plpgsql (n integer)")
+    with pytest.raises(asyncpg.FeatureNotSupportedError, match="SET SCHEMA"):
+        await desk.do(lambda op: op.set_schema("extension", "plpgsql", "archive"), transactional=False)
+
+
 async def test_a_partition_of_another_bound_is_left_as_it_is(desk: Desk) -> None:
     await desk.driver.execute(
         "CREATE TABLE days (day date, n integer) PARTITION BY RANGE (day, (n + 1));"
@@ -152,6 +183,34 @@ async def test_constraints_without_a_name_are_added_once(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["one", "r" * 40])
+async def test_constraints_without_a_name_are_added_once_however_long_the_names_are(desk: Desk, name: str) -> None:
+    table = f"{name}{'s' * 20}"
+    columns = ", ".join(f"{name}{end} integer" for end in ("a", "b", "c"))
+    await desk.driver.execute(f"CREATE TABLE {table} ({columns}, span int4range)")
+
+    async def add(op: Operations) -> None:
+        brought = sa.Column(f"{name}d", sa.Integer, sa.ForeignKey("authors.id"), unique=True)
+        await op.add_column(table, brought)
+        await op.create_unique_constraint(None, table, [f"{name}a", f"{name}b"])
+        await op.create_foreign_key(None, table, "authors", [f"{name}a"], ["id"])
+        await op.create_primary_key(None, table, [f"{name}c"])
+        await op.create_exclude_constraint(None, table, ("span", "&&"))
+        await op.create_exclude_constraint(None, table, ("span", "&&"), where="upper_inf(span)")
+        await op.create_exclude_constraint(None, table, (text("(int4range(0, 1) * span)"), "&&"))
+
+    constraints = "SELECT array_agg(conname::text ORDER BY conname) FROM pg_constraint"
+    constraints += f" WHERE conrelid = '{table}'::regclass AND contype <> 'n'"
+    async with desk.op(transactional=True) as op:
+        await add(op)
+        chosen = await desk.value(constraints)
+        await desk.driver.execute("ROLLBACK; BEGIN")
+    for _ in range(2):
+        await desk.do(add, transactional=False)
+        assert len(chosen) == 8
+        assert await desk.value(constraints) == chosen
+
+
 REFUSED: dict[str, tuple[Work, str]] = {
     "plain into generated": (
         lambda op: op.alter_column("books", "n", server_default=sa.Computed("id", persisted=True)),
@@ -160,6 +219,11 @@ REFUSED: dict[str, tuple[Work, str]] = {
     "stored into virtual": (
         lambda op: op.alter_column("generated", "twice", server_default=sa.Computed("id * 3", persisted=False)),
         "is a stored generated column",
+    ),
+    "numbers of a column that has none": (lambda op: op.restart_identity("books", "n"), "no identity or serial column"),
+    "a number for a column that has none": (
+        lambda op: op.restart_identity("books", "n", 5),
+        r"books\.n is not there, or",
     ),
     "a column that is not there": (lambda op: op.alter_column("books", "no", nullable=True), r"books\.no is not there"),
     "a column's comment without its table": (lambda op: op.set_comment("column", "n", "x"), "needs table="),
@@ -256,6 +320,38 @@ async def test_what_was_done_is_counted_and_returned(desk: Desk) -> None:
     assert await desk.value("SELECT array_agg(DISTINCT name) FROM shops") == ["it's %s :x%s :y"]
 
 
+PLAIN = sa.table("plain", sa.column("id", sa.Integer), sa.column("name", sa.Text))
+ALIKE_AND_NOT: list[dict[str, Any]] = [{"id": 1}, {"id": 2, "name": "b"}, {"id": 3}]
+
+
+async def test_rows_of_different_keys_are_inserted_all_or_not_at_all(desk: Desk) -> None:
+    await desk.driver.execute("CREATE TABLE plain (id integer CHECK (id < 3), name text)")
+    notices: list[object] = []
+    desk.driver.add_log_listener(lambda _, notice: notices.append(notice))
+    async with desk.op(transactional=False) as op:
+        with pytest.raises(sa.exc.IntegrityError):
+            await op.bulk_insert(PLAIN, ALIKE_AND_NOT)
+        assert await desk.value("SELECT count(*) FROM plain") == 0
+        assert not desk.driver.is_in_transaction()
+        await desk.driver.execute("ALTER TABLE plain DROP CONSTRAINT plain_id_check")
+        assert await op.bulk_insert(PLAIN, ALIKE_AND_NOT) == 3
+        assert not desk.driver.is_in_transaction()
+    assert await desk.value("SELECT array_agg(id || coalesce(name, '') ORDER BY id) FROM plain") == ["1", "2b", "3"]
+    assert not notices
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_rows_are_inserted_into_the_transaction_that_is_open(desk: Desk, *, transactional: bool) -> None:
+    await desk.driver.execute("CREATE TABLE plain (id integer, name text)")
+    async with desk.op(transactional=transactional) as op:
+        if not transactional:
+            await desk.driver.execute("BEGIN")
+        await op.bulk_insert(PLAIN, ALIKE_AND_NOT)
+        await desk.driver.execute("ROLLBACK; BEGIN")
+        assert await desk.value("SELECT count(*) FROM plain") == 0
+        await desk.driver.execute("COMMIT; BEGIN" if transactional else "COMMIT")
+
+
 async def test_types_of_columns_are_made_once(desk: Desk) -> None:
     feeling = sa.Enum("low", "high", name="feel%ing", schema="public")
     async with desk.op(transactional=True) as op:
@@ -325,6 +421,47 @@ async def test_a_unique_constraint_that_rows_contradict_leaves_nothing(desk: Des
     assert not changes(before, await desk.picture())
 
 
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ("(1, 1), (1, 1)", asyncpg.UniqueViolationError),
+        ("(1, 1), (2, NULL)", asyncpg.CheckViolationError),
+        ("(1, 1), (NULL, 2)", asyncpg.CheckViolationError),
+    ],
+)
+async def test_a_primary_key_that_rows_contradict_leaves_nothing(desk: Desk, rows: str, error: type[Exception]) -> None:
+    await desk.driver.execute(f"CREATE TABLE plain (a integer, b integer); INSERT INTO plain VALUES {rows}")
+    before = await desk.picture()
+    with pytest.raises(error):
+        await desk.do(lambda op: op.create_primary_key("pk", "plain", ["a", "b"]), transactional=False)
+    assert not changes(before, await desk.picture())
+    assert desk.said == []
+
+
+NOT_NULL_NOT_VALID: dict[str, Work] = {
+    "set_not_null": lambda op: op.set_not_null("plain", "a"),
+    "alter_column": lambda op: op.alter_column("plain", "a", nullable=False),
+    "create_primary_key": lambda op: op.create_primary_key("pk", "plain", ["a"]),
+}
+
+
+@pytest.mark.parametrize("name", NOT_NULL_NOT_VALID)
+async def test_not_null_that_is_not_valid_is_proved(desk: Desk, name: str) -> None:
+    if await desk.value("SELECT current_setting('server_version_num')::integer < 180000"):
+        pytest.skip("NOT NULL is no constraint of its own before PostgreSQL 18")
+    await desk.driver.execute(
+        "CREATE TABLE plain (a integer); INSERT INTO plain VALUES (NULL);"
+        'ALTER TABLE plain ADD CONSTRAINT "a""b" NOT NULL a NOT VALID'
+    )
+    valid = "SELECT convalidated FROM pg_constraint WHERE conrelid = 'plain'::regclass AND contype = 'n'"
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await desk.do(NOT_NULL_NOT_VALID[name], transactional=False)
+    assert await desk.value(valid) is False
+    await desk.driver.execute("UPDATE plain SET a = 1")
+    await desk.do(NOT_NULL_NOT_VALID[name], transactional=False)
+    assert await desk.value(valid) is True
+
+
 async def test_a_foreign_key_that_rows_contradict_stays_not_valid_until_they_are_mended(desk: Desk) -> None:
     def add(op: object) -> object:
         return op.create_foreign_key("fk", "books", "authors", ["author_id"], ["id"])  # type: ignore[attr-defined]
@@ -362,6 +499,75 @@ async def test_a_lock_that_is_not_granted_is_asked_for_again(desk: Desk, engine:
         await eventually(has_tried, deadline=30)
         await reader.driver.execute("COMMIT")
     assert await desk.value("SELECT count(late) FROM books") == 0
+
+
+DAYS = f"""
+CREATE TABLE days (day integer NOT NULL) PARTITION BY RANGE (day);
+CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM (0) TO (10);
+ALTER TABLE days_1 ADD CONSTRAINT {check_name('"days_1"', '"days"')} CHECK (day >= 0 AND day < 10) NOT VALID
+"""
+"""With what an earlier try to detach it has left, so that what follows is the next to wait."""
+ATTACHED = "SELECT array_agg(inhdetachpending) FROM pg_inherits WHERE inhparent = 'days'::regclass"
+
+
+async def test_a_partition_that_is_read_is_asked_for_again_when_it_is_detached(desk: Desk, engine: AsyncEngine) -> None:
+    await desk.driver.execute(DAYS)
+    desk.lock_timeout = 0.05
+
+    async def has_tried_again() -> bool:
+        return sum("not granted in time" in said for said in desk.said) > 1
+
+    async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
+        await reader.driver.execute("BEGIN; SELECT FROM days_1")
+        group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
+        await eventually(has_tried_again, deadline=30)
+        await service.driver.execute("SELECT FROM days_1")
+        await reader.driver.execute("COMMIT")
+    assert await desk.value(ATTACHED) is None
+    assert (
+        await desk.value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'days_1'::regclass AND contype = 'c'")
+        == 0
+    )
+
+
+async def test_who_has_the_partitioned_table_open_is_waited_for_before_anything_is_detached(
+    desk: Desk, engine: AsyncEngine
+) -> None:
+    await desk.driver.execute(DAYS)
+
+    async def is_waiting() -> bool:
+        return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
+
+    async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
+        await reader.driver.execute("BEGIN; LOCK TABLE ONLY days IN ACCESS SHARE MODE")
+        group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
+        await eventually(is_waiting, deadline=30)
+        assert await service.value(ATTACHED) == [False]
+        await reader.driver.execute("COMMIT")
+    assert await desk.value(ATTACHED) is None
+
+
+async def test_a_partition_that_is_half_detached_is_open_while_old_snapshots_are_waited_for(
+    desk: Desk, engine: AsyncEngine
+) -> None:
+    await desk.driver.execute(DAYS)
+
+    async def is_waiting() -> bool:
+        return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
+
+    async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
+        await reader.driver.execute("BEGIN; SELECT FROM days_1")
+        await desk.driver.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await desk.driver.execute("ALTER TABLE days DETACH PARTITION days_1 CONCURRENTLY")
+        await desk.driver.execute("RESET lock_timeout")
+        assert await service.value(ATTACHED) == [True]
+        await reader.driver.execute("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM authors")
+        group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
+        await eventually(is_waiting, deadline=30)
+        await service.driver.execute("SELECT FROM days_1")
+        await reader.driver.execute("COMMIT")
+    assert await desk.value(ATTACHED) is None
 
 
 FEELINGS = """
@@ -521,3 +727,42 @@ async def test_numbers_of_an_identity_go_on_behind_the_rows_both_ways(desk: Desk
         await op.execute("INSERT INTO books DEFAULT VALUES")
     assert await desk.value("SELECT min(n) FROM down") == -6
     assert await desk.value("SELECT max(id) FROM books") == 100
+
+
+async def test_numbers_that_go_on_wait_for_rows_that_are_not_committed(desk: Desk, engine: AsyncEngine) -> None:
+    await desk.driver.execute("CREATE TABLE plain (id integer GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY)")
+    waits = f"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {desk.driver.get_server_pid()}"
+    async with open_desk(engine) as writer, open_desk(engine) as other, anyio.create_task_group() as group:
+        await writer.driver.execute("BEGIN; INSERT INTO plain VALUES (DEFAULT), (7)")
+        group.start_soon(lambda: desk.do(lambda op: op.restart_identity("plain", "id"), transactional=False))
+        await eventually(lambda: other.value(waits))
+        await writer.driver.execute("COMMIT")
+    assert await desk.value("INSERT INTO plain DEFAULT VALUES RETURNING id") == 8
+
+
+@pytest.mark.parametrize(
+    ("identity", "before", "number"),
+    [
+        ("", "INSERT INTO plain VALUES (5)", 6),
+        ("", "INSERT INTO plain DEFAULT VALUES", 2),
+        ("", "INSERT INTO plain DEFAULT VALUES; DELETE FROM plain", 2),
+        ("(START 100)", "INSERT INTO plain VALUES (5)", 100),
+        ("(START 100)", "INSERT INTO plain VALUES (100)", 101),
+        ("(START 100)", "", 100),
+        ("(INCREMENT 10)", "INSERT INTO plain VALUES (DEFAULT), (DEFAULT), (5)", 21),
+        ("(INCREMENT 10)", "INSERT INTO plain VALUES (DEFAULT), (DEFAULT), (12)", 13),
+        ("(INCREMENT -1)", "INSERT INTO plain VALUES (DEFAULT), (-5), (3)", -6),
+        ("(INCREMENT -1)", "INSERT INTO plain VALUES (DEFAULT), (DEFAULT), (3)", -3),
+    ],
+)
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_numbers_go_on_behind_the_rows_and_behind_what_was_given(
+    desk: Desk, identity: str, before: str, number: int, *, transactional: bool
+) -> None:
+    made = f'CREATE TABLE plain ("a b" integer GENERATED BY DEFAULT AS IDENTITY {identity})'
+    await desk.driver.execute(f"{made}; {before}")
+    for _ in range(2):
+        await desk.do(lambda op: op.restart_identity("plain", "a b"), transactional=transactional)
+    assert await desk.value('INSERT INTO plain DEFAULT VALUES RETURNING "a b"') == number
+    await desk.do(lambda op: op.restart_identity("plain", "a b", -3 if number < 0 else 1), transactional=transactional)
+    assert await desk.value('INSERT INTO plain DEFAULT VALUES RETURNING "a b"') == (-3 if number < 0 else 1)

@@ -144,3 +144,27 @@ async def test_a_concurrent_index_as_free_sql_is_built_anew_where_a_dead_build_l
     await history.do("DELETE FROM users WHERE ctid = '(0,1)'")
     assert (await history.runner().run_migrations()).applied == ("001_unique",)
     assert await history.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'uq'::regclass")
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+async def test_a_role_that_may_have_no_temporary_relations_is_told_what_to_grant(
+    history: History, *, may_read: bool
+) -> None:
+    database = await history.value("SELECT quote_ident(current_database())")
+    role = f"low_{await history.value('SELECT pg_backend_pid()')}"
+    await history.do(
+        f"{SHOP} CREATE ROLE {role}; REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC;"
+        f"GRANT CREATE ON SCHEMA public TO {role}; ALTER TABLE books OWNER TO {role}; CREATE INDEX ix ON books (title);"
+        f"GRANT {role} TO current_user; {'' if may_read else f'GRANT TEMPORARY ON DATABASE {database} TO {role};'}"
+        f"{'' if may_read else f'REVOKE SELECT ON books FROM {role}'}"
+    )
+    history.python(
+        "001_index",
+        f"await self.execute('SET ROLE {role}')\nawait self.op.create_index('ix', 'books', ['title'])",
+        attributes="transactional = False",
+    )
+    with pytest.raises(MigrationFailedError) as caught:
+        await history.runner().run_migrations()
+    assert caught.value.sqlstate == "42501"
+    assert (f"GRANT TEMPORARY ON DATABASE {database} TO {role};" in str(caught.value)) is may_read
+    await history.do(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")

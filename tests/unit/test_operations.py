@@ -112,7 +112,10 @@ def test_a_constraint_without_a_name_has_the_one_that_postgresql_gives() -> None
     assert name_for("t", column_names(key), key.__visit_name__) == "t_b_a_key"
     assert name_for("t", ["a"], "foreign_key_constraint") == "t_a_fkey"
     assert name_for("t", ["a"], "primary_key_constraint") == "t_pkey"
-    assert name_for("t" * 60, ["a"], "foreign_key_constraint") is None
+    assert name_for("t" * 60, ["a"], "foreign_key_constraint") == "t" * 56 + "_a_fkey"
+    assert name_for("t" * 30, ["a" * 20, "b" * 20], "unique_constraint") == f"{'t' * 29}_{'a' * 20}_{'b' * 8}_key"
+    assert name_for("t", ["a", "expr"], "exclude_constraint") == "t_a_expr_excl"
+    assert name_for("t" * 60, ["a"], "foreign_key_constraint", 12) == "t" * 54 + "_a_fkey12"
 
 
 def test_texts_keep_colons_percent_signs_and_quotes() -> None:
