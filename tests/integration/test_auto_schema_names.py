@@ -176,27 +176,33 @@ async def comments(engine: AsyncEngine) -> Sequence[Any]:
     return await column(engine, f"{query} WHERE classoid = 'pg_class'::regclass AND objoid > 16384 ORDER BY 1")
 
 
+PLACES = ["table", "column", "index", "constraint", "schema", "enum", "domain", "sequence", "schema of a type"]
+
+
 @pytest.mark.parametrize(
     ("where", "bad", "sentence"),
     [
         ("table", "", "empty"),
-        *((where, "é" * 40, "80 bytes") for where in ("table", "column", "index", "constraint", "schema")),
-        *((where, "x" * 64, "64 bytes") for where in ("table", "column", "constraint", "schema")),
+        *((where, "é" * 40, "80 bytes") for where in PLACES),
+        *((where, "x" * 64, "64 bytes") for where in PLACES if where != "index"),
         ("index", "x" * 64, "exceeds maximum length of 63"),
-        *((where, "nul\0", "NUL") for where in ("table", "column", "index", "constraint", "schema")),
+        *((where, "nul\0", "NUL") for where in PLACES),
     ],
 )
 async def test_a_name_that_postgresql_would_cut_or_refuse_is_found_before_anything_is_created(
     engine: AsyncEngine, where: str, bad: str, sentence: str
 ) -> None:
-    name = dict.fromkeys(["table", "column", "index", "constraint", "schema"], "ok") | {where: bad}
+    name = {place: f"ok {place}" for place in PLACES} | {where: bad}
     metadata = sa.MetaData()
+    enum = sa.Enum("a", name=name["enum"], schema=bad if where == "schema of a type" else None)
     sa.Table("fine", metadata, sa.Column("id", sa.Integer, primary_key=True))
     sa.Table(
         name["table"],
         metadata,
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column(name["column"], sa.Integer),
+        sa.Column(name["column"], sa.Integer, sa.Sequence(name["sequence"])),
+        sa.Column("enum", sa.ARRAY(enum)),
+        sa.Column("domain", pg.DOMAIN(name["domain"], sa.Integer)),
         sa.Index(name["index"], "id"),
         sa.CheckConstraint("id > 0", name=name["constraint"]),
         schema=name["schema"] if where == "schema" else None,
@@ -206,3 +212,31 @@ async def test_a_name_that_postgresql_would_cut_or_refuse_is_found_before_anythi
         await run(engine, metadata)
 
     assert await column(engine, "SELECT to_regclass('fine') IS NULL") == [True]
+
+
+async def test_a_name_that_a_convention_makes_is_shortened_as_create_all_shortens_it(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s"
+    metadata = sa.MetaData(naming_convention={"fk": key, "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
+    sa.Table("organisation_members", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    sa.Table(
+        "customer_subscription_payments",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("confirming_member_id", sa.ForeignKey("organisation_members.id")),
+        sa.Column("external_payment_provider_reference", sa.Text, unique=True),
+    )
+    names = "SELECT conname::text FROM pg_constraint WHERE contype IN ('f', 'u') AND conname ~ '^(fk|uq)_' ORDER BY 1"
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    expected = await column(engine, names)
+    assert await run(engine, metadata) == NOTHING
+    await execute(engine, "DROP TABLE customer_subscription_payments")
+
+    assert await run(engine, metadata) == {**NOTHING, "tables_created": 1}
+
+    assert len(expected) == 2
+    assert await column(engine, names) == expected
+    assert await run(engine, metadata) == NOTHING
+    assert warnings(caplog) == []
