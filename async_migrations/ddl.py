@@ -34,10 +34,10 @@ class AddColumn(ExecutableDDLElement):
 
     Args:
         column: of the models.
-        filling: SQL of a DEFAULT for the rows that exist; the caller drops it again.
+        filling: a DEFAULT for the rows that exist; the caller drops it again.
     """
 
-    def __init__(self, column: Column[Any], filling: str | None = None) -> None:
+    def __init__(self, column: Column[Any], filling: ClauseElement | None = None) -> None:
         self.column = column
         self.filling = filling
 
@@ -45,8 +45,11 @@ class AddColumn(ExecutableDDLElement):
 @compiles(AddColumn, "postgresql")
 def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
     specification = compiler.process(CreateColumn(element.column))
-    # The clauses of a column come in any order, so that a DEFAULT may stand last.
-    default = f" DEFAULT {element.filling}" if element.filling else ""
+    default = ""
+    if element.filling is not None:
+        # The clauses of a column come in any order, so that a DEFAULT may stand last.
+        written = compiler.sql_compiler.process(element.filling, include_table=False, literal_binds=True)
+        default = f" DEFAULT ({written})"
     return f"ALTER TABLE {compiler.preparer.format_table(element.column.table)} ADD COLUMN {specification}{default}"
 
 
@@ -160,12 +163,6 @@ def named_types(type_: TypeEngine[Any], dialect: Dialect) -> Iterator[NamedType]
         yield implementation
     elif isinstance(implementation, ENUM):
         yield implementation
-
-
-def expression(dialect: Dialect, clause: ClauseElement) -> str:
-    """Return an SQL expression, in parentheses, as it may stand after DEFAULT."""
-    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
-    return f"({compiler.sql_compiler.process(clause, include_table=False, literal_binds=True)})"
 
 
 def two_steps(dialect: Dialect, column: Column[Any]) -> list[str]:

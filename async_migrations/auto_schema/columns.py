@@ -10,6 +10,7 @@ from sqlalchemy import Column, DefaultClause, Dialect, Table, Text, cast, exists
 from sqlalchemy import Sequence as DatabaseSequence
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.schema import SetColumnComment
+from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.schema import ColumnElementColumnDefault, ScalarElementColumnDefault
 from sqlalchemy.types import String, TypeDecorator, TypeEngine
 
@@ -22,10 +23,10 @@ from async_migrations.errors import AutoSchemaError
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """A column to add; `filling` is the SQL that existing rows get, where it does not come by itself."""
+    """A column to add; `filling` is what existing rows get, where it does not come by itself."""
 
     column: Column[Any]
-    filling: str | None = None
+    filling: ClauseElement | None = None
 
     def __str__(self) -> str:
         return shown(self.column)
@@ -115,19 +116,19 @@ def _has_rows(target: Target, table: Table) -> bool:
     return bool(target.connection.scalar(select(rows)))
 
 
-def _filling(target: Target, column: Column[Any]) -> str | None:
-    """Return the SQL that fills existing rows of `column`; None if each row may need another value."""
+def _filling(target: Target, column: Column[Any]) -> ClauseElement | None:
+    """Return what fills existing rows of `column`; None if each row may need another value."""
     default = column.default
     if isinstance(default, ScalarElementColumnDefault):
         return _literal(target, column, default.arg)
     if isinstance(default, DatabaseSequence):
-        return ddl.expression(target.dialect, default.next_value())
+        return default.next_value()
     if isinstance(default, ColumnElementColumnDefault):
-        return ddl.expression(target.dialect, default.arg)
+        return default.arg
     return None
 
 
-def _literal(target: Target, column: Column[Any], value: object) -> str:
+def _literal(target: Target, column: Column[Any], value: object) -> ClauseElement:
     """Let the column's type bind `value`, and PostgreSQL write it as a literal.
 
     DDL takes no parameters, and few types can render a literal of their own.
@@ -140,7 +141,7 @@ def _literal(target: Target, column: Column[Any], value: object) -> str:
     typed = bound if isinstance(implementation, String) else cast(bound, column.type)
     # Not from the cache of statements: in its keys all enums with labels of one length are the same type.
     question = select(func.quote_nullable(cast(typed, Text)))
-    return str(target.connection.scalar(question, execution_options={"compiled_cache": None}))
+    return literal_column(str(target.connection.scalar(question, execution_options={"compiled_cache": None})))
 
 
 def _add(target: Target, addition: Addition) -> None:

@@ -96,6 +96,20 @@ async def test_without_any_schema_on_the_search_path_the_error_says_what_is_miss
     assert await run(engine, elsewhere) == {**NOTHING, "tables_created": 1}
 
 
+async def test_rows_are_filled_from_a_sequence_in_the_schema_of_the_translate_map(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData(schema="per_tenant")
+    numbers = sa.Sequence("numbers", start=5, metadata=metadata)
+    number = sa.Column("number", sa.Integer, numbers, nullable=False)
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), number)
+    await execute(engine, "CREATE SCHEMA acme", "CREATE TABLE acme.users (id SERIAL PRIMARY KEY)")
+    await execute(engine, "INSERT INTO acme.users DEFAULT VALUES")
+    mapped = engine.execution_options(schema_translate_map={"per_tenant": "acme"})
+
+    assert await run(mapped, metadata) == {**NOTHING, "columns_added": 1}
+
+    assert await column(engine, "SELECT number FROM acme.users") == [5]
+
+
 async def test_a_schema_translate_map_is_followed(engine: AsyncEngine) -> None:
     metadata = sa.MetaData()
     mood = sa.Enum("good", "bad", name="mood", schema="per_tenant")
