@@ -54,7 +54,7 @@ def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
 
 
 class DropDefault(ExecutableDDLElement):
-    """ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT."""
+    """ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT, in the heirs of the table, too."""
 
     def __init__(self, column: Column[Any]) -> None:
         self.column = column

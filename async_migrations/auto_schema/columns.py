@@ -16,9 +16,10 @@ from sqlalchemy.types import String, TypeDecorator, TypeEngine
 
 from async_migrations import ddl
 from async_migrations.auto_schema import constraints
-from async_migrations.auto_schema.snapshot import LiveTable, Snapshot
+from async_migrations.auto_schema.snapshot import LiveTable, Snapshot, read_family
 from async_migrations.auto_schema.target import Name, Target
 from async_migrations.errors import AutoSchemaError
+from async_migrations.sql import qualified, quote_identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,21 @@ def _add(target: Target, addition: Addition) -> None:
         # fire its triggers.
         target.connection.execute(ddl.AddColumn(addition.column, addition.filling))
         if addition.filling is not None:
-            target.connection.execute(ddl.DropDefault(addition.column))
+            _drop_default(target, addition.column)
         if addition.column.comment is not None:
             target.connection.execute(SetColumnComment(addition.column))
+
+
+def _drop_default(target: Target, column: Column[Any]) -> None:
+    family = read_family(target.connection, target.name_of(column.table), column.name)
+    if all(given for _, given in family):
+        target.connection.execute(ddl.DropDefault(column))
+        return
+    # An heir that had the column before keeps the default that it has of its own.
+    for name in (name for name, given in family if given):
+        target.connection.exec_driver_sql(
+            f"ALTER TABLE ONLY {qualified(*name)} ALTER COLUMN {quote_identifier(column.name)} DROP DEFAULT"
+        )
 
 
 def unfillable_text(dialect: Dialect, columns: Sequence[Column[Any]]) -> str:

@@ -73,6 +73,28 @@ SELECT n.nspname::text AS schema, c.relname::text AS table, k.conname::text AS n
  WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
 """)
 
+SELECT_FAMILY = text("""
+WITH RECURSIVE family AS (
+    SELECT c.oid, true AS head
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE n.nspname = :schema AND c.relname = :table
+     UNION
+    SELECT h.inhrelid, false FROM pg_catalog.pg_inherits AS h JOIN family ON family.oid = h.inhparent
+), defaults AS (
+    SELECT family.oid, family.head, NOT a.attislocal AS inherited,
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS expression
+      FROM family
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = family.oid AND a.attname = :column AND NOT a.attisdropped
+      LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+)
+SELECT n.nspname::text AS schema, c.relname::text AS table,
+       each.head OR (each.inherited AND each.expression IS NOT DISTINCT FROM head.expression) AS given
+  FROM defaults AS each
+  JOIN defaults AS head ON head.head
+  JOIN pg_catalog.pg_class AS c ON c.oid = each.oid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -187,6 +209,12 @@ def read_tables(connection: Connection, names: Sequence[Name]) -> Mapping[Name, 
         if table := tables.get(Name(row.schema, row.table)):
             table.constraints[row.name] = row.kind
     return tables
+
+
+def read_family(connection: Connection, name: Name, column: str) -> list[tuple[Name, bool]]:
+    """Return a table and all its heirs, each with whether `column` and its default come from that table."""
+    asked = {"schema": name.schema, "table": name.name, "column": column}
+    return [(Name(row.schema, row.table), row.given) for row in connection.execute(SELECT_FAMILY, asked)]
 
 
 def read_foreign_keys(connection: Connection, name: Name) -> list[ReflectedForeignKeyConstraint]:

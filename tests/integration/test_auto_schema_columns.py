@@ -266,5 +266,28 @@ async def test_heirs_get_their_columns_from_their_parents(engine: AsyncEngine) -
     assert await run(engine, metadata) == NOTHING
 
 
+async def test_an_heir_keeps_the_default_that_it_has_of_its_own(engine: AsyncEngine) -> None:
+    await execute(
+        engine,
+        "CREATE TABLE users (id SERIAL PRIMARY KEY)",
+        "CREATE TABLE admins (n INTEGER NOT NULL DEFAULT 9) INHERITS (users)",
+        'CREATE TABLE "the guests" () INHERITS (users)',
+        "CREATE TABLE heads () INHERITS (admins)",
+        'INSERT INTO "the guests" VALUES (1)',
+    )
+
+    assert await run(engine, users(sa.Column("n", sa.Integer, nullable=False, default=3))) == {
+        **NOTHING,
+        "columns_added": 1,
+    }
+
+    assert await column(engine, "SELECT n FROM users") == [3]
+    assert await column(
+        engine,
+        "SELECT attrelid::regclass::text || coalesce(' ' || pg_get_expr(adbin, adrelid), '') FROM pg_attribute"
+        " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attname = 'n' AND attnotnull ORDER BY 1",
+    ) == ['"the guests"', "admins 9", "heads 9", "users"]
+
+
 async def test_system_columns_are_not_missing(rows: AsyncEngine) -> None:
     assert await run(rows, users(sa.Column("xmin", sa.Integer, system=True))) == NOTHING
