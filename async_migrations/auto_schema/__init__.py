@@ -68,8 +68,8 @@ class AutoSchemaMigration:
         async with self._transaction() as connection:
             observer = Observer(connection, self._metadata, self._tell, self._ledger)
             await observer.prepare()
-            created, added, indexed, refused = await connection.run_sync(lambda sync: self._prepared(sync, _run))
-            await observer.report(refused)
+            created, added, indexed, target = await connection.run_sync(lambda sync: self._prepared(sync, _run))
+            await observer.report(target.refused, target.elsewhere)
         return {
             "tables_created": len(created),
             "columns_added": len(added),
@@ -83,7 +83,8 @@ class AutoSchemaMigration:
             The names of the tables. Those of the indexes come with the next `create_missing_indexes()`.
 
         Raises:
-            AutoSchemaError: something else has the name of a table, or a schema may not be created.
+            AutoSchemaError: something else has the name of a table, a table would hide another one that `search_path`
+                finds, or a schema may not be created.
         """
         created, indexed = await self._work(tables.create)
         self._with_tables += indexed
@@ -176,7 +177,7 @@ class AutoSchemaMigration:
                 yield connection
 
 
-def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str], set[Name]]:
+def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str], Target]:
     # Columns first: a new table may refer to a new column, and needs its unique index. Foreign keys of new
     # columns last: they may refer to a new table.
     existing = tables.existing(target, snapshot)
@@ -185,7 +186,7 @@ def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list
     indexed = indexes.create(target, snapshot, existing)
     created, indexed_there = tables.create(target, snapshot)
     constraints.add_foreign_keys(target, snapshot, added)
-    return created, _names(added), indexed + indexed_there, target.refused
+    return created, _names(added), indexed + indexed_there, target
 
 
 def _add_columns(target: Target, snapshot: Snapshot) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
@@ -70,6 +71,7 @@ def create_types(target: Target) -> None:
         found = live.get(_key(target, type_))
         if found is not None:
             _check_kind(target, type_, found)
+            _note_place(target, type_, found)
         elif type_.create_type:
             with target.step(f"Creating missing type: {shown}", f"Created type: {shown}"):
                 type_.create(target.connection, checkfirst=False)
@@ -95,19 +97,25 @@ def needed_types(target: Target) -> list[ddl.NamedType]:
     return list(found.values())
 
 
-def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, str]:
+def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, Row[Any]]:
     names = sorted({str(type_.name) for type_ in needed})
-    live: dict[TypeKey, str] = {}
+    live: dict[TypeKey, Row[Any]] = {}
     for row in target.connection.execute(SELECT_TYPES, {"names": names}) if names else ():
-        live[row.schema, row.name] = row.kind
+        live[row.schema, row.name] = row
         if row.visible:
-            live[None, row.name] = row.kind
+            live[None, row.name] = row
     return live
 
 
-def _check_kind(target: Target, type_: ddl.NamedType, kind: str) -> None:
+def _note_place(target: Target, type_: ddl.NamedType, found: Row[Any]) -> None:
+    wanted, place = target.name_of(type_), Name(found.schema, found.name)
+    if place != wanted:
+        target.elsewhere[wanted] = place
+
+
+def _check_kind(target: Target, type_: ddl.NamedType, found: Row[Any]) -> None:
     wanted, name = ("d", "a domain") if isinstance(type_, DOMAIN) else ("e", "an enum")
-    if kind != wanted:
+    if found.kind != wanted:
         sentence = f"The type {type_.name} exists in the database and is not {name}, as the models say: left as it is."
         target.refuse(target.name_of(type_), sentence)
 

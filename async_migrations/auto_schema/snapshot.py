@@ -54,6 +54,14 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
  WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
 """)
 
+SELECT_VISIBLE = text("""
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relname = ANY (CAST(:names AS text[])) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+   AND n.nspname = ANY (current_schemas(false)) AND pg_catalog.pg_table_is_visible(c.oid)
+""")
+
 # Not the inspector's get_multi_columns: it warns about every type that SQLAlchemy does not know (a vector, a point).
 SELECT_COLUMNS = text("""
 SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name
@@ -160,6 +168,12 @@ def read_schemas(connection: Connection) -> tuple[str | None, frozenset[str]]:
 def read_table_names(connection: Connection) -> list[Name]:
     """Return all tables and partitions of the database, the system's aside."""
     return [Name(row.schema, row.name) for row in connection.execute(SELECT_TABLE_NAMES)]
+
+
+def read_visible(connection: Connection, names: Iterable[str]) -> dict[str, Name]:
+    """Return what an unqualified name means in a query, the system's own tables aside."""
+    rows = connection.execute(SELECT_VISIBLE, {"names": sorted(names)})
+    return {row.name: Name(row.schema, row.name) for row in rows}
 
 
 def read_columns(connection: Connection, schema: str, table: str) -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.sql.ddl import SchemaGenerator
 
 from async_migrations import ddl
 from async_migrations.auto_schema import constraints, indexes
-from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_foreign_keys
+from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_foreign_keys, read_visible
 from async_migrations.auto_schema.target import Target
 from async_migrations.errors import AutoSchemaError
 
@@ -22,7 +22,7 @@ def check(target: Target, snapshot: Snapshot) -> None:
     A view or foreign table under the name of a model is common and works; it is told and left as it is.
 
     Raises:
-        AutoSchemaError: the name is taken by what no rows can be read from.
+        AutoSchemaError: the name is taken by what no rows can be read from, or a new table would hide another one.
     """
     for table in target.tables:
         kind = snapshot.kind(target.name_of(table))
@@ -34,6 +34,23 @@ def check(target: Target, snapshot: Snapshot) -> None:
                 f"The table {table.fullname} cannot be created: {taken}. Rename one of the two, then start again."
             )
         target.warn(f"{taken}: left as it is.")
+    _check_hiding(target, snapshot)
+
+
+def _check_hiding(target: Target, snapshot: Snapshot) -> None:
+    # create_all would be content with the namesake, and would not add what that lacks; an empty table before it on
+    # search_path would hide its rows. Which of the two is meant nobody can know.
+    unqualified = {table.name for table in missing(target, snapshot) if target.declared_schema(table) is None}
+    hidden = read_visible(target.connection, unqualified) if unqualified else {}
+    if hidden:
+        here, names = target.default_schema, sorted(hidden)
+        there = ", ".join(".".join(hidden[name]) for name in names)
+        raise AutoSchemaError(
+            f"Nothing was created: {', '.join(names)} would be created in the schema {here}, the first of search_path, "
+            f"and would hide {there}, which the service sees now. If {there} is meant, name that schema in the "
+            f"models, or put it before {here} in search_path. If {here} shall have its own, name {here} in the "
+            "models or in schema_translate_map, or take the other schema out of search_path."
+        )
 
 
 def missing(target: Target, snapshot: Snapshot) -> list[Table]:
@@ -94,7 +111,7 @@ class Creator(SchemaGenerator):
         self.traverse_single(metadata)
 
     def _can_create_table(self, table: Table) -> bool:  # noqa: ARG002 - SQLAlchemy's
-        # SQLAlchemy would ask for each table, and be content with a namesake elsewhere on search_path.
+        # SQLAlchemy would ask for each table.
         return True
 
     def visit_table(self, table: Table, *args: Any, **options: Any) -> None:

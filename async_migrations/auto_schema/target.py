@@ -47,6 +47,7 @@ class Target:
         default_schema: where an unqualified name is created: the first schema of `search_path` that exists.
         ledger: the engine's own table, which is nobody's model.
         refused: what could not be created, and why was told.
+        elsewhere: types that the models leave to `search_path`, and where it finds them.
     """
 
     connection: Connection
@@ -55,6 +56,7 @@ class Target:
     default_schema: str | None
     ledger: Name
     refused: set[Name] = field(default_factory=set)
+    elsewhere: dict[Name, Name] = field(default_factory=dict)
 
     @property
     def dialect(self) -> Dialect:

@@ -71,12 +71,62 @@ async def test_a_namesake_in_another_schema_of_the_search_path_is_not_taken_for_
         await execute(engine, "CREATE TABLE other.users (x INTEGER)", "CREATE INDEX ix_users_name ON other.users (x)")
     async with engine.begin() as connection:
         await connection.execute(sa.text("SET LOCAL search_path = tenant, other, public"))
+        # Who has a namesake on search_path says which schema is meant.
+        if elsewhere == "before":
+            await connection.execution_options(schema_translate_map={None: "tenant"})
         assert await run_on(connection, metadata) == {**NOTHING, "tables_created": 1, "indexes_created": 1}
         assert await run_on(connection, metadata) == NOTHING
 
     assert await column(
         engine, "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'users' ORDER BY 1"
     ) == (["other", "tenant"] if elsewhere == "before" else ["tenant"])
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+async def test_a_table_that_would_hide_the_one_that_the_service_sees_is_not_created(
+    engine: AsyncEngine, kind: str
+) -> None:
+    metadata = sa.MetaData()
+    sa.Table("fresh", metadata, sa.Column("id", sa.Integer, primary_key=True), schema="new")
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    await execute(engine, "CREATE SCHEMA app", f"CREATE {kind} users AS SELECT 1 AS id")
+
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SET LOCAL search_path = app, public"))
+        with pytest.raises(
+            AutoSchemaError, match=r"users would be created in the schema app.*would hide public\.users"
+        ):
+            await run_on(connection, metadata)
+        assert (await connection.execute(sa.text("SELECT id FROM users"))).scalars().all() == [1]
+        assert await connection.scalar(sa.text("SELECT to_regnamespace('new') IS NULL"))
+
+        await connection.execute(sa.text("CREATE TABLE app.users (id SERIAL PRIMARY KEY)"))
+        assert await run_on(connection, metadata) == {**NOTHING, "tables_created": 1}
+
+
+async def test_a_type_that_the_search_path_finds_elsewhere_is_used_and_no_difference(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = sa.MetaData()
+    kind = sa.Enum("a", "b", name="Kind")
+    sa.Table(
+        "users",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("kind", kind, server_default="a"),
+        sa.Column("kinds", sa.ARRAY(kind)),
+    )
+    await execute(engine, "CREATE SCHEMA tenant", "CREATE TYPE public.\"Kind\" AS ENUM ('a', 'b')")
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SET LOCAL search_path = tenant, public"))
+
+        assert await run_on(connection, metadata) == {**NOTHING, "tables_created": 1}
+        assert await run_on(connection, metadata) == NOTHING
+
+    assert await column(engine, "SELECT typnamespace::regnamespace::text FROM pg_type WHERE typname = 'Kind'") == [
+        "public"
+    ]
+    assert warnings(caplog) == []
 
 
 async def run_on(connection: Any, metadata: sa.MetaData) -> dict[str, int]:
