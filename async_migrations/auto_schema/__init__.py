@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy import Connection, ForeignKeyConstraint, MetaData, inspect
 from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from async_migrations import ddl
 from async_migrations.auto_schema import (
     columns,
     constraints,
@@ -52,6 +53,7 @@ class AutoSchemaMigration:
         self._ledger: tuple[str, str] | None = getattr(engine, "ledger", None)
         self._told: set[str] = set()
         self._with_tables: list[str] = []
+        self._waiting: list[ForeignKeyConstraint] = []
 
     async def run(self) -> dict[str, int]:
         """Create missing tables, add missing columns, create missing indexes; warn of all other differences.
@@ -79,6 +81,8 @@ class AutoSchemaMigration:
     async def create_missing_tables(self) -> list[str]:
         """Create missing tables and their indexes, in the order of their foreign keys.
 
+        A foreign key to a column or index that is missing comes with the call that adds that.
+
         Returns:
             The names of the tables. Those of the indexes come with the next `create_missing_indexes()`.
 
@@ -86,12 +90,14 @@ class AutoSchemaMigration:
             AutoSchemaError: something else has the name of a table, a table would hide another one that `search_path`
                 finds, or a schema may not be created.
         """
-        created, indexed = await self._work(tables.create)
+        created, indexed = await self._work(_create_tables)
         self._with_tables += indexed
         return created
 
     async def add_missing_columns(self) -> list[str]:
         """Add missing columns, with the foreign keys and constraints that concern them.
+
+        A foreign key to a table or index that is missing comes with the call that creates that.
 
         Returns:
             The columns, as "table.column".
@@ -146,7 +152,11 @@ class AutoSchemaMigration:
         snapshot = read(target, schemas)
         tables.check(target, snapshot)
         foundations.create(target, snapshot)
-        return work(target, snapshot)
+        result = work(target, snapshot)
+        if target.waiting:
+            constraints.add_waiting(target, read(target, schemas))
+        self._waiting = target.waiting
+        return result
 
     async def _read(self, look: Callable[[Target], T]) -> T:
         if isinstance(self._engine, AsyncConnection):
@@ -157,7 +167,8 @@ class AutoSchemaMigration:
     def _target(self, connection: Connection) -> tuple[Target, frozenset[str]]:
         default, schemas = read_schemas(connection)
         ledger = Name(*self._ledger) if self._ledger else Name(default or "", LEDGER)
-        return Target(connection, self._metadata, self._tell, default, ledger), schemas
+        waiting = list(self._waiting)
+        return Target(connection, self._metadata, self._tell, default, ledger, waiting=waiting), schemas
 
     def _tell(self, level: int, sentence: str) -> None:
         # Called one by one, the steps see the same things; a warning is worth saying once.
@@ -185,14 +196,23 @@ def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list
     constraints.add_own(target, snapshot, added)
     indexed = indexes.create(target, snapshot, existing)
     created, indexed_there = tables.create(target, snapshot)
-    constraints.add_foreign_keys(target, snapshot, added)
+    constraints.add_foreign_keys(target, snapshot, [*target.waiting, *constraints.foreign_keys(target, added)])
+    target.waiting.clear()
     return created, _names(added), indexed + indexed_there, target
+
+
+def _create_tables(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    lacking = tables.missing(target, snapshot)
+    keys = [key for table in lacking for key in table.foreign_key_constraints if ddl.applies(target.dialect, key)]
+    waiting = [key for key in keys if constraints.waits(target, snapshot, key, lacking)]
+    target.waiting.extend(waiting)
+    return tables.create(target, snapshot, waiting)
 
 
 def _add_columns(target: Target, snapshot: Snapshot) -> list[str]:
     added = columns.add(target, snapshot, tables.existing(target, snapshot))
     constraints.add_own(target, snapshot, added)
-    constraints.add_foreign_keys(target, snapshot, added)
+    target.waiting.extend(constraints.foreign_keys(target, added))
     return _names(added)
 
 

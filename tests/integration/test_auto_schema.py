@@ -1,6 +1,7 @@
 """AutoSchemaMigration as an author meets it: what it takes, what it returns, what it leaves after a failure."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -169,6 +170,46 @@ async def test_the_three_steps_one_by_one_return_what_they_did(engine: AsyncEngi
 
     assert await auto.create_missing_indexes() == []
     assert await auto.run() == NOTHING
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["tables", "columns", "indexes"])), ids="-".join)
+async def test_a_foreign_key_comes_with_the_step_that_adds_what_it_refers_to(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture, order: Sequence[str]
+) -> None:
+    metadata = sa.MetaData()
+    sa.Table(
+        "users",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("old", sa.Text, index=True, unique=True),
+        sa.Column("code", sa.Text, unique=True),
+        sa.Column("team", sa.ForeignKey("teams.slug")),
+        sa.Column("boss_code", sa.ForeignKey("users.code")),
+    )
+    sa.Table(
+        "teams",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("slug", sa.Text),
+        sa.Column("captain", sa.ForeignKey("users.code", name="captain_is_a_user")),
+        sa.Column("founder", sa.ForeignKey("users.old")),
+        sa.Column("parent_id", sa.ForeignKey("teams.id")),
+        sa.Index("ux_teams_slug", "slug", unique=True),
+    )
+    await execute(engine, "CREATE TABLE users (id SERIAL PRIMARY KEY, old TEXT)")
+    auto = AutoSchemaMigration(engine, metadata)
+    steps = {
+        "tables": auto.create_missing_tables,
+        "columns": auto.add_missing_columns,
+        "indexes": auto.create_missing_indexes,
+    }
+
+    for step in order:
+        await steps[step]()
+
+    assert await column(engine, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [5]
+    assert await auto.run() == NOTHING
+    assert warnings(caplog) == []
 
 
 async def test_a_warning_is_given_once_whichever_steps_meet_it(
