@@ -123,6 +123,56 @@ async def test_without_anything_to_fill_it_the_error_shows_two_steps_that_work(
     assert await run(rows, metadata) == {**NOTHING, "columns_added": 1}
 
 
+@pytest.mark.parametrize(
+    ("default", "reason"),
+    [
+        (
+            sa.select(sa.func.max(sa.column("id"))).select_from(sa.table("users")).scalar_subquery(),
+            "cannot use subquery",
+        ),
+        (sa.column("id") + 1, "cannot use column reference"),
+        (sa.func.max(1), "aggregate functions are not allowed"),
+        (sa.func.row_number().over(), "window functions are not allowed"),
+        (sa.null(), "contains null values"),
+    ],
+)
+async def test_a_default_that_postgresql_takes_only_in_an_insert_leads_to_the_two_steps(
+    rows: AsyncEngine, default: Any, reason: str
+) -> None:
+    metadata = users(sa.Column("fine", sa.Text), sa.Column("n", sa.Integer, nullable=False, default=default))
+
+    with pytest.raises(
+        AutoSchemaError, match=f"users.n is NOT NULL.*its default cannot fill them: .*{reason}"
+    ) as caught:
+        await run(rows, metadata)
+
+    assert await AutoSchemaMigration(rows, metadata).get_existing_columns("users") == {"id"}
+    for statement in statements(str(caught.value)):
+        await execute(rows, statement.replace("...", "id"))
+    assert await run(rows, metadata) == {**NOTHING, "columns_added": 1}
+
+
+async def test_rows_that_row_level_security_hides_are_filled_or_told(rows: AsyncEngine) -> None:
+    async with rows.connect() as connection:
+        for statement in (
+            "CREATE ROLE auto_schema_owner",
+            "GRANT CREATE ON SCHEMA public TO auto_schema_owner",
+            "ALTER TABLE users OWNER TO auto_schema_owner",
+            "ALTER TABLE users ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE users FORCE ROW LEVEL SECURITY",
+            "SET LOCAL ROLE auto_schema_owner",
+        ):
+            await connection.execute(sa.text(statement))
+        assert await connection.scalar(sa.text("SELECT count(*) FROM users")) == 0
+
+        await run(connection, users(sa.Column("theme", sa.Text, nullable=False, default="light")))
+        with pytest.raises(AutoSchemaError, match=r"users.code is NOT NULL.*contains null values.*row level security"):
+            await run(connection, users(sa.Column("code", sa.Text, nullable=False)))
+
+        await connection.execute(sa.text("RESET ROLE"))
+        assert (await connection.execute(sa.text("SELECT theme FROM users"))).scalars().all() == ["light", "light"]
+
+
 def statements(message: str) -> list[str]:
     """Return what the code in a message passes to self.execute()."""
     lines = [line for line in message.splitlines() if line.startswith("    ")]
