@@ -10,6 +10,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from async_migrations.auto_schema.target import LEDGER
+from async_migrations.auto_schema.target import Name as Place
 from async_migrations.errors import MigrationsError
 from async_migrations.events import Say
 from async_migrations.retry import describe
@@ -24,7 +25,7 @@ T = TypeVar("T")
 DEADLINE = 10.0
 """Seconds that the comparison may take before anything is added, and after it: it must not delay a service for long."""
 
-Elsewhere = Mapping[tuple[str, str], tuple[str, str]]
+Elsewhere = Mapping[Place, Place]
 
 _FREE = d.EnumRemoved | d.DomainRemoved | d.SequenceRemoved
 
