@@ -23,10 +23,12 @@ from async_migrations.auto_schema.target import Name, Target
 
 Added = Mapping[Table, Sequence[Column[Any]]]
 
-# Literals first, so that a word inside one is no name; a name before a parenthesis is a function's.
+# Literals first, so that a word inside one is no name; nor is a type's behind :: or AS, or before a literal. A name
+# before a parenthesis is a function's.
 _NAME = re.compile(
     r"[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-    r'|"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^\W\d][\w$]*+)(?!\s*\()',
+    r'|(?:::|\b[aA][sS]\b)\s*(?:"(?:[^"]|"")+"|[^\W\d][\w$]*+)'
+    r'|"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^\W\d][\w$]*+)(?!\s*[(\'])',
     re.DOTALL,
 )
 

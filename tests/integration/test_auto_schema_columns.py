@@ -244,6 +244,21 @@ async def test_foreign_keys_unique_and_checks_of_added_columns_are_added(
     assert "check old_only of public.users is missing: CHECK" in warnings(caplog)[0]
 
 
+async def test_a_check_that_names_a_type_does_not_concern_the_column_of_that_name(engine: AsyncEngine) -> None:
+    checks = [
+        sa.CheckConstraint("at::date > '2000-01-01'"),
+        sa.CheckConstraint(sa.cast(sa.column("at"), sa.Date) > "2000-01-01"),
+    ]
+    metadata = users(sa.Column("at", sa.DateTime), *checks)
+    await run(engine, metadata)
+    metadata.tables["users"].append_column(sa.Column("date", sa.Date))
+
+    assert await run(engine, metadata) == {**NOTHING, "columns_added": 1}
+
+    count = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'"
+    assert await column(engine, count) == [2]
+
+
 async def test_a_primary_key_is_added_where_there_is_none_and_told_where_there_is_another(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
