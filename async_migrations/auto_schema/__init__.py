@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, ForeignKeyConstraint, MetaData, inspect
 from sqlalchemy.engine.reflection import ObjectKind
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from async_migrations import ddl
@@ -24,8 +25,13 @@ from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, 
 from async_migrations.auto_schema.target import LEDGER, Name, Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.events import Say
+from async_migrations.retry import causes, describe, sqlstate
 
 __all__ = ["AutoSchemaMigration"]
+
+UNIQUE_VIOLATION = "23505"
+DUPLICATES = frozenset({"42P07", "42701", "42710", "42P06"})
+"""A table or index, a column, a type or another object, a schema of this name exists."""
 
 T = TypeVar("T")
 Work = Callable[[Target, Snapshot], T]
@@ -64,6 +70,9 @@ class AutoSchemaMigration:
         Raises:
             AutoSchemaError: something cannot be added without guessing; the message says what to do.
         """
+        return await self._as_it_stands(self._run)
+
+    async def _run(self) -> dict[str, int]:
         # Loaded here: whoever only names this class needs no comparison.
         from async_migrations.auto_schema.observations import Observer
 
@@ -143,8 +152,21 @@ class AutoSchemaMigration:
         return await self._read(lambda target: _existing_indexes(target, table))
 
     async def _work(self, work: Work[T]) -> T:
-        async with self._transaction() as connection:
-            return await connection.run_sync(lambda sync: self._prepared(sync, work))
+        async def once() -> T:
+            async with self._transaction() as connection:
+                return await connection.run_sync(lambda sync: self._prepared(sync, work))
+
+        return await self._as_it_stands(once)
+
+    async def _as_it_stands(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Look once more when another session has made the same thing between the look and the creation."""
+        try:
+            return await work()
+        except DBAPIError as error:
+            if not _is_there_by_now(error):
+                raise
+            self._say(logging.INFO, f"Another session was quicker ({describe(error)}): looking once more")
+        return await work()
 
     def _prepared(self, connection: Connection, work: Work[T]) -> T:
         target, schemas = self._target(connection)
@@ -186,6 +208,13 @@ class AutoSchemaMigration:
         else:
             async with self._engine.begin() as connection:
                 yield connection
+
+
+def _is_there_by_now(error: DBAPIError) -> bool:
+    if sqlstate(error) != UNIQUE_VIOLATION:
+        return sqlstate(error) in DUPLICATES
+    # Two that create the same name at once meet in a unique index of the catalog.
+    return any(getattr(each, "schema_name", None) == "pg_catalog" for each in causes(error))
 
 
 def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str], Target]:

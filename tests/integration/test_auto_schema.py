@@ -361,6 +361,46 @@ async def test_a_cancelled_run_leaves_nothing(engine: AsyncEngine) -> None:
     assert await AutoSchemaMigration(engine, Base).get_existing_columns("users") == {"id"}
 
 
+@pytest.mark.parametrize("one_by_one", [False, True], ids=["run", "one by one"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE users (id SERIAL PRIMARY KEY, email TEXT UNIQUE, theme TEXT)",
+        "CREATE TYPE kind AS ENUM ('a')",
+        "CREATE SCHEMA audit",
+        "ALTER TABLE events ADD kind TEXT",
+        "CREATE INDEX ix_events_id ON events (id)",
+    ],
+)
+async def test_what_another_session_makes_meanwhile_is_there_at_a_second_look(
+    engine: AsyncEngine, statement: str, *, one_by_one: bool
+) -> None:
+    metadata = sa.MetaData()
+    kind = sa.Enum("a", name="kind")
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    sa.Table("audits", metadata, sa.Column("kind", kind), schema="audit")
+    sa.Table("events", metadata, sa.Column("id", sa.Integer, index=True), sa.Column("kind", sa.Text))
+    await execute(engine, "CREATE TABLE events (id INTEGER)")
+    auto = AutoSchemaMigration(engine, metadata)
+
+    async def steps() -> None:
+        await auto.create_missing_tables()
+        await auto.add_missing_columns()
+        await auto.create_missing_indexes()
+
+    async with engine.connect() as other:
+        await other.exec_driver_sql(statement)
+        task = asyncio.create_task(steps() if one_by_one else auto.run())
+        waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        await eventually(lambda: column(engine, waits))
+        await other.commit()
+        await task
+
+    assert await auto.get_existing_tables() == {"users", "audit.audits", "events"}
+    assert await auto.get_existing_columns("events") == {"id", "kind"}
+    assert await auto.get_existing_indexes("events") == {"ix_events_id"}
+
+
 async def test_many_databases_may_follow_the_same_models_at_once(
     make_database: Callable[[], Awaitable[str]],
 ) -> None:
