@@ -174,6 +174,7 @@ class AutoSchemaMigration:
         snapshot = read(target, schemas)
         tables.check(target, snapshot)
         foundations.create(target, snapshot)
+        constraints.forget_undone(target, snapshot)
         result = work(target, snapshot)
         if target.waiting:
             constraints.add_waiting(target, read(target, schemas))

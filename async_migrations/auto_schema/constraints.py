@@ -58,8 +58,17 @@ def add_waiting(target: Target, snapshot: Snapshot) -> None:
     add_foreign_keys(target, snapshot, ready)
     target.waiting[:] = [key for key in target.waiting if key not in ready]
     for key in target.waiting:
-        columns = ", ".join(key.column_keys)
+        columns = ", ".join(_own_columns(key))
         target.info(f"The foreign key ({columns}) of {key.table.fullname} waits for {key.referred_table.fullname}")
+
+
+def forget_undone(target: Target, snapshot: Snapshot) -> None:
+    """Let go of waiting foreign keys whose own columns are not there: whoever called has rolled them back."""
+    target.waiting[:] = [
+        key
+        for key in target.waiting
+        if (live := snapshot.tables.get(target.name_of(key.table))) and live.columns.issuperset(_own_columns(key))
+    ]
 
 
 def waits(target: Target, snapshot: Snapshot, key: ForeignKeyConstraint, coming: Collection[Table] = ()) -> bool:
@@ -137,6 +146,10 @@ def names_in(expression: str) -> Iterator[str]:
 def _position(dialect: Dialect, constraint: Constraint) -> tuple[bool, str, list[str]]:
     names = sorted(column_names(dialect, constraint))
     return not isinstance(constraint, PrimaryKeyConstraint), ddl.plain_name(dialect, constraint) or "", names
+
+
+def _own_columns(key: ForeignKeyConstraint) -> list[str]:
+    return [element.parent.name for element in key.elements]
 
 
 def is_taken(dialect: Dialect, live: LiveTable, constraint: Constraint) -> bool:

@@ -212,6 +212,23 @@ async def test_a_foreign_key_comes_with_the_step_that_adds_what_it_refers_to(
     assert warnings(caplog) == []
 
 
+async def test_a_foreign_key_that_waits_does_not_outlive_a_rollback_of_its_table(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData()
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("code", sa.Text, unique=True))
+    sa.Table("teams", metadata, sa.Column("captain", sa.ForeignKey("users.code")))
+    await execute(engine, "CREATE TABLE users (id SERIAL PRIMARY KEY)")
+
+    async with engine.connect() as connection:
+        auto = AutoSchemaMigration(connection, metadata)
+        await auto.create_missing_tables()
+        await connection.rollback()
+        await auto.add_missing_columns()
+        await auto.run()
+        await connection.commit()
+
+    assert await column(engine, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [1]
+
+
 async def test_a_warning_is_given_once_whichever_steps_meet_it(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
