@@ -34,10 +34,10 @@ class AddColumn(ExecutableDDLElement):
 
     Args:
         column: of the models.
-        filling: SQL of a DEFAULT for the rows that exist; the caller drops it again.
+        filling: a DEFAULT for the rows that exist; the caller drops it again.
     """
 
-    def __init__(self, column: Column[Any], filling: str | None = None) -> None:
+    def __init__(self, column: Column[Any], filling: ClauseElement | None = None) -> None:
         self.column = column
         self.filling = filling
 
@@ -45,13 +45,16 @@ class AddColumn(ExecutableDDLElement):
 @compiles(AddColumn, "postgresql")
 def _add_column(element: AddColumn, compiler: DDLCompiler, **_: Any) -> str:
     specification = compiler.process(CreateColumn(element.column))
-    # The clauses of a column come in any order, so that a DEFAULT may stand last.
-    default = f" DEFAULT {element.filling}" if element.filling else ""
+    default = ""
+    if element.filling is not None:
+        # The clauses of a column come in any order, so that a DEFAULT may stand last.
+        written = compiler.sql_compiler.process(element.filling, include_table=False, literal_binds=True)
+        default = f" DEFAULT ({written})"
     return f"ALTER TABLE {compiler.preparer.format_table(element.column.table)} ADD COLUMN {specification}{default}"
 
 
 class DropDefault(ExecutableDDLElement):
-    """ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT."""
+    """ALTER TABLE ... ALTER COLUMN ... DROP DEFAULT, in the heirs of the table, too."""
 
     def __init__(self, column: Column[Any]) -> None:
         self.column = column
@@ -162,22 +165,37 @@ def named_types(type_: TypeEngine[Any], dialect: Dialect) -> Iterator[NamedType]
         yield implementation
 
 
-def expression(dialect: Dialect, clause: ClauseElement) -> str:
-    """Return an SQL expression, in parentheses, as it may stand after DEFAULT."""
-    compiler = dialect.ddl_compiler(dialect, None)  # type: ignore[arg-type]  # as the dialect itself calls it
-    return f"({compiler.sql_compiler.process(clause, include_table=False, literal_binds=True)})"
+def domain_of(type_: TypeEngine[Any]) -> DOMAIN | None:
+    """Return the domain that a column's type is, behind decorators."""
+    if isinstance(type_, TypeDecorator):
+        return domain_of(type_.impl_instance)
+    return type_ if isinstance(type_, DOMAIN) else None
 
 
 def two_steps(dialect: Dialect, column: Column[Any]) -> list[str]:
     """Return what adds a NOT NULL column to a table with rows, with dots for the value of each row."""
     preparer = dialect.identifier_preparer
     table, name = preparer.format_table(column.table), preparer.format_column(column)
-    written = dialect.type_compiler_instance.process(column.type, type_expression=column)
-    return [
-        f"ALTER TABLE {table} ADD COLUMN {name} {written}",
-        f"UPDATE {table} SET {name} = ...",
-        f"ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL",
-    ]
+    final = _type_text(dialect, column, column.type)
+    first = _type_text(dialect, column, _nullable(column.type.dialect_impl(dialect)) or column.type)
+    statements = [f"ALTER TABLE {table} ADD COLUMN {name} {first}", f"UPDATE {table} SET {name} = ..."]
+    if first != final:
+        statements.append(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {final}")
+    if not column.nullable:
+        statements.append(f"ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL")
+    return statements
+
+
+def _nullable(type_: TypeEngine[Any]) -> TypeEngine[Any] | None:
+    """Return what a NOT NULL domain is made of: rows without a value cannot have the domain for a moment."""
+    domain = domain_of(type_)
+    if domain is None or not domain.not_null:
+        return None
+    return _nullable(domain.data_type) or domain.data_type
+
+
+def _type_text(dialect: Dialect, column: Column[Any], type_: TypeEngine[Any]) -> str:
+    return dialect.type_compiler_instance.process(type_, type_expression=column)
 
 
 def is_serial(column: Column[Any]) -> bool:

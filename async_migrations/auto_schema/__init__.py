@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy import Connection, ForeignKeyConstraint, MetaData, inspect
 from sqlalchemy.engine.reflection import ObjectKind
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from async_migrations import ddl
 from async_migrations.auto_schema import (
     columns,
     constraints,
@@ -23,8 +25,13 @@ from async_migrations.auto_schema.snapshot import Snapshot, read, read_columns, 
 from async_migrations.auto_schema.target import LEDGER, Name, Target
 from async_migrations.errors import AutoSchemaError
 from async_migrations.events import Say
+from async_migrations.retry import causes, describe, sqlstate
 
 __all__ = ["AutoSchemaMigration"]
+
+UNIQUE_VIOLATION = "23505"
+DUPLICATES = frozenset({"42P07", "42701", "42710", "42P06"})
+"""A table or index, a column, a type or another object, a schema of this name exists."""
 
 T = TypeVar("T")
 Work = Callable[[Target, Snapshot], T]
@@ -52,6 +59,7 @@ class AutoSchemaMigration:
         self._ledger: tuple[str, str] | None = getattr(engine, "ledger", None)
         self._told: set[str] = set()
         self._with_tables: list[str] = []
+        self._waiting: list[ForeignKeyConstraint] = []
 
     async def run(self) -> dict[str, int]:
         """Create missing tables, add missing columns, create missing indexes; warn of all other differences.
@@ -62,14 +70,17 @@ class AutoSchemaMigration:
         Raises:
             AutoSchemaError: something cannot be added without guessing; the message says what to do.
         """
+        return await self._as_it_stands(self._run)
+
+    async def _run(self) -> dict[str, int]:
         # Loaded here: whoever only names this class needs no comparison.
         from async_migrations.auto_schema.observations import Observer
 
         async with self._transaction() as connection:
             observer = Observer(connection, self._metadata, self._tell, self._ledger)
             await observer.prepare()
-            created, added, indexed, refused = await connection.run_sync(lambda sync: self._prepared(sync, _run))
-            await observer.report(refused)
+            created, added, indexed, target = await connection.run_sync(lambda sync: self._prepared(sync, _run))
+            await observer.report(target.refused, target.elsewhere)
         return {
             "tables_created": len(created),
             "columns_added": len(added),
@@ -79,18 +90,23 @@ class AutoSchemaMigration:
     async def create_missing_tables(self) -> list[str]:
         """Create missing tables and their indexes, in the order of their foreign keys.
 
+        A foreign key to a column or index that is missing comes with the call that adds that.
+
         Returns:
             The names of the tables. Those of the indexes come with the next `create_missing_indexes()`.
 
         Raises:
-            AutoSchemaError: something else has the name of a table, or a schema may not be created.
+            AutoSchemaError: something else has the name of a table, a table would hide another one that `search_path`
+                finds, or a schema may not be created.
         """
-        created, indexed = await self._work(tables.create)
+        created, indexed = await self._work(_create_tables)
         self._with_tables += indexed
         return created
 
     async def add_missing_columns(self) -> list[str]:
         """Add missing columns, with the foreign keys and constraints that concern them.
+
+        A foreign key to a table or index that is missing comes with the call that creates that.
 
         Returns:
             The columns, as "table.column".
@@ -136,8 +152,21 @@ class AutoSchemaMigration:
         return await self._read(lambda target: _existing_indexes(target, table))
 
     async def _work(self, work: Work[T]) -> T:
-        async with self._transaction() as connection:
-            return await connection.run_sync(lambda sync: self._prepared(sync, work))
+        async def once() -> T:
+            async with self._transaction() as connection:
+                return await connection.run_sync(lambda sync: self._prepared(sync, work))
+
+        return await self._as_it_stands(once)
+
+    async def _as_it_stands(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Look once more when another session has made the same thing between the look and the creation."""
+        try:
+            return await work()
+        except DBAPIError as error:
+            if not _is_there_by_now(error):
+                raise
+            self._say(logging.INFO, f"Another session was quicker ({describe(error)}): looking once more")
+        return await work()
 
     def _prepared(self, connection: Connection, work: Work[T]) -> T:
         target, schemas = self._target(connection)
@@ -145,7 +174,12 @@ class AutoSchemaMigration:
         snapshot = read(target, schemas)
         tables.check(target, snapshot)
         foundations.create(target, snapshot)
-        return work(target, snapshot)
+        constraints.forget_undone(target, snapshot)
+        result = work(target, snapshot)
+        if target.waiting:
+            constraints.add_waiting(target, read(target, schemas))
+        self._waiting = target.waiting
+        return result
 
     async def _read(self, look: Callable[[Target], T]) -> T:
         if isinstance(self._engine, AsyncConnection):
@@ -156,7 +190,8 @@ class AutoSchemaMigration:
     def _target(self, connection: Connection) -> tuple[Target, frozenset[str]]:
         default, schemas = read_schemas(connection)
         ledger = Name(*self._ledger) if self._ledger else Name(default or "", LEDGER)
-        return Target(connection, self._metadata, self._tell, default, ledger), schemas
+        waiting = list(self._waiting)
+        return Target(connection, self._metadata, self._tell, default, ledger, waiting=waiting), schemas
 
     def _tell(self, level: int, sentence: str) -> None:
         # Called one by one, the steps see the same things; a warning is worth saying once.
@@ -176,7 +211,14 @@ class AutoSchemaMigration:
                 yield connection
 
 
-def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str], set[Name]]:
+def _is_there_by_now(error: DBAPIError) -> bool:
+    if sqlstate(error) != UNIQUE_VIOLATION:
+        return sqlstate(error) in DUPLICATES
+    # Two that create the same name at once meet in a unique index of the catalog.
+    return any(getattr(each, "schema_name", None) == "pg_catalog" for each in causes(error))
+
+
+def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list[str], Target]:
     # Columns first: a new table may refer to a new column, and needs its unique index. Foreign keys of new
     # columns last: they may refer to a new table.
     existing = tables.existing(target, snapshot)
@@ -184,14 +226,23 @@ def _run(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str], list
     constraints.add_own(target, snapshot, added)
     indexed = indexes.create(target, snapshot, existing)
     created, indexed_there = tables.create(target, snapshot)
-    constraints.add_foreign_keys(target, snapshot, added)
-    return created, _names(added), indexed + indexed_there, target.refused
+    constraints.add_foreign_keys(target, snapshot, [*target.waiting, *constraints.foreign_keys(target, added)])
+    target.waiting.clear()
+    return created, _names(added), indexed + indexed_there, target
+
+
+def _create_tables(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    lacking = tables.missing(target, snapshot)
+    keys = [key for table in lacking for key in table.foreign_key_constraints if ddl.applies(target.dialect, key)]
+    waiting = [key for key in keys if constraints.waits(target, snapshot, key, lacking)]
+    target.waiting.extend(waiting)
+    return tables.create(target, snapshot, waiting)
 
 
 def _add_columns(target: Target, snapshot: Snapshot) -> list[str]:
     added = columns.add(target, snapshot, tables.existing(target, snapshot))
     constraints.add_own(target, snapshot, added)
-    constraints.add_foreign_keys(target, snapshot, added)
+    target.waiting.extend(constraints.foreign_keys(target, added))
     return _names(added)
 
 

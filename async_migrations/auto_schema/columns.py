@@ -6,26 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, DefaultClause, Dialect, Table, Text, cast, exists, func, literal, literal_column, select
+from sqlalchemy import Column, DefaultClause, Table, Text, cast, exists, func, literal, literal_column, select
 from sqlalchemy import Sequence as DatabaseSequence
-from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import SetColumnComment
+from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.schema import ColumnElementColumnDefault, ScalarElementColumnDefault
-from sqlalchemy.types import String, TypeDecorator, TypeEngine
+from sqlalchemy.types import String, TypeDecorator
 
 from async_migrations import ddl
-from async_migrations.auto_schema import constraints
-from async_migrations.auto_schema.snapshot import LiveTable, Snapshot
+from async_migrations.auto_schema.advice import NOTHING_FILLS, unfillable_text
+from async_migrations.auto_schema.snapshot import LiveTable, Snapshot, read_family
 from async_migrations.auto_schema.target import Name, Target
 from async_migrations.errors import AutoSchemaError
+from async_migrations.retry import describe, sqlstate
+from async_migrations.sql import qualified, quote_identifier
+
+NOT_NULL_VIOLATION = "23502"
+NO_DEFAULT = frozenset({"0A000", "42803", "42P20"})
+"""A subquery or another column, an aggregate, a window function: good in an INSERT and not after DEFAULT."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """A column to add; `filling` is the SQL that existing rows get, where it does not come by itself."""
+    """A column to add; `filling` is what existing rows get, where it does not come by itself."""
 
     column: Column[Any]
-    filling: str | None = None
+    filling: ClauseElement | None = None
 
     def __str__(self) -> str:
         return shown(self.column)
@@ -45,10 +52,20 @@ def add(target: Target, snapshot: Snapshot, tables: Sequence[Table]) -> dict[Tab
     Raises:
         AutoSchemaError: a NOT NULL column has nothing to fill the rows with. Nothing was added.
     """
-    additions = _fill(target, missing(target, snapshot, tables))
+    lacking = missing(target, snapshot, tables)
+    additions, reasons = _fill(target, lacking)
+    live = {table: snapshot.tables[target.name_of(table)] for table in tables}
+    if reasons:
+        raise AutoSchemaError(unfillable_text(target.dialect, reasons, live, lacking))
     for each in additions.values():
         for addition in each:
-            _add(target, addition)
+            try:
+                _add(target, addition)
+            except DBAPIError as error:
+                if (reason := _reason(addition, error)) is None:
+                    raise
+                text = unfillable_text(target.dialect, {addition.column: reason}, live, lacking)
+                raise AutoSchemaError(text) from error
     return {table: [addition.column for addition in each] for table, each in additions.items() if each}
 
 
@@ -73,7 +90,7 @@ def missing_in(table: Table, live: LiveTable) -> list[Column[Any]]:
 
 def needs_filling(target: Target, column: Column[Any]) -> bool:
     """Whether PostgreSQL would refuse `column` on a table with rows: NOT NULL, and nothing that fills it."""
-    domain = _domain(column.type.dialect_impl(target.dialect))
+    domain = ddl.domain_of(column.type.dialect_impl(target.dialect))
     required = not column.nullable or (domain is not None and domain.not_null)
     comes_by_itself = (
         isinstance(column.server_default, DefaultClause)
@@ -91,43 +108,55 @@ def _depth(snapshot: Snapshot, name: Name) -> int:
     return 1 + max((_depth(snapshot, parent) for parent in parents), default=0)
 
 
-def _domain(type_: TypeEngine[Any]) -> DOMAIN | None:
-    if isinstance(type_, TypeDecorator):
-        return _domain(type_.impl_instance)
-    return type_ if isinstance(type_, DOMAIN) else None
-
-
-def _fill(target: Target, columns: dict[Table, list[Column[Any]]]) -> dict[Table, list[Addition]]:
+def _fill(
+    target: Target, columns: dict[Table, list[Column[Any]]]
+) -> tuple[dict[Table, list[Addition]], dict[Column[Any], str]]:
+    """Return what to add, and the columns that cannot be filled, with the reason."""
     additions: dict[Table, list[Addition]] = {}
-    unfillable: list[Column[Any]] = []
+    reasons: dict[Column[Any], str] = {}
     for table, lacking in columns.items():
         needy = [column for column in lacking if needs_filling(target, column)]
-        fillings = {column: _filling(target, column) for column in needy} if needy and _has_rows(target, table) else {}
-        unfillable += [column for column, filling in fillings.items() if filling is None]
+        seen, hidden = _rows(target, table) if needy else (False, False)
+        fillings = {column: _filling(target, column) for column in needy} if seen or hidden else {}
+        reasons |= {column: NOTHING_FILLS for column, filling in fillings.items() if seen and filling is None}
         additions[table] = [Addition(column, fillings.get(column)) for column in lacking]
-    if unfillable:
-        raise AutoSchemaError(unfillable_text(target.dialect, unfillable))
-    return additions
+    return additions, reasons
 
 
-def _has_rows(target: Target, table: Table) -> bool:
+def _rows(target: Target, table: Table) -> tuple[bool, bool]:
+    """Return whether rows are seen, and whether row level security may hide some."""
     rows = exists(literal_column("1")).select_from(table)
-    return bool(target.connection.scalar(select(rows)))
+    hides = func.row_security_active(qualified(*target.name_of(table)))
+    seen, hidden = target.connection.execute(select(rows, hides)).one()
+    return seen, hidden
 
 
-def _filling(target: Target, column: Column[Any]) -> str | None:
-    """Return the SQL that fills existing rows of `column`; None if each row may need another value."""
+def _reason(addition: Addition, error: DBAPIError) -> str | None:
+    """Say why the rows cannot be filled; None if the error is another one."""
+    code = sqlstate(error)
+    if addition.filling is None and code == NOT_NULL_VIOLATION:
+        return (
+            f"nothing fills them: {describe(error)}. Where row level security hides them from this role, another one "
+            "has to run this"
+        )
+    if addition.filling is not None and code in {*NO_DEFAULT, NOT_NULL_VIOLATION}:
+        return f"its default cannot fill them: {describe(error)}"
+    return None
+
+
+def _filling(target: Target, column: Column[Any]) -> ClauseElement | None:
+    """Return what fills existing rows of `column`; None if each row may need another value."""
     default = column.default
     if isinstance(default, ScalarElementColumnDefault):
         return _literal(target, column, default.arg)
     if isinstance(default, DatabaseSequence):
-        return ddl.expression(target.dialect, default.next_value())
+        return default.next_value()
     if isinstance(default, ColumnElementColumnDefault):
-        return ddl.expression(target.dialect, default.arg)
+        return default.arg
     return None
 
 
-def _literal(target: Target, column: Column[Any], value: object) -> str:
+def _literal(target: Target, column: Column[Any], value: object) -> ClauseElement:
     """Let the column's type bind `value`, and PostgreSQL write it as a literal.
 
     DDL takes no parameters, and few types can render a literal of their own.
@@ -140,7 +169,7 @@ def _literal(target: Target, column: Column[Any], value: object) -> str:
     typed = bound if isinstance(implementation, String) else cast(bound, column.type)
     # Not from the cache of statements: in its keys all enums with labels of one length are the same type.
     question = select(func.quote_nullable(cast(typed, Text)))
-    return str(target.connection.scalar(question, execution_options={"compiled_cache": None}))
+    return literal_column(str(target.connection.scalar(question, execution_options={"compiled_cache": None})))
 
 
 def _add(target: Target, addition: Addition) -> None:
@@ -149,30 +178,18 @@ def _add(target: Target, addition: Addition) -> None:
         # fire its triggers.
         target.connection.execute(ddl.AddColumn(addition.column, addition.filling))
         if addition.filling is not None:
-            target.connection.execute(ddl.DropDefault(addition.column))
+            _drop_default(target, addition.column)
         if addition.column.comment is not None:
             target.connection.execute(SetColumnComment(addition.column))
 
 
-def unfillable_text(dialect: Dialect, columns: Sequence[Column[Any]]) -> str:
-    """Say which columns cannot be filled, and write out what fills them."""
-    which = "\n".join(
-        f"The column {shown(column)} is NOT NULL, {column.table.fullname} has rows, and nothing says what they get: "
-        "the column has no server default and no plain Python default (a function is for new rows)."
-        for column in columns
-    )
-    statements = [statement for column in columns for statement in ddl.two_steps(dialect, column)]
-    for column in columns:
-        own = [*column.constraints, *constraints.concerning(dialect, column.table, [column])]
-        statements += [ddl.add_constraint_text(dialect, column.table, constraint) for constraint in own]
-    lines = [
-        "auto = AutoSchemaMigration(self.engine, self.base)",
-        "await auto.create_missing_tables()",
-        *(f"await self.execute({statement!r})" for statement in dict.fromkeys(statements)),
-        "return await auto.run()",
-    ]
-    code = "\n".join(f"    {line}" for line in lines)
-    return (
-        f"{which}\nNothing was added. Give the column a server_default=, or add it in two steps: put this into "
-        f"upgrade() in place of run():\n{code}\nwith the value of each row in place of the dots."
-    )
+def _drop_default(target: Target, column: Column[Any]) -> None:
+    family = read_family(target.connection, target.name_of(column.table), column.name)
+    if all(given for _, given in family):
+        target.connection.execute(ddl.DropDefault(column))
+        return
+    # An heir that had the column before keeps the default that it has of its own.
+    for name in (name for name, given in family if given):
+        target.connection.exec_driver_sql(
+            f"ALTER TABLE ONLY {qualified(*name)} ALTER COLUMN {quote_identifier(column.name)} DROP DEFAULT"
+        )

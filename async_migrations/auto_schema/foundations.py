@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Column, Row, text
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
@@ -32,10 +33,10 @@ def create(target: Target, snapshot: Snapshot) -> None:
     """Create the schemas, types and sequences that are missing, in this order.
 
     Raises:
-        AutoSchemaError: a schema is missing, and the role may not create it.
+        AutoSchemaError: a schema is missing, and the role may not create it; or a type that is needed is a table's.
     """
     create_schemas(target, snapshot.schemas)
-    create_types(target)
+    create_types(target, snapshot)
     create_sequences(target, snapshot)
 
 
@@ -61,15 +62,20 @@ def _create_schema(target: Target, schema: str) -> None:
         ) from error
 
 
-def create_types(target: Target) -> None:
-    """Create the enums and domains that columns need."""
+def create_types(target: Target, snapshot: Snapshot) -> None:
+    """Create the enums and domains that columns need.
+
+    Raises:
+        AutoSchemaError: a table has the name of a type that a missing column needs.
+    """
     needed = needed_types(target)
     live = _read_types(target, needed)
     for type_ in needed:
         shown = target.shown(type_)
         found = live.get(_key(target, type_))
         if found is not None:
-            _check_kind(target, type_, found)
+            _check_kind(target, snapshot, type_, found)
+            _note_place(target, type_, found)
         elif type_.create_type:
             with target.step(f"Creating missing type: {shown}", f"Created type: {shown}"):
                 type_.create(target.connection, checkfirst=False)
@@ -95,21 +101,44 @@ def needed_types(target: Target) -> list[ddl.NamedType]:
     return list(found.values())
 
 
-def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, str]:
+def _read_types(target: Target, needed: Iterable[ddl.NamedType]) -> dict[TypeKey, Row[Any]]:
     names = sorted({str(type_.name) for type_ in needed})
-    live: dict[TypeKey, str] = {}
+    live: dict[TypeKey, Row[Any]] = {}
     for row in target.connection.execute(SELECT_TYPES, {"names": names}) if names else ():
-        live[row.schema, row.name] = row.kind
+        live[row.schema, row.name] = row
         if row.visible:
-            live[None, row.name] = row.kind
+            live[None, row.name] = row
     return live
 
 
-def _check_kind(target: Target, type_: ddl.NamedType, kind: str) -> None:
+def _note_place(target: Target, type_: ddl.NamedType, found: Row[Any]) -> None:
+    wanted, place = target.name_of(type_), Name(found.schema, found.name)
+    if place != wanted:
+        target.elsewhere[wanted] = place
+
+
+def _check_kind(target: Target, snapshot: Snapshot, type_: ddl.NamedType, found: Row[Any]) -> None:
     wanted, name = ("d", "a domain") if isinstance(type_, DOMAIN) else ("e", "an enum")
-    if kind != wanted:
+    column = _first_to_add(target, snapshot, type_) if found.kind == "c" else None
+    if column is not None:
+        raise AutoSchemaError(
+            f"The column {column} cannot be added: {type_.name} is {name} in the models and the rows of "
+            f"{found.schema}.{found.name} in the database. Rename one of the two, then start again."
+        )
+    if found.kind != wanted:
         sentence = f"The type {type_.name} exists in the database and is not {name}, as the models say: left as it is."
         target.refuse(target.name_of(type_), sentence)
+
+
+def _first_to_add(target: Target, snapshot: Snapshot, type_: ddl.NamedType) -> Column[Any] | None:
+    for table in target.tables:
+        name = target.name_of(table)
+        there = snapshot.tables[name].columns if snapshot.is_table(name) else set()
+        for column in table.columns if snapshot.is_table(name) or snapshot.kind(name) is None else ():
+            needed = {target.name_of(each) for each in ddl.named_types(column.type, target.dialect)}
+            if column.name not in there and target.name_of(type_) in needed:
+                return column
+    return None
 
 
 def _key(target: Target, type_: ddl.NamedType) -> TypeKey:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from async_migrations.auto_schema.target import LEDGER
+from async_migrations.auto_schema.target import Name as Place
 from async_migrations.errors import MigrationsError
 from async_migrations.events import Say
 from async_migrations.retry import describe
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 DEADLINE = 10.0
 """Seconds that the comparison may take before anything is added, and after it: it must not delay a service for long."""
+
+Elsewhere = Mapping[Place, Place]
 
 _FREE = d.EnumRemoved | d.DomainRemoved | d.SequenceRemoved
 
@@ -57,14 +60,15 @@ class Observer:
         if self._preparation is not None and self._preparation.shadow.note is not None:
             self._say(logging.INFO, self._preparation.shadow.note)
 
-    async def report(self, refused: Collection[tuple[str, str]]) -> None:
+    async def report(self, refused: Collection[tuple[str, str]], elsewhere: Elsewhere) -> None:
         """Warn of everything that the database has otherwise than the models.
 
         Args:
             refused: schema and name of what was told already.
+            elsewhere: types that the models leave to `search_path`, and where it finds them.
         """
         if self._preparation is not None and (found := await self._tried(self._preparation.compare)) is not None:
-            for sentence in sentences(found.operations, refused):
+            for sentence in sentences(found.operations, refused, elsewhere):
                 self._say(logging.WARNING, sentence)
 
     def _of_models(self, wish: Wish) -> Include:
@@ -92,22 +96,41 @@ class Observer:
         return driver is not None and not driver.is_closed()
 
 
-def sentences(differences: Collection[d.Difference], refused: Collection[tuple[str, str]] = ()) -> Iterator[str]:
+def sentences(
+    differences: Collection[d.Difference],
+    refused: Collection[tuple[str, str]] = (),
+    elsewhere: Elsewhere | None = None,
+) -> Iterator[str]:
     """Say what a migration would have to change.
 
-    Left out is what stands alone and may belong to other models, and what only has another name.
+    Left out is what stands alone and may belong to other models, and what only has another name or place.
 
     Args:
         differences: what is left after all was added.
         refused: schema and name of what was told already.
+        elsewhere: types that the models leave to `search_path`, and where it finds them.
     """
+    moved = elsewhere or {}
     for each in differences:
-        if isinstance(each, _FREE) or each.verb is d.Verb.RENAME or _name(each) in refused:
+        if isinstance(each, _FREE) or each.verb is d.Verb.RENAME or _name(each) in {*refused, *moved}:
+            continue
+        if any(_is_place(each, Name(*wanted), Name(*found)) for wanted, found in moved.items()):
             continue
         yield (
             f"The database differs from the models: {each}. Left as it is; `async-migrations new NAME --auto` writes "
             "the migration for it."
         )
+
+
+def _is_place(difference: d.Difference, wanted: Name, found: Name) -> bool:
+    """Whether all that differs is the schema of a type."""
+    if isinstance(difference, d.ColumnTypeChanged):
+        before, after = difference.before.type, difference.after.type
+    elif isinstance(difference, d.DefaultChanged):
+        before, after = difference.before or "", difference.after or ""
+    else:
+        return False
+    return before.replace(str(found), str(wanted)) == after
 
 
 def _name(difference: d.Difference) -> tuple[str, str] | None:

@@ -54,6 +54,14 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
  WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
 """)
 
+SELECT_VISIBLE = text("""
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relname = ANY (CAST(:names AS text[])) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+   AND n.nspname = ANY (current_schemas(false)) AND pg_catalog.pg_table_is_visible(c.oid)
+""")
+
 # Not the inspector's get_multi_columns: it warns about every type that SQLAlchemy does not know (a vector, a point).
 SELECT_COLUMNS = text("""
 SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name
@@ -71,6 +79,28 @@ SELECT n.nspname::text AS schema, c.relname::text AS table, k.conname::text AS n
   JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE n.nspname = ANY (CAST(:schemas AS text[])) AND c.relname = ANY (CAST(:names AS text[]))
+""")
+
+SELECT_FAMILY = text("""
+WITH RECURSIVE family AS (
+    SELECT c.oid, true AS head
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE n.nspname = :schema AND c.relname = :table
+     UNION
+    SELECT h.inhrelid, false FROM pg_catalog.pg_inherits AS h JOIN family ON family.oid = h.inhparent
+), defaults AS (
+    SELECT family.oid, family.head, NOT a.attislocal AS inherited,
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS expression
+      FROM family
+      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = family.oid AND a.attname = :column AND NOT a.attisdropped
+      LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+)
+SELECT n.nspname::text AS schema, c.relname::text AS table,
+       each.head OR (each.inherited AND each.expression IS NOT DISTINCT FROM head.expression) AS given
+  FROM defaults AS each
+  JOIN defaults AS head ON head.head
+  JOIN pg_catalog.pg_class AS c ON c.oid = each.oid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 """)
 
 
@@ -140,6 +170,12 @@ def read_table_names(connection: Connection) -> list[Name]:
     return [Name(row.schema, row.name) for row in connection.execute(SELECT_TABLE_NAMES)]
 
 
+def read_visible(connection: Connection, names: Iterable[str]) -> dict[str, Name]:
+    """Return what an unqualified name means in a query, the system's own tables aside."""
+    rows = connection.execute(SELECT_VISIBLE, {"names": sorted(names)})
+    return {row.name: Name(row.schema, row.name) for row in rows}
+
+
 def read_columns(connection: Connection, schema: str, table: str) -> set[str]:
     """Return the names of the columns of one table or view; none if there is no such table."""
     rows = connection.execute(SELECT_COLUMNS, {"schemas": [schema], "names": [table]})
@@ -187,6 +223,12 @@ def read_tables(connection: Connection, names: Sequence[Name]) -> Mapping[Name, 
         if table := tables.get(Name(row.schema, row.table)):
             table.constraints[row.name] = row.kind
     return tables
+
+
+def read_family(connection: Connection, name: Name, column: str) -> list[tuple[Name, bool]]:
+    """Return a table and all its heirs, each with whether `column` and its default come from that table."""
+    asked = {"schema": name.schema, "table": name.name, "column": column}
+    return [(Name(row.schema, row.table), row.given) for row in connection.execute(SELECT_FAMILY, asked)]
 
 
 def read_foreign_keys(connection: Connection, name: Name) -> list[ReflectedForeignKeyConstraint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, Index, MetaData, Table
@@ -9,7 +10,7 @@ from sqlalchemy.sql.ddl import SchemaGenerator
 
 from async_migrations import ddl
 from async_migrations.auto_schema import constraints, indexes
-from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_foreign_keys
+from async_migrations.auto_schema.snapshot import KINDS, TABLES, VIEWS, Snapshot, read_foreign_keys, read_visible
 from async_migrations.auto_schema.target import Target
 from async_migrations.errors import AutoSchemaError
 
@@ -22,7 +23,7 @@ def check(target: Target, snapshot: Snapshot) -> None:
     A view or foreign table under the name of a model is common and works; it is told and left as it is.
 
     Raises:
-        AutoSchemaError: the name is taken by what no rows can be read from.
+        AutoSchemaError: the name is taken by what no rows can be read from, or a new table would hide another one.
     """
     for table in target.tables:
         kind = snapshot.kind(target.name_of(table))
@@ -34,6 +35,23 @@ def check(target: Target, snapshot: Snapshot) -> None:
                 f"The table {table.fullname} cannot be created: {taken}. Rename one of the two, then start again."
             )
         target.warn(f"{taken}: left as it is.")
+    _check_hiding(target, snapshot)
+
+
+def _check_hiding(target: Target, snapshot: Snapshot) -> None:
+    # create_all would be content with the namesake, and would not add what that lacks; an empty table before it on
+    # search_path would hide its rows. Which of the two is meant nobody can know.
+    unqualified = {table.name for table in missing(target, snapshot) if target.declared_schema(table) is None}
+    hidden = read_visible(target.connection, unqualified) if unqualified else {}
+    if hidden:
+        here, names = target.default_schema, sorted(hidden)
+        there = ", ".join(".".join(hidden[name]) for name in names)
+        raise AutoSchemaError(
+            f"Nothing was created: {', '.join(names)} would be created in the schema {here}, the first of search_path, "
+            f"and would hide {there}, which the service sees now. If {there} is meant, name that schema in the "
+            f"models, or put it before {here} in search_path. If {here} shall have its own, name {here} in the "
+            "models or in schema_translate_map, or take the other schema out of search_path."
+        )
 
 
 def missing(target: Target, snapshot: Snapshot) -> list[Table]:
@@ -51,26 +69,33 @@ def is_view(table: Table) -> bool:
     return bool(getattr(table, "is_view", False))
 
 
-def create(target: Target, snapshot: Snapshot) -> tuple[list[str], list[str]]:
+def create(
+    target: Target, snapshot: Snapshot, without: Collection[ForeignKeyConstraint] = ()
+) -> tuple[list[str], list[str]]:
     """Create the missing tables and their indexes, in the order of their foreign keys.
 
     Foreign keys that go in a circle are added once all their tables stand.
+
+    Args:
+        target: where.
+        snapshot: what is there.
+        without: foreign keys to leave out.
 
     Returns:
         The names of the tables, and of the indexes created along with them.
     """
     lacking = missing(target, snapshot)
-    creator = Creator(target, snapshot, lacking)
+    creator = Creator(target, snapshot, lacking, without)
     if lacking:
         creator.create(target.metadata)
-        _add_left_out(target, lacking)
+        _add_set_apart(target, lacking, without)
     return creator.created_tables, creator.created_indexes
 
 
-def _add_left_out(target: Target, created: list[Table]) -> None:
+def _add_set_apart(target: Target, created: list[Table], without: Collection[ForeignKeyConstraint]) -> None:
     """Add foreign keys that CREATE TABLE left out because of what an earlier create_all did to the models."""
-    apart = [key for table in created for key in table.foreign_key_constraints if ddl.is_set_apart(key)]
-    for key in sorted(apart, key=lambda key: (key.table.fullname, key.column_keys)):
+    keys = [key for table in created for key in table.foreign_key_constraints if key not in without]
+    for key in sorted(filter(ddl.is_set_apart, keys), key=lambda key: (key.table.fullname, key.column_keys)):
         there = read_foreign_keys(target.connection, target.name_of(key.table))
         if ddl.applies(target.dialect, key) and not any(constraints.same_key(key, found) for found in there):
             target.connection.execute(ddl.add_constraint(key))
@@ -82,10 +107,13 @@ class Creator(SchemaGenerator):
     It keeps all that hangs on create_all: events of tables and metadata, DDL() listeners, comments, views.
     """
 
-    def __init__(self, target: Target, snapshot: Snapshot, tables: list[Table]) -> None:
+    def __init__(
+        self, target: Target, snapshot: Snapshot, tables: list[Table], without: Collection[ForeignKeyConstraint]
+    ) -> None:
         super().__init__(target.dialect, target.connection, checkfirst=True, tables=tables)  # type: ignore[no-untyped-call]  # SQLAlchemy's
         self.target = target
         self.snapshot = snapshot
+        self.without = without
         self.created_tables: list[str] = []
         self.created_indexes: list[str] = []
 
@@ -94,12 +122,14 @@ class Creator(SchemaGenerator):
         self.traverse_single(metadata)
 
     def _can_create_table(self, table: Table) -> bool:  # noqa: ARG002 - SQLAlchemy's
-        # SQLAlchemy would ask for each table, and be content with a namesake elsewhere on search_path.
+        # SQLAlchemy would ask for each table.
         return True
 
     def visit_table(self, table: Table, *args: Any, **options: Any) -> None:
         """Create one table and what belongs to it."""
         self.target.info(f"Creating missing {_noun(table)}: {table.fullname}")
+        keys = options.get("include_foreign_key_constraints") or ()
+        options["include_foreign_key_constraints"] = [key for key in keys if key not in self.without]
         super().visit_table(table, *args, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy's
         self._stands(table)
 
@@ -111,7 +141,7 @@ class Creator(SchemaGenerator):
 
     def visit_foreign_key_constraint(self, constraint: ForeignKeyConstraint) -> None:
         """Add a foreign key of a circle."""
-        if ddl.applies(self.target.dialect, constraint):
+        if constraint not in self.without and ddl.applies(self.target.dialect, constraint):
             with self.with_ddl_events(constraint):
                 self.connection.execute(ddl.add_constraint(constraint))
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection, Dialect, MetaData, Table
+from sqlalchemy import Connection, Dialect, ForeignKeyConstraint, MetaData, Table
 
 from async_migrations.errors import AutoSchemaError
 from async_migrations.events import Say
@@ -47,6 +47,8 @@ class Target:
         default_schema: where an unqualified name is created: the first schema of `search_path` that exists.
         ledger: the engine's own table, which is nobody's model.
         refused: what could not be created, and why was told.
+        elsewhere: types that the models leave to `search_path`, and where it finds them.
+        waiting: foreign keys that were left out until what they refer to is there.
     """
 
     connection: Connection
@@ -55,6 +57,8 @@ class Target:
     default_schema: str | None
     ledger: Name
     refused: set[Name] = field(default_factory=set)
+    elsewhere: dict[Name, Name] = field(default_factory=dict)
+    waiting: list[ForeignKeyConstraint] = field(default_factory=list)
 
     @property
     def dialect(self) -> Dialect:

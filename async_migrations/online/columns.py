@@ -59,6 +59,7 @@ class ColumnOperations(AddingBench, IndexOperations, ChosenNamesBench):
             if_not_exists: whether a column of this name is left as it is, whatever it is.
 
         Raises:
+            AuthorError: the column has no type.
             NameConflictError: outside a transaction: another column has this name; nothing was changed.
         """
         holder, own = column_table(table, column, schema)

@@ -10,6 +10,7 @@ from sqlalchemy.schema import ColumnCollectionConstraint, CreateTable, SchemaIte
 from sqlalchemy.types import NullType
 
 from async_migrations import ddl
+from async_migrations.errors import AuthorError
 from async_migrations.online.chosen_names import chosen_name
 from async_migrations.online.texts import exact, exact_or_none
 from async_migrations.online.twins import twin_of
@@ -23,12 +24,19 @@ def table_of(
 
     Raises:
         ValueError: a name that PostgreSQL cannot keep.
+        AuthorError: a column has no type.
     """
     own = [_free(each) for each in elements]
     table = Table(exact(name), MetaData(), *own, schema=exact_or_none(schema), comment=comment, **options)
     for column in table.columns:
         quote_identifier(column.name)
     add_referents(table)
+    for column in table.columns:
+        if isinstance(column.type, NullType):
+            raise AuthorError(
+                f"The column {name}.{column.name} has no type. Give it one, Column({column.name!r}, Integer, …): an "
+                "operation knows no other table's columns, from which a foreign key could take it."
+            )
     return table
 
 

@@ -47,6 +47,7 @@ class TableOperations(RelationBench, ChosenNamesBench):
             The table, for `bulk_insert` and `self.connection.execute(table.update())`.
 
         Raises:
+            AuthorError: a column has no type.
             NameConflictError: outside a transaction: something else has this name; nothing was changed.
         """
         table = table_of(name, elements, schema, comment, options)

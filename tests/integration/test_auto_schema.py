@@ -1,6 +1,7 @@
 """AutoSchemaMigration as an author meets it: what it takes, what it returns, what it leaves after a failure."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -171,6 +172,63 @@ async def test_the_three_steps_one_by_one_return_what_they_did(engine: AsyncEngi
     assert await auto.run() == NOTHING
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(["tables", "columns", "indexes"])), ids="-".join)
+async def test_a_foreign_key_comes_with_the_step_that_adds_what_it_refers_to(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture, order: Sequence[str]
+) -> None:
+    metadata = sa.MetaData()
+    sa.Table(
+        "users",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("old", sa.Text, index=True, unique=True),
+        sa.Column("code", sa.Text, unique=True),
+        sa.Column("team", sa.ForeignKey("teams.slug")),
+        sa.Column("boss_code", sa.ForeignKey("users.code")),
+    )
+    sa.Table(
+        "teams",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("slug", sa.Text),
+        sa.Column("captain", sa.ForeignKey("users.code", name="captain_is_a_user")),
+        sa.Column("founder", sa.ForeignKey("users.old")),
+        sa.Column("parent_id", sa.ForeignKey("teams.id")),
+        sa.Index("ux_teams_slug", "slug", unique=True),
+    )
+    await execute(engine, "CREATE TABLE users (id SERIAL PRIMARY KEY, old TEXT)")
+    auto = AutoSchemaMigration(engine, metadata)
+    steps = {
+        "tables": auto.create_missing_tables,
+        "columns": auto.add_missing_columns,
+        "indexes": auto.create_missing_indexes,
+    }
+
+    for step in order:
+        await steps[step]()
+
+    assert await column(engine, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [5]
+    assert await auto.run() == NOTHING
+    assert warnings(caplog) == []
+
+
+async def test_a_foreign_key_that_waits_does_not_outlive_a_rollback_of_its_table(engine: AsyncEngine) -> None:
+    metadata = sa.MetaData()
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("code", sa.Text, unique=True))
+    sa.Table("teams", metadata, sa.Column("captain", sa.ForeignKey("users.code")))
+    await execute(engine, "CREATE TABLE users (id SERIAL PRIMARY KEY)")
+
+    async with engine.connect() as connection:
+        auto = AutoSchemaMigration(connection, metadata)
+        await auto.create_missing_tables()
+        await connection.rollback()
+        await auto.add_missing_columns()
+        await auto.run()
+        await connection.commit()
+
+    assert await column(engine, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [1]
+
+
 async def test_a_warning_is_given_once_whichever_steps_meet_it(
     engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -318,6 +376,46 @@ async def test_a_cancelled_run_leaves_nothing(engine: AsyncEngine) -> None:
 
     assert await AutoSchemaMigration(engine, Base).get_existing_tables() == {"users"}
     assert await AutoSchemaMigration(engine, Base).get_existing_columns("users") == {"id"}
+
+
+@pytest.mark.parametrize("one_by_one", [False, True], ids=["run", "one by one"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE users (id SERIAL PRIMARY KEY, email TEXT UNIQUE, theme TEXT)",
+        "CREATE TYPE kind AS ENUM ('a')",
+        "CREATE SCHEMA audit",
+        "ALTER TABLE events ADD kind TEXT",
+        "CREATE INDEX ix_events_id ON events (id)",
+    ],
+)
+async def test_what_another_session_makes_meanwhile_is_there_at_a_second_look(
+    engine: AsyncEngine, statement: str, *, one_by_one: bool
+) -> None:
+    metadata = sa.MetaData()
+    kind = sa.Enum("a", name="kind")
+    sa.Table("users", metadata, sa.Column("id", sa.Integer, primary_key=True))
+    sa.Table("audits", metadata, sa.Column("kind", kind), schema="audit")
+    sa.Table("events", metadata, sa.Column("id", sa.Integer, index=True), sa.Column("kind", sa.Text))
+    await execute(engine, "CREATE TABLE events (id INTEGER)")
+    auto = AutoSchemaMigration(engine, metadata)
+
+    async def steps() -> None:
+        await auto.create_missing_tables()
+        await auto.add_missing_columns()
+        await auto.create_missing_indexes()
+
+    async with engine.connect() as other:
+        await other.exec_driver_sql(statement)
+        task = asyncio.create_task(steps() if one_by_one else auto.run())
+        waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        await eventually(lambda: column(engine, waits))
+        await other.commit()
+        await task
+
+    assert await auto.get_existing_tables() == {"users", "audit.audits", "events"}
+    assert await auto.get_existing_columns("events") == {"id", "kind"}
+    assert await auto.get_existing_indexes("events") == {"ix_events_id"}
 
 
 async def test_many_databases_may_follow_the_same_models_at_once(

@@ -123,6 +123,56 @@ async def test_without_anything_to_fill_it_the_error_shows_two_steps_that_work(
     assert await run(rows, metadata) == {**NOTHING, "columns_added": 1}
 
 
+@pytest.mark.parametrize(
+    ("default", "reason"),
+    [
+        (
+            sa.select(sa.func.max(sa.column("id"))).select_from(sa.table("users")).scalar_subquery(),
+            "cannot use subquery",
+        ),
+        (sa.column("id") + 1, "cannot use column reference"),
+        (sa.func.max(1), "aggregate functions are not allowed"),
+        (sa.func.row_number().over(), "window functions are not allowed"),
+        (sa.null(), "contains null values"),
+    ],
+)
+async def test_a_default_that_postgresql_takes_only_in_an_insert_leads_to_the_two_steps(
+    rows: AsyncEngine, default: Any, reason: str
+) -> None:
+    metadata = users(sa.Column("fine", sa.Text), sa.Column("n", sa.Integer, nullable=False, default=default))
+
+    with pytest.raises(
+        AutoSchemaError, match=f"users.n is NOT NULL.*its default cannot fill them: .*{reason}"
+    ) as caught:
+        await run(rows, metadata)
+
+    assert await AutoSchemaMigration(rows, metadata).get_existing_columns("users") == {"id"}
+    for statement in statements(str(caught.value)):
+        await execute(rows, statement.replace("...", "id"))
+    assert await run(rows, metadata) == {**NOTHING, "columns_added": 1}
+
+
+async def test_rows_that_row_level_security_hides_are_filled_or_told(rows: AsyncEngine) -> None:
+    async with rows.connect() as connection:
+        for statement in (
+            "CREATE ROLE auto_schema_owner",
+            "GRANT CREATE ON SCHEMA public TO auto_schema_owner",
+            "ALTER TABLE users OWNER TO auto_schema_owner",
+            "ALTER TABLE users ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE users FORCE ROW LEVEL SECURITY",
+            "SET LOCAL ROLE auto_schema_owner",
+        ):
+            await connection.execute(sa.text(statement))
+        assert await connection.scalar(sa.text("SELECT count(*) FROM users")) == 0
+
+        await run(connection, users(sa.Column("theme", sa.Text, nullable=False, default="light")))
+        with pytest.raises(AutoSchemaError, match=r"users.code is NOT NULL.*contains null values.*row level security"):
+            await run(connection, users(sa.Column("code", sa.Text, nullable=False)))
+
+        await connection.execute(sa.text("RESET ROLE"))
+        assert (await connection.execute(sa.text("SELECT theme FROM users"))).scalars().all() == ["light", "light"]
+
+
 def statements(message: str) -> list[str]:
     """Return what the code in a message passes to self.execute()."""
     lines = [line for line in message.splitlines() if line.startswith("    ")]
@@ -192,6 +242,21 @@ async def test_foreign_keys_unique_and_checks_of_added_columns_are_added(
     assert names == ["in_team", "not_empty", "users_check", "users_code_key", "users_id_low_key", "users_pkey"]
     assert len(warnings(caplog)) == 1
     assert "check old_only of public.users is missing: CHECK" in warnings(caplog)[0]
+
+
+async def test_a_check_that_names_a_type_does_not_concern_the_column_of_that_name(engine: AsyncEngine) -> None:
+    checks = [
+        sa.CheckConstraint("at::date > '2000-01-01'"),
+        sa.CheckConstraint(sa.cast(sa.column("at"), sa.Date) > "2000-01-01"),
+    ]
+    metadata = users(sa.Column("at", sa.DateTime), *checks)
+    await run(engine, metadata)
+    metadata.tables["users"].append_column(sa.Column("date", sa.Date))
+
+    assert await run(engine, metadata) == {**NOTHING, "columns_added": 1}
+
+    count = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'"
+    assert await column(engine, count) == [2]
 
 
 async def test_a_primary_key_is_added_where_there_is_none_and_told_where_there_is_another(
@@ -264,6 +329,29 @@ async def test_heirs_get_their_columns_from_their_parents(engine: AsyncEngine) -
     assert await run(engine, metadata) == {**NOTHING, "columns_added": 2}
 
     assert await run(engine, metadata) == NOTHING
+
+
+async def test_an_heir_keeps_the_default_that_it_has_of_its_own(engine: AsyncEngine) -> None:
+    await execute(
+        engine,
+        "CREATE TABLE users (id SERIAL PRIMARY KEY)",
+        "CREATE TABLE admins (n INTEGER NOT NULL DEFAULT 9) INHERITS (users)",
+        'CREATE TABLE "the guests" () INHERITS (users)',
+        "CREATE TABLE heads () INHERITS (admins)",
+        'INSERT INTO "the guests" VALUES (1)',
+    )
+
+    assert await run(engine, users(sa.Column("n", sa.Integer, nullable=False, default=3))) == {
+        **NOTHING,
+        "columns_added": 1,
+    }
+
+    assert await column(engine, "SELECT n FROM users") == [3]
+    assert await column(
+        engine,
+        "SELECT attrelid::regclass::text || coalesce(' ' || pg_get_expr(adbin, adrelid), '') FROM pg_attribute"
+        " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attname = 'n' AND attnotnull ORDER BY 1",
+    ) == ['"the guests"', "admins 9", "heads 9", "users"]
 
 
 async def test_system_columns_are_not_missing(rows: AsyncEngine) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from async_migrations import MigrationFailedError, StartupLog
 from tests.integration.test_auto_schema import warnings
@@ -92,6 +93,11 @@ async def test_an_author_may_catch_what_auto_schema_refuses_and_go_on(history: H
     assert report.statistics["columns_added"] == 2
 
 
+def code_in(error: Exception) -> list[str]:
+    """Return the lines of code that an error offers."""
+    return [line.removeprefix("    ") for line in str(error).splitlines() if line.startswith("    ")]
+
+
 async def test_a_refusal_shows_code_that_works_when_it_is_pasted(history: History) -> None:
     metadata = models()
     for name, kind in [("team_id", sa.ForeignKey("teams.id")), ("mood", sa.Enum("good", "bad", name="mood"))]:
@@ -105,7 +111,7 @@ async def test_a_refusal_shows_code_that_works_when_it_is_pasted(history: Histor
         await history.runner(metadata).run_migrations()
 
     assert not await history.exists("teams")
-    code = [line.strip() for line in str(caught.value).splitlines() if line.startswith("    ")]
+    code = code_in(caught.value)
     code.insert(2, "await self.execute('INSERT INTO teams DEFAULT VALUES')")
     pasted = "\n".join(code).replace("mood = ...", "mood = $$good$$")
     history.python("002_models", pasted.replace("team_id = ...", "team_id = (SELECT id FROM teams)"))
@@ -113,6 +119,72 @@ async def test_a_refusal_shows_code_that_works_when_it_is_pasted(history: Histor
     assert report.applied == ("002_models",)
     assert report.statistics["columns_added"] == 1
     assert await history.rows("SELECT team_id, mood::text, kind::text FROM users") == [(1, "good", "user")]
+
+
+def demanding() -> sa.MetaData:
+    """Return models whose accounts have gained columns that cannot be filled, on which others lean."""
+    metadata = sa.MetaData()
+    sa.Table(
+        "accounts",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("plan", sa.Enum("free", "team", name="plan"), nullable=False, comment="the 'plan' :x"),
+        sa.Column("code", sa.Text, sa.CheckConstraint("code <> 'x:y'", name="full"), nullable=False, unique=True),
+        sa.Column("upper", sa.Text, sa.Computed("upper(code)", persisted=True), nullable=False),
+        sa.Column("seats", pg.DOMAIN("seats", sa.Integer, check="VALUE > 0", not_null=True), nullable=False),
+        sa.Column("spare", pg.DOMAIN("seats", sa.Integer, check="VALUE > 0", not_null=True)),
+        sa.Column("region_id", sa.ForeignKey("regions.id"), nullable=False),
+        sa.Column("note", sa.Text, nullable=False, default="-"),
+        sa.UniqueConstraint("plan", "code", name="plan_and_code", comment="both"),
+        sa.UniqueConstraint("code", "note", name="code_and_note"),
+        sa.Index("ix_code", "code"),
+    )
+    sa.Table(
+        "regions",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("head", sa.ForeignKey("accounts.code")),
+    )
+    return metadata
+
+
+@pytest.mark.parametrize("place", ["rows", "empty table", "new", "done by auto schema"])
+async def test_the_code_of_a_refusal_works_in_each_environment(
+    history: History, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = "CREATE TABLE accounts (id SERIAL PRIMARY KEY);"
+    history.sql("001_accounts", f"{accounts} INSERT INTO accounts DEFAULT VALUES;")
+    history.sql("002_nothing", "SELECT 1")
+    history.python("003_models", RUN)
+    with pytest.raises(MigrationFailedError) as caught:
+        await history.runner(demanding()).run_migrations()
+    code = "\n".join(code_in(caught.value))
+    values = {"plan": "$$free$$", "code": "$$a$$", "seats": "4", "spare": "id", "region_id": "(SELECT id FROM regions)"}
+    for name, value in values.items():
+        code = code.replace(f"SET {name} = ...", f"SET {name} = {value}")
+    assert "..." not in code
+    region = "    await self.execute('INSERT INTO regions DEFAULT VALUES')\n"
+    history.python("003_models", code.replace(guard := "if 'region_id' not in", f"if True:\n{region}{guard}"))
+
+    await history.do("DROP TABLE accounts; DROP TABLE schema_migrations")
+    if place == "new":
+        history.sql("001_accounts", "SELECT 1")
+    elif place == "empty table":
+        history.sql("001_accounts", accounts)
+    elif place == "done by auto schema":
+        history.sql("001_accounts", "SELECT 1")
+        (history.directory / "002_nothing.sql").unlink()
+        history.python("002_models", RUN)
+    caplog.clear()
+    await history.runner(demanding(), observers=(StartupLog(),)).run_migrations()
+
+    assert warnings(caplog) == []
+    assert await history.rows("SELECT plan::text, upper, seats, spare, region_id, note FROM accounts") == (
+        [("free", "A", 4, 1, 1, "-")] if place == "rows" else []
+    )
+    history.python("004_again", RUN)
+    assert (await history.runner(demanding(), observers=(StartupLog(),)).run_migrations()).applied == ("004_again",)
+    assert warnings(caplog) == []
 
 
 async def test_without_models_the_migration_says_where_to_give_them(history: History) -> None:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from async_migrations.errors import AutoSchemaError
 from tests.integration.test_auto_schema import NOTHING, column, execute, messages, run, warnings
 
 DIFFERS = "The database differs from the models: "
@@ -239,6 +240,20 @@ async def test_a_type_of_this_name_that_is_no_enum_is_told(
     messages = await told(engine, caplog, "mood mood", sa.Column("mood", sa.Enum("ok", name="mood")))
 
     assert messages == ["The type mood exists in the database and is not an enum, as the models say: left as it is."]
+
+
+async def test_a_table_of_an_enums_name_stops_what_needs_the_enum_and_is_told_otherwise(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    await execute(engine, "CREATE TABLE mood (x INTEGER)", "CREATE TABLE users (id SERIAL PRIMARY KEY)")
+    metadata = users(sa.Column("moods", sa.ARRAY(sa.Enum("ok", name="mood"))))
+
+    with pytest.raises(AutoSchemaError, match=r"users\.moods cannot be added: mood is an enum.*rows of public\.mood"):
+        await run(engine, metadata)
+
+    await execute(engine, "ALTER TABLE users ADD moods TEXT[]")
+    assert await run(engine, metadata) == NOTHING
+    assert "The type mood exists in the database and is not an enum" in warnings(caplog)[0]
 
 
 async def test_all_is_told_again_in_the_next_run_but_not_twice_in_one(

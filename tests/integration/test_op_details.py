@@ -212,6 +212,14 @@ async def test_constraints_without_a_name_are_added_once_however_long_the_names_
 
 
 REFUSED: dict[str, tuple[Work, str]] = {
+    "a foreign key's column without a type": (
+        lambda op: op.add_column("books", sa.Column("other_id", sa.ForeignKey("authors.id"))),
+        r"books\.other_id has no type\. Give it one",
+    ),
+    "a table's column without a type": (
+        lambda op: op.create_table("fresh", sa.Column("id")),
+        r"fresh\.id has no type\. Give it one",
+    ),
     "plain into generated": (
         lambda op: op.alter_column("books", "n", server_default=sa.Computed("id", persisted=True)),
         "Drop the column and add it",

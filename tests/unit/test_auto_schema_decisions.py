@@ -31,7 +31,9 @@ DIALECT = pg.asyncpg.dialect()  # type: ignore[no-untyped-call]  # not typed by 
         ("total (code)", {"code"}),
         ("größe > 1", {"größe"}),
         ("a1$ > 1 and 2a", {"a1$", "and", "a"}),
-        ("x::numeric", {"x", "numeric"}),
+        ("x::numeric", {"x"}),
+        ('x :: "Kind" = y', {"x", "y"}),
+        ("CAST(at AS DATE) > date '2024-01-01' AND x", {"at", "and", "x"}),
         ("", set()),
     ],
 )
