@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
 
@@ -36,6 +36,7 @@ class MigrationEngine(AsyncEngine):
         engine: AsyncEngine,
         say: Say,
         ledger: tuple[str, str],
+        note: Callable[[str, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]],
         *,
         transactional: bool,
         lock_timeout: float | None = None,
@@ -49,7 +50,8 @@ class MigrationEngine(AsyncEngine):
         own = f"{BEGIN}; {lock_timeout_unless_set(timeout(lock_timeout))}"
         self._opening = None if transactional else own
         self.say = say
-        self.ledger = ledger  # schema and table, which auto schema leaves alone
+        # What auto schema is told by it: schema and table of the ledger, and who knows whether its calls are awaited.
+        self.ledger, self.note = ledger, note
 
     @property
     def _proxied(self) -> Any:  # url, dialect, pool and the like are the real engine's

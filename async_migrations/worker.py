@@ -99,15 +99,16 @@ class Worker:
                         await self._send_each(script)
                         returned = None
                     else:
+                        calls = _calls(steps)
                         engine = MigrationEngine(
                             self.session,
                             self.engine,
                             say,
                             self.ledger,
+                            calls.note,
                             transactional=transactional,
                             lock_timeout=self.lock_timeout_s,
                         )
-                        calls = _calls(steps)
                         op = self._operations(migration, calls, transactional=transactional)
                         step = _within(calls, steps.run if steps else _plainly)
                         context = Context(self.session, engine, self.base, say, step, op, calls, self._tell(migration))

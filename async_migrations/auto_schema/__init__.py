@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, ForeignKeyConstraint, MetaData, inspect
 from sqlalchemy.engine.reflection import ObjectKind
@@ -33,8 +34,21 @@ UNIQUE_VIOLATION = "23505"
 DUPLICATES = frozenset({"42P07", "42701", "42710", "42P06"})
 """A table or index, a column, a type or another object, a schema of this name exists."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[[Target, Snapshot], T]
+Noted = Callable[Concatenate["AutoSchemaMigration", P], Coroutine[Any, Any, T]]
+
+
+def _noted(method: Noted[P, T]) -> Noted[P, T]:
+    """Let the migration know of a call: one without `await` in front of it fails the migration."""
+
+    @wraps(method)
+    def call(self: AutoSchemaMigration, /, *args: P.args, **options: P.kwargs) -> Coroutine[Any, Any, T]:
+        work = method(self, *args, **options)
+        return self._note(method.__name__, work) if self._note else work
+
+    return call
 
 
 class AutoSchemaMigration:
@@ -56,11 +70,14 @@ class AutoSchemaMigration:
         self._engine = _checked_engine(engine)
         self._metadata = _metadata(base)
         self._say: Say = getattr(engine, "say", None) or _log
+        self._note: Callable[[str, Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]] | None
+        self._note = getattr(engine, "note", None)
         self._ledger: tuple[str, str] | None = getattr(engine, "ledger", None)
         self._told: set[str] = set()
         self._with_tables: list[str] = []
         self._waiting: list[ForeignKeyConstraint] = []
 
+    @_noted
     async def run(self) -> dict[str, int]:
         """Create missing tables, add missing columns, create missing indexes; warn of all other differences.
 
@@ -87,6 +104,7 @@ class AutoSchemaMigration:
             "indexes_created": len(indexed),
         }
 
+    @_noted
     async def create_missing_tables(self) -> list[str]:
         """Create missing tables and their indexes, in the order of their foreign keys.
 
@@ -103,6 +121,7 @@ class AutoSchemaMigration:
         self._with_tables += indexed
         return created
 
+    @_noted
     async def add_missing_columns(self) -> list[str]:
         """Add missing columns, with the foreign keys and constraints that concern them.
 
@@ -116,6 +135,7 @@ class AutoSchemaMigration:
         """
         return await self._work(_add_columns)
 
+    @_noted
     async def create_missing_indexes(self) -> list[str]:
         """Create the indexes that existing tables lack, by name.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import MetaData
 
 from async_migrations import MigrationFailedError
 from tests.support.history import History
@@ -128,14 +129,20 @@ async def test_what_is_missing_at_the_first_try_is_a_mistake(history: History, b
 @pytest.mark.parametrize("attributes", ["", OUTSIDE])
 @pytest.mark.parametrize(
     "call",
-    ["self.execute('SELECT 1')", "self.op.drop_table('t')", "self.run_sync(print)", "self.step('s', self.upgrade)"],
+    [
+        "self.execute('SELECT 1')",
+        "self.op.drop_table('t')",
+        "self.run_sync(print)",
+        "self.step('s', self.upgrade)",
+        "AutoSchemaMigration(self.engine, self.base).run()",
+    ],
 )
 async def test_a_call_without_await_fails_the_migration(history: History, call: str, attributes: str) -> None:
     path = history.python("001_a", f"await self.execute('CREATE TABLE b (x int)')\n{call}", attributes=attributes)
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if call in text)
-    what = call.partition("(")[0].rpartition(".")[2]
+    what = call.rpartition("(")[0].rpartition(".")[2]
     with pytest.raises(MigrationFailedError, match=rf"Without `await` .* by {what}\(\), called in line {line}\."):
-        await history.runner().run_migrations()
+        await history.runner(MetaData()).run_migrations()
     assert await history.exists("b") is bool(attributes)
 
 
