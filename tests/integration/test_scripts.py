@@ -18,7 +18,12 @@ UNENDED = {
     'CREATE TABLE a (x text);\nSELECT "abc;': "line 2: a quoted text or name",
     "CREATE TABLE a (x text);\nDO $do$ BEGIN END $$;": "line 2: a quoted text or name",
 }
-COPY = "CREATE TABLE a (x int);\nCOPY a (x) FROM stdin;\n1\n\\.\n"
+COPIES = [
+    "COPY a (x) FROM stdin;\n1\n\\.\n",
+    "COPY a FROM /* here */ STDIN;\nSELECT 1;",
+    "COPY/**/a(x)FROM -- here\nstdin WITH (FORMAT csv);",
+    "COPY a (x) FROM stdin;\nit's\n\\.\n",
+]
 ENDED = r"""
 -- it's
 CREATE TABLE a (x text, "it's" text); /* ' " $$ /* nested */ */
@@ -68,15 +73,27 @@ async def test_what_ends_is_applied(history: History) -> None:
 
 @pytest.mark.parametrize("head", ["", "-- transactional: false\n"])
 @pytest.mark.parametrize("name", ["001_a.sql", "001_a.down.sql"])
-async def test_a_file_cannot_copy_from_what_nobody_sends(history: History, name: str, head: str) -> None:
+@pytest.mark.parametrize("copy", COPIES)
+async def test_a_file_cannot_copy_from_what_nobody_sends(history: History, copy: str, name: str, head: str) -> None:
     history.sql("001_a", "SELECT 1;")
-    (history.directory / name).write_text(head + COPY)
+    (history.directory / name).write_text(f"{head}CREATE TABLE a (x text);\n{copy}")
     with pytest.raises(DiscoveryError, match=rf"{name}, line {2 + bool(head)}: COPY … FROM STDIN waits"):
         await history.runner().run_migrations()
 
 
+async def test_a_file_may_copy_to_and_from_what_is_there(history: History) -> None:
+    history.sql(
+        "001_a",
+        'CREATE TABLE stdin AS SELECT 1 AS x;\nCREATE TABLE "a FROM STDIN" ();\nCOPY (SELECT x FROM stdin) TO STDOUT;\n'
+        "COPY \"a FROM STDIN\" TO STDOUT;\nCOPY stdin FROM PROGRAM 'echo 1 # FROM STDIN';",
+    )
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+
+
 @pytest.mark.parametrize("attributes", ["", "transactional = False"])
-@pytest.mark.parametrize("statement", ["COPY a FROM STDIN", "SELECT 1; COPY a FROM STDIN"])
+@pytest.mark.parametrize(
+    "statement", ["COPY a FROM STDIN", "SELECT 1; COPY a FROM STDIN", "/* */ COPY a FROM /* here */ STDIN"]
+)
 async def test_neither_can_a_python_file(history: History, statement: str, attributes: str) -> None:
     body = f"await self.execute('CREATE TABLE a (x int)')\nawait self.execute({statement!r})"
     history.python("001_a", body, attributes=attributes)
@@ -157,6 +174,38 @@ async def test_a_retry_sets_again_what_the_finished_statements_had_set(history: 
     assert (await history.runner().run_migrations()).applied == ("001_a",)
     assert await history.exists("tenant.one")
     assert await history.value("SELECT lock_timeout FROM tenant.two") == "7s"
+
+
+@pytest.mark.parametrize(
+    ("setting", "again"),
+    [
+        ("SELECT set_config('app.batch', note(), false)", 0),
+        ("SELECT set_config('app.batch', 'x', false), note()", 0),
+        ("SELECT set_config('app.batch', 'x', false) FROM note()", 0),
+        ("SELECT set_config('app.batch', $$x$$ || note() || $$y$$, false)", 0),
+        ("SELECT /* a */ set_config('app.batch', 'it''s', false) AS batch", 1),
+        ("select pg_catalog.set_config('app.batch', E'it\\'s ' || current_setting('role')::text, 'f')", 1),
+        ("SELECT set_config('app.batch', NULL, true), set_config('app.batch', $$it's$$, false) batch", 1),
+    ],
+)
+async def test_only_what_does_no_more_than_set_is_set_again(history: History, setting: str, again: int) -> None:
+    await history.do("CREATE TABLE notes (x int); CREATE TABLE batches (x text)")
+    await history.do(
+        "CREATE FUNCTION note() RETURNS text LANGUAGE sql AS 'INSERT INTO notes VALUES (1) RETURNING x::text'"
+    )
+    history.sql(
+        "001_a",
+        f"-- transactional: false\n{setting};\n"
+        "SELECT 1 / (SELECT count(*) FROM batches WHERE x = 'second');\n"
+        "INSERT INTO batches VALUES (current_setting('app.batch', true));",
+    )
+    with pytest.raises(MigrationFailedError, match="division by zero"):
+        await history.runner().run_migrations()
+    await history.do("INSERT INTO batches VALUES ('second')")
+    await history.engine.dispose()
+    await history.runner().run_migrations()
+    assert await history.value("SELECT count(*) FROM notes") == ("note" in setting)
+    assert await history.value("SELECT count(*) FROM batches WHERE x LIKE 'it''s%'") == again
 
 
 @pytest.mark.parametrize("top", ["/* licence */\n", "\n/* licence\n * of two lines\n */\n-- and more\n"])
