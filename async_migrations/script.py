@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from async_migrations.source import FileProblem, read_file
-from async_migrations.sql import Statement, position, split, transaction_control, unended
+from async_migrations.sql import Statement, canonical, position, split, transaction_control, unended
 
 HEADER = re.compile(r"\s*--\s*(?P<key>description|transactional)\s*:\s*(?P<value>.*?)\s*$", re.IGNORECASE)
 ALMOST = re.compile(r"\s*(?:--|/?\*+)\s*transactional\s*[:=]", re.IGNORECASE)
 """What looks like the header that decides how a file is run, and is none."""
 
 LICENCE = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
-_STDIN = r"(?i)\bFROM\s+STDIN\b"
-_SETTING = r"(?i)(?:SET|RESET|LOAD|DISCARD)\b|SELECT\s+(?:pg_catalog\s*\.\s*)?set_config\s*\("
+
+# These look at a statement's canonical form, which has no comments, and no white space beside brackets and commas.
+_STDIN = r"""(?i)COPY\b(?!\()(?:"[^"]*"|[^"'])*\bFROM STDIN\b"""
+_TEXT = r"(?:E'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$\$(?:(?!\$\$).)*\$\$|NULL)"
+_FUNCTION = r"(?:pg_catalog ?\. ?)?%s\("
+_TERM = rf"(?:{_TEXT}|{_FUNCTION % 'current_setting'}{_TEXT}(?:,true|,false)?\))(?: ?:: ?\w+)?"
+_VALUE = rf"{_TERM}(?: ?\|\| ?{_TERM})*"
+_SET_CONFIG = rf"{_FUNCTION % 'set_config'}{_TEXT},{_VALUE},(?:true|false|{_TERM})\)(?: ?(?:AS )?\w+)?"
+_SETTING = rf"(?is)(?:SET|RESET|LOAD|DISCARD)\b.*|SELECT {_SET_CONFIG}(?:,{_SET_CONFIG})*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,15 @@ def read_script(path: Path) -> Script:
         raise FileProblem(f"{path.name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from None
     if "\0" in text:
         raise FileProblem(f"{path.name} holds a NUL character, which PostgreSQL cannot take: remove it.")
-    _refuse_unended(path, text)
-    if copy := reads_stdin(text):
+    start = unended(text)
+    # What does not end may be a line of the data.
+    if copy := reads_stdin(text[:start]):
         raise FileProblem(
             f"{path.name}, line {copy.line}: COPY … FROM STDIN waits for data that a file cannot send. Write INSERTs, "
             "or a Python migration that calls copy_records_to_table on the driver's connection."
         )
+    if start is not None:
+        raise FileProblem(_unended(path, text, start))
     return Script(text, path, _headers(path, text))
 
 
@@ -82,19 +92,21 @@ def reads_stdin(script: str) -> Statement | None:
     Args:
         script: SQL of any number of statements.
     """
-    if re.search(_STDIN, script) is None:
+    if re.search(r"(?i)\bSTDIN\b", script) is None:
         return None
     copies = (each for each in split(script) if each.text[:4].upper() == "COPY")
-    return next((each for each in copies if re.search(_STDIN, each.text)), None)
+    return next((each for each in copies if re.match(_STDIN, canonical(each.text))), None)
 
 
 def is_setting(statement: str) -> bool:
     """Tell whether a statement does no more than set up its session, which a later session has to be told again.
 
+    What calls another function than `set_config` and `current_setting` may do more.
+
     Args:
         statement: one statement, with nothing before it.
     """
-    return re.match(_SETTING, statement) is not None
+    return re.fullmatch(_SETTING, canonical(statement)) is not None
 
 
 def _headers(path: Path, text: str) -> dict[str, str]:
@@ -120,9 +132,7 @@ def _flag(path: Path, value: str) -> bool:
     return value.lower() == "true"
 
 
-def _refuse_unended(path: Path, text: str) -> None:
-    start = unended(text)
-    if start is not None:
-        what = "the comment" if text.startswith("/*", start) else "a quoted text or name"
-        line = position(text, start)[0]
-        raise FileProblem(f"{path.name}, line {line}: {what} that begins here does not end. End it, or take it out.")
+def _unended(path: Path, text: str, start: int) -> str:
+    what = "the comment" if text.startswith("/*", start) else "a quoted text or name"
+    line = position(text, start)[0]
+    return f"{path.name}, line {line}: {what} that begins here does not end. End it, or take it out."

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_migrations.message import MARK, FailedStatementError, Message
+from async_migrations.message import MARK, FailedStatementError, Message, _loud_mark, _mark
 from async_migrations.session import BEGIN
 from async_migrations.sql import split
 
@@ -56,9 +56,10 @@ def test_the_frame_lies_around_the_statements() -> None:
         {BEGIN}; SET LOCAL x = 1; INSERT claim;
         SELECT 1
         ;
-        DO 'BEGIN RAISE NOTICE ''{MARK}1''; END';
+        SELECT {_mark(1)};
         SELECT 2
         ;
+        SELECT {_mark(2)};
         UPDATE claim; COMMIT""")
 
 
@@ -75,8 +76,15 @@ def test_a_file_without_statements_is_a_frame_alone() -> None:
 
 def test_a_line_comment_at_a_statements_end_swallows_nothing() -> None:
     sent = message("SELECT 1 -- one\n; SELECT 2 -- two")
-    mark = f"DO 'BEGIN RAISE NOTICE ''{MARK}1''; END'"
-    assert [each.text for each in split(sent.text.replace("claim", "(SELECT 1)"))][-4:-2] == [mark, "SELECT 2"]
+    marks = [f"SELECT {_mark(number)}" for number in (1, 2)]
+    found = [each.text for each in split(sent.text.replace("claim", "(SELECT 1)"))]
+    assert found[-5:-2] == [marks[0], "SELECT 2", marks[1]]
+
+
+@pytest.mark.parametrize("hushing", ["SET client_min_messages = error", "Reset ALL", "SELECT f('CLIENT_MIN_MESSAGES')"])
+def test_a_file_that_may_want_no_notice_has_loud_marks(hushing: str) -> None:
+    sent = message(f"SELECT 1; {hushing}; SELECT 2")
+    assert sent.text.count(_loud_mark(1)) == sent.text.count(_loud_mark(3)) == 1
 
 
 @pytest.mark.parametrize(
@@ -117,6 +125,22 @@ def test_an_error_of_the_frame_is_no_statements() -> None:
         assert sent.blame(error) is error
 
 
+def test_what_fails_behind_the_statements_fails_at_commit() -> None:
+    sent = message()
+    sent.hear(f"{MARK}3")
+    found = blamed(sent, ServerError())
+    assert (found.statement, found.line) == ("COMMIT", None)
+    error = at(sent, "UPDATE claim")
+    assert sent.blame(error) is error
+
+
+def test_a_position_in_another_text_does_not_count_against_a_mark() -> None:
+    sent = message()
+    sent.hear(f"{MARK}1")
+    assert blamed(sent, at(sent, "nonsense")).line == 8
+    assert blamed(sent, at(sent, "INSERT claim")).line == 8
+
+
 @pytest.mark.parametrize("position", ["", "x", None, "-1"])
 def test_a_position_that_is_no_number_is_as_good_as_none(position: object) -> None:
     assert blamed(message(), ServerError(position)).line == 3
@@ -131,6 +155,13 @@ def test_other_notices_are_left_to_the_log() -> None:
 
 def test_a_migrations_own_notice_that_looks_like_a_mark_is_a_notice() -> None:
     assert not message().hear(f"{MARK}of intent")
+    assert not message().hear(f"{MARK}4")
+
+
+def test_a_mark_is_heard_in_each_language() -> None:
+    sent = message()
+    assert sent.hear(f"Bezeichner »{MARK}1 ...« wird auf »{MARK}1 .« gekürzt")
+    assert blamed(sent, ServerError()).line == 8
 
 
 @settings(deadline=None)
