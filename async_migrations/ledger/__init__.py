@@ -87,11 +87,18 @@ class Ledger(Statements):
         found = (row for row in rows if row["migration_name"] is not None)
         return tuple(_row(each) for each in sorted(found, key=lambda row: row.get("id") or 0))
 
-    async def has(self, session: Session, name: str, run_id: str | None = None) -> bool:
-        """Tell whether the ledger has a row of this migration; if `run_id` is given, one that this run finished."""
-        wanted = f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)}"
+    async def has(self, session: Session, name: str, run_id: str | None = None, *, dirty: bool = False) -> bool:
+        """Tell whether the ledger says that this migration is applied.
+
+        Args:
+            session: any session.
+            name: which.
+            run_id: the run that must have applied it; None for any.
+            dirty: whether to ask for a row that says instead that it began and did not finish.
+        """
+        wanted = f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)} AND dirty = {dirty}"
         if run_id is not None:
-            wanted += f" AND run_id = {quote_literal(run_id)} AND NOT dirty"
+            wanted += f" AND run_id = {quote_literal(run_id)}"
         return await session.send(wanted) == "SELECT 1"
 
     async def matches(self, session: Session, digest: str) -> bool:

@@ -483,6 +483,22 @@ async def test_the_wait_for_a_row_counts(history: History, language: str) -> Non
 
 
 @BOTH
+async def test_a_row_that_comes_meanwhile_and_is_dirty_is_no_row_of_an_applied_one(
+    history: History, language: str
+) -> None:
+    two(history, language)
+    await history.runner().run_migrations(1)
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql("INSERT INTO schema_migrations (migration_name, dirty) VALUES ('002_b', true)")
+        run = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: history.value(WAITS))
+        await other.commit()
+        assert (await run).applied == ("002_b",)
+    assert await history.exists("b")
+    assert not await history.value("SELECT bool_or(dirty) FROM schema_migrations")
+
+
+@BOTH
 async def test_a_lock_that_is_not_the_rows_is_tried_again_whatever_the_deadline(
     history: History, language: str
 ) -> None:
