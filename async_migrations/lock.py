@@ -20,6 +20,7 @@ import anyio
 
 from async_migrations.errors import LedgerError, LockWaitError
 from async_migrations.events import Emit, LockAwaited
+from async_migrations.ledger.holders import look_at_holder
 from async_migrations.retry import sqlstate
 from async_migrations.session import BEGIN, KEEP_OPEN, Session
 from async_migrations.sql import quote_identifier, quote_literal
@@ -280,6 +281,19 @@ def row_awaited(ledger: str, migration: str, waited: float) -> LockWaitError:
     holder = f"Another session holds the row of {migration} in {ledger}; a runner that is at it has the "
     holder += f"application_name {application(migration)!r}."
     return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
+
+
+async def ledger_awaited(session: Session, ledger: str, waited: float) -> LockWaitError:
+    """Return the error of a wait for rows of the ledger, or for all of it, that another session has locked.
+
+    Args:
+        session: one outside a transaction.
+        ledger: its quoted name.
+        waited: seconds.
+    """
+    busy = await look_at_holder(session, ledger)
+    holder = f"Another session has locked rows of {ledger}, or the whole table. {busy}"
+    return LockWaitError(waited, holder, f"Wait longer (wait_deadline), or {busy.ending}.")
 
 
 async def end(session: Session, holder: Holder) -> None:

@@ -17,7 +17,7 @@ from async_migrations.errors import IrreversibleError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
 from async_migrations.loading import Loader
 from async_migrations.lock import Holder, end, holder_of
-from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
+from async_migrations.migration import AppliedRow, MigrationStatus, RepairReport, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
 from async_migrations.reporting import StartupLog
@@ -223,7 +223,10 @@ class MigrationRunner:
         """Record migrations as applied without running them: an operator's correction.
 
         Args:
-            names: numbers or names of files; those already in the ledger are left as they are.
+            names: numbers or names of files; those that are applied already are left as they are.
+
+        Raises:
+            LedgerError: one of them began and did not finish; `repair` records it.
         """
         folder = self._discover()
         files = list(dict.fromkeys(resolve_target(folder.files, name) for name in names))
@@ -243,7 +246,7 @@ class MigrationRunner:
         files = [f for f in folder.files if f.number <= last]
         return await corrections.record(self._begin("baseline"), files, empty=True)
 
-    async def repair(self, *finished: int | str) -> Report:
+    async def repair(self, *finished: int | str) -> RepairReport:
         """Accept the files as they are, and clear what a dead run left.
 
         Checksums of changed files are taken anew. A dirty row is removed, so that the migration runs from its
@@ -251,6 +254,9 @@ class MigrationRunner:
 
         Args:
             finished: numbers or names of dirty migrations that were finished by hand.
+
+        Raises:
+            LedgerError: one of them is not dirty; nothing was changed.
         """
         folder = self._discover()
         names = {resolve_target(folder.files, name).name for name in finished}

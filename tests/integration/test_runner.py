@@ -17,7 +17,7 @@ from sqlalchemy.event import listens_for
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from async_migrations import MigrationFailedError, MigrationRunner, State
+from async_migrations import MigrationFailedError, MigrationRunner, Report, State
 from async_migrations.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -465,6 +465,30 @@ async def test_the_beginning_of_a_migration_outside_a_transaction_waits_for_a_ro
         assert not await history.exists("b")
         await other.rollback()
     assert (await history.runner().run_migrations()).applied == ("002_b",)
+
+
+@pytest.mark.parametrize(
+    ("correct", "held"),
+    [
+        (lambda runner: runner.stamp(2), TAKEN),
+        (lambda runner: runner.baseline(2), TAKEN),
+        (lambda runner: runner.repair(), "UPDATE schema_migrations SET description = 'x'"),
+    ],
+    ids=["stamp", "baseline", "repair"],
+)
+async def test_a_correction_waits_for_what_another_session_has_locked_until_the_deadline(
+    history: History, correct: Callable[[MigrationRunner], Awaitable[Report]], held: str
+) -> None:
+    two(history, "sql")
+    await history.runner().stamp(*([1] if "INTO" not in held else []))
+    history.sql("001_a", "SELECT 1;")
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql("SET application_name = 'other'")
+        await other.exec_driver_sql(held)
+        with pytest.raises(LockWaitError, match=r"locked rows of .* held by pid \d+ \(other\), idle in transaction"):
+            await correct(history.runner(wait_deadline=0.3))
+        await other.rollback()
+    assert (await correct(history.runner(wait_deadline=0.3))).applied
 
 
 @BOTH
