@@ -110,7 +110,7 @@ async def repair(run: Run, folder: Folder, finished: Collection[str]) -> RepairR
 
 def _not_dirty(wrong: Sequence[str], dirty: Sequence[str]) -> LedgerError:
     return LedgerError(
-        f"Nothing was changed: {', '.join(wrong)} did not begin and stop on the way, so that there was nothing to finish "
+        f"Nothing was changed: {', '.join(wrong)} did not begin and stop on the way, and nothing was to be finished "
         f"by hand. Dirty in the ledger: {', '.join(dirty) or 'none'}. A pending migration is recorded as applied with "
         "`async-migrations stamp`."
     )

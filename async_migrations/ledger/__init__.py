@@ -14,7 +14,7 @@ from async_migrations.errors import ForeignLedgerError, LedgerError
 from async_migrations.ledger.holders import LedgerBusyError, look_at_holder
 from async_migrations.ledger.statements import MISSING, Statements
 from async_migrations.migration import AppliedRow, MigrationFile
-from async_migrations.retry import UNAVAILABLE, describe, is_retryable, persist, sqlstate
+from async_migrations.retry import UNAVAILABLE, describe, is_cut_short, is_retryable, persist, sqlstate
 from async_migrations.session import Facts, Session
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -120,7 +120,7 @@ class Ledger(Statements):
             # The tag says it: rows would have to come through COPY.
             return await session.send(f"SELECT 1 FROM ({compared}) AS compared WHERE same") == "SELECT 1"
         except Exception as error:
-            if sqlstate(error) is None or sqlstate(error) in UNAVAILABLE:
+            if sqlstate(error) is None or sqlstate(error) in UNAVAILABLE or is_cut_short(error):
                 raise
             return False  # no table, another tool's, or an older one: reading it says which
 
