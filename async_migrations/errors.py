@@ -34,9 +34,9 @@ from pathlib import Path
 
 CREDENTIALS = re.compile(
     r"""(?i)(://[^\s/@:'"]*:)\S+(?=@)"""
-    r"""|(\w*passw(?:or)?d['"]?\s*[=:]\s*|\bpassword\s+(?='))(?:'[^']*'|"[^"]*"|[^\s&'",}]+)"""
+    r"""|(\w*passw(?:or)?d['"]?\s*[=:]\s*|\bpassword\s+(?='))(?:'[^']*'?|"[^"]*"?|[^\s&'",}]+)"""
 )
-"""What a driver or an author's own code may repeat of a URL, a connection string or a statement."""
+"""What a driver or an author's own code may repeat of a URL, a connection string or a statement, cut off perhaps."""
 
 PARAMETERS = re.compile(r"\s*(?:\[parameters: .*\]|\(Background on this error at: \S+\))", re.DOTALL)
 """What SQLAlchemy adds to an error's text: the values of its statement, which may be anybody's data, and a link."""
