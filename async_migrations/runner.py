@@ -153,13 +153,17 @@ class MigrationRunner:
             target: the last migration that stays: a number or a name; 0 reverts all.
 
         Raises:
+            ConfigurationError: there is no such target; nothing was touched.
             IrreversibleError: one of them has no downgrade; nothing was reverted.
             MigrationsError: see `errors`.
         """
         run = self._begin("downgrade")
         folder, loader = self._discover(), Loader(self.options.directory)
+        make_downgrade_plan(folder.files, (), target)  # a target that there is not is said before anything is touched
 
         async def story(session: Session) -> None:
+            if not await run.ledger.exists(session):
+                return  # nothing was ever applied, and a ledger is made by what applies
             async with run.leading(session) as leader:
                 files = make_downgrade_plan(folder.files, await run.rows(session), target)
                 loaded = await loader.load(files)
