@@ -26,7 +26,7 @@ NOT_BEGUN = {
 
 UNSURE = {
     "left": "Whether it was committed is not known: the ledger did not answer.",
-    "advice": "See `async-migrations status`. Where it is not applied, mend the file and start again.",
+    "advice": "See `async-migrations status`. Where it is not done, mend the file and start again.",
 }
 """What is said of one in a transaction whose deadline may have met its COMMIT."""
 
