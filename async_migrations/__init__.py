@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from async_migrations.base import BaseMigration
     from async_migrations.errors import MigrationFailedError, MigrationsError
     from async_migrations.events import Event, Observer
-    from async_migrations.migration import MigrationStatus, Report, State, Statistics
+    from async_migrations.migration import MigrationStatus, RepairReport, Report, State, Statistics
     from async_migrations.online.raw_type import RawType
     from async_migrations.plan import Finding, Plan
     from async_migrations.reporting import StartupLog
@@ -30,6 +30,7 @@ _HOMES = {
     "Observer": "events",
     "Plan": "plan",
     "RawType": "online.raw_type",
+    "RepairReport": "migration",
     "Report": "migration",
     "SchemaDifference": "schema.answer",
     "StartupLog": "reporting",
@@ -50,6 +51,7 @@ __all__ = [
     "Observer",
     "Plan",
     "RawType",
+    "RepairReport",
     "Report",
     "SchemaDifference",
     "StartupLog",

@@ -34,9 +34,9 @@ from pathlib import Path
 
 CREDENTIALS = re.compile(
     r"""(?i)(://[^\s/@:'"]*:)\S+(?=@)"""
-    r"""|(\w*passw(?:or)?d['"]?\s*[=:]\s*|\bpassword\s+(?='))(?:'[^']*'|"[^"]*"|[^\s&'",}]+)"""
+    r"""|(\w*passw(?:or)?d['"]?\s*[=:]\s*|\bpassword\s+(?='))(?:'[^']*'?|"[^"]*"?|[^\s&'",}]+)"""
 )
-"""What a driver or an author's own code may repeat of a URL, a connection string or a statement."""
+"""What a driver or an author's own code may repeat of a URL, a connection string or a statement, cut off perhaps."""
 
 PARAMETERS = re.compile(r"\s*(?:\[parameters: .*\]|\(Background on this error at: \S+\))", re.DOTALL)
 """What SQLAlchemy adds to an error's text: the values of its statement, which may be anybody's data, and a link."""
@@ -214,12 +214,14 @@ class RunStoppedError(MigrationsError):
     Attributes:
         applied: what this run applied, or reverted, in order.
         migration: the one that was cancelled and rolled back; None if the one at work could finish, or none was.
+        unsure: whether nobody could say that it was rolled back and not committed.
     """
 
-    def __init__(self, applied: Sequence[str], migration: str | None) -> None:
+    def __init__(self, applied: Sequence[str], migration: str | None, *, unsure: bool = False) -> None:
         self.applied = tuple(applied)
         self.migration = migration
-        cancelled = f" {migration} was cancelled." if migration else ""
+        self.unsure = unsure
+        cancelled = of_cancelled(migration, unsure=unsure)
         done = f"Done before: {', '.join(self.applied)} (stays so)." if applied else "Nothing was done before."
         super().__init__(f"The run was told to stop.{cancelled} {done} The next start goes on from there.")
 
@@ -291,6 +293,15 @@ def unreadable(path: Path, error: OSError) -> str:
     """Say that a migration's file cannot be read, and what to do."""
     advice = "Restore or remove it" if isinstance(error, FileNotFoundError) else "Mend or remove it"
     return f"{path.name} cannot be read: {error.strerror or error}. {advice}."
+
+
+def of_cancelled(migration: str | None, *, unsure: bool) -> str:
+    """Say what became of the migration at which a run was stopped; nothing if there was none."""
+    if migration is None:
+        return ""
+    if unsure:
+        return f" Whether {migration} was committed is not known: see `async-migrations status`."
+    return f" {migration} was cancelled."
 
 
 def masked(text: str) -> str:

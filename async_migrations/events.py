@@ -184,6 +184,13 @@ class MigrationTaken(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MigrationUnsure(Event):
+    """One migration was cancelled, and nobody could say whether it had been committed by then."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionLost(Event):
     """The working connection is gone; the run goes on with a new one."""
 

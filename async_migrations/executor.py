@@ -11,7 +11,14 @@ import anyio
 
 from async_migrations import retry
 from async_migrations.errors import AuthorError, LockWaitError, TransactionControlError
-from async_migrations.events import Emit, MigrationRetried, MigrationStarted
+from async_migrations.events import (
+    Emit,
+    MigrationApplied,
+    MigrationRetried,
+    MigrationReverted,
+    MigrationStarted,
+    MigrationUnsure,
+)
 from async_migrations.failure import failure, let_go
 from async_migrations.frame import Foreseen, Frame
 from async_migrations.ledger.statements import Claim
@@ -34,6 +41,7 @@ class Executor:
         frame: what is said around a migration.
         spare: opens a second session, for the books of a non-transactional migration.
         applied: names that the run applied so far; for the error that a failure raises.
+        unsure: of which nobody could say whether they were committed when they were cancelled.
     """
 
     worker: Worker
@@ -43,6 +51,7 @@ class Executor:
     emit: Emit
     limits: Limits
     applied: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
     verdict: Verdict = field(init=False)
     _foreseen: Foreseen | None = None
     _steps: Steps | None = None
@@ -50,7 +59,7 @@ class Executor:
     def __post_init__(self) -> None:
         frame = self.frame
         wait = self.limits.wait_deadline
-        self.verdict = Verdict(self.session, frame.ledger, frame.run_id, self.spare, wait, self.applied)
+        self.verdict = Verdict(self.session, frame.ledger, frame.run_id, self.spare, wait)
 
     async def prepare(self) -> None:
         """Have a direct session prepare what each migration says to the ledger."""
@@ -93,9 +102,14 @@ class Executor:
             MigrationFailedError: it failed.
             SessionLostError: the connection is gone; the ledger knows what happened.
         """
+
+        def promised(transaction_id: str) -> None:
+            self.verdict.promised = transaction_id
+            promise(transaction_id)
+
         if migration.is_transactional("downgrade"):
-            return await self._retried(migration, "downgrade", lambda: self._revert_in_transaction(migration, promise))
-        return await self._once(migration, "downgrade", lambda: self._revert_in_steps(migration, promise))
+            return await self._retried(migration, "downgrade", lambda: self._revert_in_transaction(migration, promised))
+        return await self._once(migration, "downgrade", lambda: self._revert_in_steps(migration, promised))
 
     def foresee(self, migration: Loaded, *, last: bool) -> None:
         """Write and hash what the next migration needs while the server is at the one before it."""
@@ -122,13 +136,15 @@ class Executor:
         assert message is not None  # noqa: S101 - other migrations took another way
         started = time.perf_counter()
         message.rewind()
+        self.verdict.sent = True
         try:
             with self.worker.listening(foreseen.migration, message.hear):
                 async with self.worker.deadline():
                     await self.session.transact(message.text)
         except Exception as error:
-            await self.verdict.on_message(foreseen.claim, message, error, time.perf_counter() - started)
-            return None
+            if await self.verdict.on_message(foreseen.claim, message, error, time.perf_counter() - started):
+                return None
+            return await self._in_transaction(foreseen)
         return Done(milliseconds(started), Statistics())
 
     async def _in_steps(self, foreseen: Foreseen) -> Done | None:
@@ -137,7 +153,8 @@ class Executor:
                 return None
             done = await self._outside(foreseen.migration, "upgrade", steps)
             told = self.frame.told(last=foreseen.last)
-            await steps.finish(done.duration_ms, done.statistics.as_dict(), told)
+            async with self.worker.deadline():
+                await steps.finish(done.duration_ms, done.statistics.as_dict(), told)
         return done
 
     async def _revert_in_transaction(self, migration: Loaded, promise: Promise) -> Done | None:
@@ -146,7 +163,8 @@ class Executor:
         async with self._rolled_back_on_error():
             promise(await self.session.transaction_id())
             done = await self.worker.run(migration, "downgrade")
-            await self._commit([self.frame.restore])
+            async with self.worker.deadline():
+                await self._commit([self.frame.restore])
         return done
 
     async def _revert_in_steps(self, migration: Loaded, promise: Promise) -> Done | None:
@@ -155,7 +173,8 @@ class Executor:
             if not await steps.take():
                 return None
             done = await self._outside(migration, "downgrade", steps)
-            await steps.forget(promise)
+            async with self.worker.deadline():
+                await steps.forget(promise)
         return done
 
     @asynccontextmanager
@@ -167,7 +186,7 @@ class Executor:
                 return await stack.enter_async_context(self.spare())
 
             steps = Steps(await reopen(), reopen, self.session, frame.ledger, claim, wait, frame.pooled, verb)
-            self._steps = steps
+            self._steps, self.verdict.sent = steps, True
             yield steps
 
     async def _outside(self, migration: Loaded, verb: str, steps: Steps) -> Done:
@@ -213,6 +232,7 @@ class Executor:
                 "The migration ended the engine's own transaction (a COMMIT or ROLLBACK inside a function, or on "
                 "the driver's connection). What it committed stays; its row does not. Take the COMMIT out."
             )
+        self.verdict.sent = True
         try:
             await self.session.commit(*closing)
         except Exception as error:
@@ -231,6 +251,7 @@ class Executor:
 
         def again(error: Exception, attempt: int) -> None:
             self.frame.prepared &= not self.frame.ledger.is_deallocated(error)
+            self.verdict.sent = False
             self.emit(MigrationRetried(name, retry.describe(error), attempt))
 
         return await self._once(
@@ -253,6 +274,7 @@ class Executor:
     async def _once(self, migration: Loaded, verb: str, work: Callable[[], Awaitable[Done | None]]) -> Done | None:
         self.emit(MigrationStarted(migration.file.name, migration.description, verb))
         self._steps, started = None, time.perf_counter()
+        self.verdict.sent, self.verdict.promised = False, None
         try:
             return await work()
         except SessionLostError:
@@ -263,14 +285,25 @@ class Executor:
             late, author = is_late(error), isinstance(error, AuthorError)
             if not author:
                 let_go(error)
-            if late and verb == "upgrade" and await self.verdict.is_ours(migration.file.name):
+            ours = await self.verdict.is_ours(migration.file.name, verb) if late else False
+            if ours:
                 return Done(milliseconds(started), Statistics())
             if self.session.judge_closed(error) and not late and not author:
                 raise SessionLostError(retry.describe(error)) from error
             begun = self._steps is not None and self._steps.begun
             pooled = self.frame.pooled
-            raise failure(migration, verb, error, self.applied, begun=begun, pooled=pooled) from error
+            unsure = ours is None
+            raise failure(migration, verb, error, self.applied, begun=begun, pooled=pooled, unsure=unsure) from error
         except anyio.get_cancelled_exc_class():
-            if verb == "upgrade":
-                await self.verdict.note_committed(migration.file.name)
+            await self._note(migration.file.name, verb, started)
             raise
+
+    async def _note(self, name: str, verb: str, started: float) -> None:
+        """Tell of a migration whose COMMIT and whose cancellation may have crossed."""
+        ours = await self.verdict.is_ours(name, verb)
+        if ours:
+            self.applied.append(name)
+            self.emit((MigrationApplied if verb == "upgrade" else MigrationReverted)(name, milliseconds(started)))
+        elif ours is None:
+            self.unsure.append(name)
+            self.emit(MigrationUnsure(name))

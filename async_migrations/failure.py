@@ -24,6 +24,12 @@ NOT_BEGUN = {
 }
 """What is said of one whose row could not be had."""
 
+UNSURE = {
+    "left": "Whether it was committed is not known: the ledger did not answer.",
+    "advice": "See `async-migrations status`. Where it is not done, mend the file and start again.",
+}
+"""What is said of one in a transaction whose deadline may have met its COMMIT."""
+
 
 ROLE_LIMIT = (
     "Through a pooler the engine cannot lift the role's own limit from a statement outside a transaction. Let another "
@@ -33,7 +39,14 @@ ROLE_LIMIT = (
 
 
 def failure(
-    migration: Loaded, verb: str, error: Exception, applied: Sequence[str], *, begun: bool = False, pooled: bool = False
+    migration: Loaded,
+    verb: str,
+    error: Exception,
+    applied: Sequence[str],
+    *,
+    begun: bool = False,
+    pooled: bool = False,
+    unsure: bool = False,
 ) -> MigrationFailedError:
     """Say of a failed migration what failed, where, what stays and what to do.
 
@@ -44,6 +57,7 @@ def failure(
         applied: names that the same run applied before.
         begun: whether the ledger marks it as begun, if it is not transactional.
         pooled: whether a pooler stands between.
+        unsure: whether nobody could say that it is not committed.
     """
     blamed = error if isinstance(error, FailedStatementError) else None
     cause = blamed.error if blamed else error
@@ -55,7 +69,7 @@ def failure(
     said = (getattr(each, "statement", None) for each in causes)
     statement = next(filter(None, said), blamed.statement if blamed and code else None)
     reason = masked("; ".join(dict.fromkeys(map(_reason, causes))))
-    words: dict[str, str] = {}
+    words = UNSURE if unsure else {}
     if not migration.is_transactional(verb):
         words = BEGUN if begun else NOT_BEGUN
         if pooled and code == "57014":

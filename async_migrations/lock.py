@@ -18,8 +18,9 @@ from typing import Any
 
 import anyio
 
-from async_migrations.errors import LedgerError, LockWaitError
+from async_migrations.errors import LedgerError, LockWaitError, masked
 from async_migrations.events import Emit, LockAwaited
+from async_migrations.ledger.holders import look_at_holder
 from async_migrations.retry import sqlstate
 from async_migrations.session import BEGIN, KEEP_OPEN, Session
 from async_migrations.sql import quote_identifier, quote_literal
@@ -257,7 +258,7 @@ async def doze(rung: anyio.Event, left: float) -> None:
 
 
 async def holder_of(session: Session, key: LockKey) -> Holder | None:
-    """Return who holds the lock, or None if it is free."""
+    """Return who holds the lock, or None if it is free; no password is in its statement."""
     number = key.number & 0xFFFF_FFFF_FFFF_FFFF
     rows = await session.read(
         "SELECT l.pid, a.application_name, host(a.client_addr) AS client, a.state, a.query, a.usename AS role, "
@@ -266,7 +267,7 @@ async def holder_of(session: Session, key: LockKey) -> Holder | None:
         f"AND l.classid::bigint = {number >> 32} AND l.objid::bigint = {number & 0xFFFF_FFFF} AND l.objsubid = 1 "
         "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1"
     )
-    return Holder(**rows[0]) if rows else None
+    return Holder(**{**rows[0], "query": masked(rows[0]["query"] or "") or None}) if rows else None
 
 
 def row_awaited(ledger: str, migration: str, waited: float) -> LockWaitError:
@@ -280,6 +281,19 @@ def row_awaited(ledger: str, migration: str, waited: float) -> LockWaitError:
     holder = f"Another session holds the row of {migration} in {ledger}; a runner that is at it has the "
     holder += f"application_name {application(migration)!r}."
     return LockWaitError(waited, holder, "Wait longer (wait_deadline), or end that session.")
+
+
+async def ledger_awaited(session: Session, ledger: str, waited: float) -> LockWaitError:
+    """Return the error of a wait for rows of the ledger, or for all of it, that another session has locked.
+
+    Args:
+        session: one outside a transaction.
+        ledger: its quoted name.
+        waited: seconds.
+    """
+    busy = await look_at_holder(session, ledger)
+    holder = f"Another session has locked rows of {ledger}, or the whole table. {busy}"
+    return LockWaitError(waited, holder, f"Wait longer (wait_deadline), or {busy.ending}.")
 
 
 async def end(session: Session, holder: Holder) -> None:

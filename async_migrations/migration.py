@@ -144,6 +144,19 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class RepairReport(Report):
+    """What a repair did; `applied` has all the names, those of changed files whose checksums were taken anew included.
+
+    Attributes:
+        recorded: names of dirty migrations that are applied now, since they were finished by hand.
+        removed: names of dirty migrations whose rows are gone, so that they run from their beginning.
+    """
+
+    recorded: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationStatus:
     """Where one migration stands, for people and for `--json`."""
 

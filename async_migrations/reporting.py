@@ -114,6 +114,9 @@ class StartupLog:
     def _migration_taken(self, event: events.MigrationTaken) -> None:
         self._log.info("⊘ %s: Applied by another replica in the meantime, skipping", event.name)
 
+    def _migration_unsure(self, event: events.MigrationUnsure) -> None:
+        self._log.warning("? %s: Cancelled; whether it was committed is not known", event.name)
+
     def _migration_failed(self, event: events.MigrationFailed) -> None:
         self._log.error("✗ %s: Failed: %s", event.name, event.reason)
 
@@ -142,6 +145,7 @@ class StartupLog:
         events.MigrationReverted: _migration_reverted,
         events.StopAsked: _stop_asked,
         events.MigrationTaken: _migration_taken,
+        events.MigrationUnsure: _migration_unsure,
         events.MigrationFailed: _migration_failed,
         events.ConnectionLost: _connection_lost,
         events.RunFinished: _run_finished,

@@ -13,7 +13,7 @@ from async_migrations.errors import masked, shorten
 
 T = TypeVar("T")
 
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE, CANCELED = "55P03", "57014"
 
 RETRYABLE = frozenset({LOCK_NOT_AVAILABLE, "40P01", "40001"})
 """lock_not_available, deadlock_detected, serialization_failure: the whole transaction may be tried again."""
@@ -96,6 +96,11 @@ def sqlstate(error: BaseException) -> str | None:
 def is_lock_timeout(error: BaseException) -> bool:
     """Tell whether a lock was not granted in time."""
     return sqlstate(error) == LOCK_NOT_AVAILABLE
+
+
+def is_cut_short(error: BaseException) -> bool:
+    """Tell whether a limit on statements or on locks ended a statement: one of the role's, say."""
+    return sqlstate(error) in {LOCK_NOT_AVAILABLE, CANCELED}
 
 
 def is_retryable(error: BaseException) -> bool:

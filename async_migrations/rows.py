@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+UNHURRIED = 2_000_000.0
+"""Seconds, 23 days, for what the engine says itself: a service's command_timeout is made for its requests."""
+
 
 async def read_rows(driver: Any, query: str) -> list[dict[str, Any]]:
     """Return the rows of a query, values as JSON has them, in one round trip.
@@ -20,7 +23,7 @@ async def read_rows(driver: Any, query: str) -> list[dict[str, Any]]:
     async def receive(data: bytes) -> None:
         received.extend(data)
 
-    await driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive)
+    await driver.copy_from_query(f"SELECT to_jsonb(r) FROM ({query}) AS r", output=receive, timeout=UNHURRIED)
     # JSON has no raw control characters, so that doubled backslashes are COPY's only escape.
     lines = received.decode().replace("\\\\", "\\").split("\n")
     return [json.loads(line) for line in lines if line]

@@ -68,6 +68,7 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
     waited: float = 0.0
     applied: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
     statistics: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
     lost: bool = False
@@ -76,7 +77,7 @@ class Run:
     stop: Stop = field(init=False)
 
     def __post_init__(self) -> None:
-        self.stop = Stop(self.applied, self.options.limits.grace, self.emit)
+        self.stop = Stop(self.applied, self.unsure, self.options.limits.grace, self.emit)
 
     @property
     def ledger(self) -> Ledger:
@@ -339,7 +340,8 @@ class Run:
             limits.lock_timeout,
         )
         frame = Frame(ledger, key, limits, self.id, pooled, session.replay)
-        return Executor(worker, session, frame, partial(self.spare, pooled=pooled), self.emit, limits, self.applied)
+        spare = partial(self.spare, pooled=pooled)
+        return Executor(worker, session, frame, spare, self.emit, limits, self.applied, self.unsure)
 
 
 def plan_of(folder: Folder, rows: Sequence[AppliedRow], target: Target, options: Options) -> Plan:

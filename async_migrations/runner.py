@@ -17,7 +17,7 @@ from async_migrations.errors import IrreversibleError
 from async_migrations.events import MigrationsPending, Observer, RunStarted
 from async_migrations.loading import Loader
 from async_migrations.lock import Holder, end, holder_of
-from async_migrations.migration import AppliedRow, MigrationStatus, Report, State
+from async_migrations.migration import AppliedRow, MigrationStatus, RepairReport, Report, State
 from async_migrations.options import Choice, Limits, Options, Policy
 from async_migrations.plan import Finding, Plan, Target, make_downgrade_plan, make_plan, resolve_target, states
 from async_migrations.reporting import StartupLog
@@ -153,13 +153,17 @@ class MigrationRunner:
             target: the last migration that stays: a number or a name; 0 reverts all.
 
         Raises:
+            ConfigurationError: there is no such target; nothing was touched.
             IrreversibleError: one of them has no downgrade; nothing was reverted.
             MigrationsError: see `errors`.
         """
         run = self._begin("downgrade")
         folder, loader = self._discover(), Loader(self.options.directory)
+        make_downgrade_plan(folder.files, (), target)  # a target that there is not is said before anything is touched
 
         async def story(session: Session) -> None:
+            if not await run.ledger.exists(session):
+                return  # nothing was ever applied, and a ledger is made by what applies
             async with run.leading(session) as leader:
                 files = make_downgrade_plan(folder.files, await run.rows(session), target)
                 loaded = await loader.load(files)
@@ -223,7 +227,10 @@ class MigrationRunner:
         """Record migrations as applied without running them: an operator's correction.
 
         Args:
-            names: numbers or names of files; those already in the ledger are left as they are.
+            names: numbers or names of files; those that are applied already are left as they are.
+
+        Raises:
+            LedgerError: one of them began and did not finish; `repair` records it.
         """
         folder = self._discover()
         files = list(dict.fromkeys(resolve_target(folder.files, name) for name in names))
@@ -243,7 +250,7 @@ class MigrationRunner:
         files = [f for f in folder.files if f.number <= last]
         return await corrections.record(self._begin("baseline"), files, empty=True)
 
-    async def repair(self, *finished: int | str) -> Report:
+    async def repair(self, *finished: int | str) -> RepairReport:
         """Accept the files as they are, and clear what a dead run left.
 
         Checksums of changed files are taken anew. A dirty row is removed, so that the migration runs from its
@@ -251,6 +258,9 @@ class MigrationRunner:
 
         Args:
             finished: numbers or names of dirty migrations that were finished by hand.
+
+        Raises:
+            LedgerError: one of them is not dirty; nothing was changed.
         """
         folder = self._discover()
         names = {resolve_target(folder.files, name).name for name in finished}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from async_migrations.retry import describe, is_confused
-from async_migrations.rows import read_rows
+from async_migrations.rows import UNHURRIED, read_rows
 from async_migrations.sql import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
@@ -118,9 +118,12 @@ class Session:
         return not self.is_closed and bool(self.driver.is_in_transaction())
 
     async def send(self, script: str) -> str:
-        """Run `script`, any number of statements, in one round trip; return the last command tag."""
+        """Run `script`, any number of statements, in one round trip; return the last command tag.
+
+        The driver's command_timeout does not hold for it, nor for `read`.
+        """
         try:
-            tag = str(await self.driver.execute(script))
+            tag = str(await self.driver.execute(script, timeout=UNHURRIED))
         except Exception as error:
             raise self._judged(error) from error
         self.answered = True

@@ -36,6 +36,7 @@ class Standing:
         progress: how much of that migration is done, and of how much: what it reported last.
         holder: a sentence about who holds the lock, while another does.
         reason: why the run waits for the database or tries again, or why it failed.
+        unsure: whether the migration was cancelled and nobody could say that it was not committed.
     """
 
     phase: Phase
@@ -46,6 +47,7 @@ class Standing:
     progress: tuple[float, float | None] | None = None
     holder: str | None = None
     reason: str | None = None
+    unsure: bool = False
 
     @property
     def position(self) -> int | None:
@@ -88,6 +90,8 @@ def after(standing: Standing, event: events.Event, now: datetime) -> Standing:  
             return replace(standing, progress=None, reason=reason)
         case events.MigrationApplied(name=name) | events.MigrationReverted(name=name):
             return replace(idle, applied=(*standing.applied, name))
+        case events.MigrationUnsure():
+            return replace(standing, unsure=True)
         case events.MigrationFailed(name=name, reason=reason):
             return replace(idle, phase=Phase.FAILED, migration=name, reason=reason)
         case events.RunFinished():

@@ -18,6 +18,7 @@ class Stop:
 
     Args:
         applied: what the run has done so far; read when it stops.
+        unsure: of which nobody could say whether they were committed; read then, too.
         grace: seconds that the migration at work may still take.
         emit: is told when somebody asks.
 
@@ -25,8 +26,9 @@ class Stop:
         alarm: ends the code at work if it keeps the event loop to itself.
     """
 
-    def __init__(self, applied: Sequence[str], grace: float, emit: Emit) -> None:
+    def __init__(self, applied: Sequence[str], unsure: Sequence[str], grace: float, emit: Emit) -> None:
         self._applied = applied
+        self._unsure = unsure
         self._grace = grace
         self._emit = emit
         self._scope: anyio.CancelScope | None = None
@@ -84,7 +86,8 @@ class Stop:
         with anyio.CancelScope() as self._scope:
             yield
         if self._scope.cancelled_caught:
-            raise RunStoppedError(self._applied, None if self._at_work in self._applied else self._at_work)
+            cancelled = None if self._at_work in self._applied else self._at_work
+            raise RunStoppedError(self._applied, cancelled, unsure=cancelled in self._unsure)
 
     @contextmanager
     def working(self, migration: str) -> Iterator[None]:

@@ -16,8 +16,8 @@ from async_migrations.lock import row_awaited
 from async_migrations.message import FailedStatementError, Message
 from async_migrations.session import Session
 
-NOTE_DEADLINE = 2.0
-"""Seconds that a cancelled run may take to ask what it has committed."""
+ANSWER_DEADLINE = 2.0
+"""Seconds that the question may take what was committed: somebody may have locked the ledger, or the net be silent."""
 
 
 @dataclass(slots=True)
@@ -30,8 +30,9 @@ class Verdict:
         run_id: the run.
         spare: opens a second session, for when the working one is lost.
         wait_deadline: seconds to wait for another session's row.
-        applied: names that the run applied so far.
         waited: seconds that went by until another session's row was committed.
+        sent: whether a COMMIT of the migration at work may be on its way.
+        promised: the transaction that takes the row away of the migration that is being reverted.
     """
 
     session: Session
@@ -39,19 +40,25 @@ class Verdict:
     run_id: str
     spare: Callable[[], AbstractAsyncContextManager[Session]]
     wait_deadline: float
-    applied: list[str]
     waited: float = 0.0
+    sent: bool = False
+    promised: str | None = None
 
-    async def on_message(self, claim: Claim, message: Message, error: Exception, waited: float) -> None:
-        """Return if a message failed since another runner's row is there.
+    async def on_message(self, claim: Claim, message: Message, error: Exception, waited: float) -> bool:
+        """Tell what it means that a row was there already when a message wrote its own.
+
+        Returns:
+            True if another runner has applied the migration, False if it began it only.
 
         Raises:
             LockWaitError: another session has the row, until the deadline.
             Exception: what it failed of otherwise.
         """
-        if self.ledger.is_taken(error) and await self.ledger.has(self.session, claim.name):
-            self.waited += waited
-            return
+        if self.ledger.is_taken(error):
+            for dirty in (False, True):
+                if await self.ledger.has(self.session, claim.name, dirty=dirty):
+                    self.waited += waited
+                    return not dirty
         own = await self._of_claim_alone(claim) if retry.sqlstate(error) and message.is_at_beginning(error) else None
         if own and not retry.is_lock_timeout(own):
             raise self.ledger.unwritten(own) from error
@@ -65,18 +72,24 @@ class Verdict:
             raise row_awaited(self.ledger.sql, name, waited) from None  # with its cause it would be tried again
         raise self.ledger.unwritten(error) from error
 
-    async def is_ours(self, name: str) -> bool:
-        """Ask whether this run committed a migration; on another session if the working one is lost."""
-        if not self.session.is_closed:
-            return await self.ledger.has(self.session, name, self.run_id)
-        async with self.spare() as session:
-            return await self.ledger.has(session, name, self.run_id)
+    async def is_ours(self, name: str, verb: str) -> bool | None:
+        """Ask whether this run committed a migration; None if that is not to be learnt now.
 
-    async def note_committed(self, name: str) -> None:
-        """Count a migration whose COMMIT and whose cancellation have crossed."""
-        with anyio.move_on_after(NOTE_DEADLINE, shield=True), suppress(Exception):
-            if not self.session.is_closed and await self.ledger.has(self.session, name, self.run_id):
-                self.applied.append(name)
+        On another session if the working one is lost. There only a yes counts: the lost one may be at its COMMIT yet.
+        """
+        if not self.sent or (verb == "downgrade" and self.promised is None):
+            return False
+        with anyio.move_on_after(ANSWER_DEADLINE, shield=True), suppress(Exception):
+            if not self.session.is_closed:
+                return await self._is_committed(self.session, name, verb)
+            async with self.spare() as session:
+                return await self._is_committed(session, name, verb) or None
+        return None
+
+    async def _is_committed(self, session: Session, name: str, verb: str) -> bool:
+        if verb == "downgrade":  # no row is left to say whose it was
+            return await session.has_committed(self.promised or "")
+        return await self.ledger.has(session, name, self.run_id)
 
     async def _of_claim_alone(self, claim: Claim) -> Exception | None:
         """Return what the claim alone meets with, without waiting: a message does not say whose its error is."""

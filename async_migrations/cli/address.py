@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -270,9 +271,9 @@ def _listed(values: str | tuple[str, ...] | None) -> list[str]:
 
 
 def _connect_args(query: Mapping[str, str]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        SECONDS[key]: _seconds(key, value) for key, value in query.items() if key in SECONDS and value != "0"
-    }
+    limits = {SECONDS[key]: _seconds(key, value) for key, value in query.items() if key in SECONDS}
+    # To libpq 0 and what is below it is no limit.
+    arguments: dict[str, Any] = {key: seconds for key, seconds in limits.items() if seconds > 0}
     if mode := query.get("ssl") or query.get("sslmode"):
         arguments["ssl"] = _ssl(mode)
     for key in FILES & query.keys():
@@ -298,6 +299,9 @@ def _ssl(mode: str) -> str:
 
 def _seconds(key: str, value: str) -> float:
     try:
-        return float(value)
+        seconds = float(value)
     except ValueError:
-        raise ConfigurationError(f"The database URL says {key}={value!r}: it must be a number of seconds.") from None
+        seconds = math.nan
+    if math.isnan(seconds):
+        raise ConfigurationError(f"The database URL says {key}={value!r}: it must be a number of seconds.")
+    return seconds

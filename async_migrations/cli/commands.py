@@ -16,7 +16,7 @@ from async_migrations.cli.program import Program
 
 if TYPE_CHECKING:
     from async_migrations.cli.project import Project
-    from async_migrations.migration import MigrationStatus, Report
+    from async_migrations.migration import MigrationStatus, RepairReport, Report
     from async_migrations.plan import Finding, Plan
 
 HELP = """Bring a PostgreSQL database up to date, exactly once whoever else tries.
@@ -145,16 +145,16 @@ def baseline(project: Project, target: str) -> Answer:
 
 
 @main.command()
-@click.argument("names", nargs=-1)
-def repair(project: Project, names: tuple[str, ...]) -> Answer:
+@click.argument("finished", metavar="[NAMES]...", nargs=-1)
+def repair(project: Project, finished: tuple[str, ...]) -> Answer:
     """Accept changed files as they are, and clear what a dead run left.
 
     NAMES are migrations that began, did not finish, and were finished by hand: they are recorded as applied. Without
     that they run again from their beginning.
     """
-    report = project.run(lambda runner: runner.repair(*names))
-    text = f"Repaired: {', '.join(report.applied)}." if report.applied else "There was nothing to repair."
-    return Answer({"command": "repair", "repaired": report.applied}, text)
+    report = project.run(lambda runner: runner.repair(*finished))
+    names = {"repaired": report.applied, "recorded": report.recorded, "removed": report.removed}
+    return Answer({"command": "repair", **names}, _repaired(report))
 
 
 @main.command()
@@ -191,6 +191,16 @@ def _recorded(command: str, report: Report) -> Answer:
         else "All of them were recorded already."
     )
     return Answer({"command": command, "recorded": report.applied}, text)
+
+
+def _repaired(report: RepairReport) -> str:
+    lines = (
+        ("Repaired", [name for name in report.applied if name not in (*report.recorded, *report.removed)]),
+        ("Recorded as applied, as finished by hand", report.recorded),
+        ("Removed, to run from its beginning", report.removed),
+    )
+    said = [f"{what}: {', '.join(names)}." for what, names in lines if names]
+    return "\n".join(said) or "There was nothing to repair."
 
 
 def _status_text(found: Sequence[MigrationStatus], counts: Counter[str]) -> str:

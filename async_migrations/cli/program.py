@@ -20,7 +20,7 @@ from async_migrations.cli.answer import Answer, Code, Failure, failure
 from async_migrations.cli.options import said, shared_options, with_default_directory
 from async_migrations.cli.settings import read_settings
 from async_migrations.cli.streams import stdout_aside, tell, unwritten
-from async_migrations.errors import ConfigurationError, MigrationsError, masked
+from async_migrations.errors import ConfigurationError, MigrationsError, masked, of_cancelled
 
 if TYPE_CHECKING:
     from async_migrations.cli.process import StoppedError
@@ -187,9 +187,14 @@ def _embedded(project: Path, flags: dict[str, Any]) -> Path | None:
 
 def _stopped(error: StoppedError, progress: Progress) -> Failure:
     done = f"Done before: {', '.join(progress.done)} (stays so)." if progress.done else "Nothing was done before."
-    at_work = f" {progress.at_work} was cancelled." if progress.at_work else ""
-    text = f"Stopped by {error.number.name}.{at_work} {done} The same command goes on from there."
-    facts = {"signal": error.number.name, "done": progress.done, "at_work": progress.at_work}
+    cancelled = of_cancelled(progress.at_work, unsure=progress.unsure)
+    text = f"Stopped by {error.number.name}.{cancelled} {done} The same command goes on from there."
+    facts = {
+        "signal": error.number.name,
+        "done": progress.done,
+        "at_work": progress.at_work,
+        "unsure": progress.unsure,
+    }
     return Failure({"error": {"type": "Stopped", "message": text, **facts}}, text, Code.SIGNAL + error.number)
 
 

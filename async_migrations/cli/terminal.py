@@ -32,11 +32,13 @@ class Progress:
     Attributes:
         done: names of the migrations that were applied or reverted, in order.
         at_work: the migration that runs now, if one does.
+        unsure: whether nobody could say that it was not committed when it was cancelled.
     """
 
     def __init__(self) -> None:
         self.done: list[str] = []
         self.at_work: str | None = None
+        self.unsure = False
         self._since = 0.0
         self._drawn = False
 
@@ -49,6 +51,8 @@ class Progress:
         elif isinstance(event, events.MigrationApplied | events.MigrationReverted):
             self.done.append(event.name)
             self.at_work = None
+        elif isinstance(event, events.MigrationUnsure):
+            self.unsure = True
 
     async def watch(self) -> None:
         """Draw the line anew twice a second, until cancelled."""

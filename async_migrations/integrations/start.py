@@ -7,7 +7,13 @@ from contextlib import suppress
 
 import anyio
 
-from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError, RunStoppedError
+from async_migrations.errors import (
+    MigrationFailedError,
+    MigrationsError,
+    NotStartedError,
+    RunStoppedError,
+    of_cancelled,
+)
 from async_migrations.integrations.signals import stopping
 from async_migrations.reporting import LOGGER
 from async_migrations.runner import MigrationRunner
@@ -90,9 +96,9 @@ def stopped(by: str, standing: Standing) -> str:
         by: what stopped it.
         standing: how it stood.
     """
-    at_work = f" {standing.migration} was cancelled." if standing.migration and not standing.holder else ""
+    cancelled = of_cancelled(None if standing.holder else standing.migration, unsure=standing.unsure)
     done = f"{', '.join(standing.applied)} (stays so)" if standing.applied else "nothing"
-    return f"Stopped by {by}.{at_work} Applied before it: {done}. The next start goes on from there."
+    return f"Stopped by {by}.{cancelled} Applied before it: {done}. The next start goes on from there."
 
 
 def sentence(error: Exception) -> str:

@@ -14,7 +14,7 @@ from async_migrations.errors import ForeignLedgerError, LedgerError
 from async_migrations.ledger.holders import LedgerBusyError, look_at_holder
 from async_migrations.ledger.statements import MISSING, Statements
 from async_migrations.migration import AppliedRow, MigrationFile
-from async_migrations.retry import UNAVAILABLE, describe, is_retryable, persist, sqlstate
+from async_migrations.retry import UNAVAILABLE, describe, is_cut_short, is_retryable, persist, sqlstate
 from async_migrations.session import Facts, Session
 from async_migrations.sql import quote_identifier, quote_literal
 
@@ -45,6 +45,19 @@ FOREIGN = {
     frozenset({"version", "dirty"}): "golang-migrate",
     frozenset({"filename"}): "Sequel",
 }
+NEEDED = {
+    "applied_at": "TIMESTAMP WITH TIME ZONE DEFAULT CURRENT_TIMESTAMP",
+    "description": "TEXT",
+    "execution_time_ms": "INTEGER",
+}
+"""What every ledger has had from the first: a table without is somebody else's, and is not altered."""
+
+TABLES = frozenset({"r", "p"})
+"""The relkinds of a table, plain or partitioned."""
+
+OF_ITS_OWN = 'Give this engine a table of its own: table="…" for MigrationRunner, --table for the command.'
+"""What to do about a relation that cannot be a ledger."""
+
 EXISTS_ALREADY = frozenset({"42P07", "42710", "23505", "42P06", "42701"})
 """What a lost race for CREATE says; IF NOT EXISTS does not prevent it."""
 
@@ -69,7 +82,7 @@ class Ledger(Statements):
 
         Raises:
             ForeignLedgerError: the rows are another tool's.
-            LedgerError: this role may not read them.
+            LedgerError: this role may not read them, or they are no migrations.
         """
         try:
             # Without rows there is one of NULLs, whose names tell another tool's table.
@@ -84,14 +97,23 @@ class Ledger(Statements):
                 ) from error
             raise
         _refuse_foreign(self.sql, rows[0].keys())
-        found = (row for row in rows if row["migration_name"] is not None)
+        found = [row for row in rows if row["migration_name"] is not None]
+        if not all(isinstance(row["migration_name"], str) for row in found):
+            raise LedgerError(f"{self.sql} is no ledger: its migration_name is no text. {OF_ITS_OWN}")
         return tuple(_row(each) for each in sorted(found, key=lambda row: row.get("id") or 0))
 
-    async def has(self, session: Session, name: str, run_id: str | None = None) -> bool:
-        """Tell whether the ledger has a row of this migration; if `run_id` is given, one that this run finished."""
-        wanted = f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)}"
+    async def has(self, session: Session, name: str, run_id: str | None = None, *, dirty: bool = False) -> bool:
+        """Tell whether the ledger says that this migration is applied.
+
+        Args:
+            session: any session.
+            name: which.
+            run_id: the run that must have applied it; None for any.
+            dirty: whether to ask for a row that says instead that it began and did not finish.
+        """
+        wanted = f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)} AND dirty = {dirty}"
         if run_id is not None:
-            wanted += f" AND run_id = {quote_literal(run_id)} AND NOT dirty"
+            wanted += f" AND run_id = {quote_literal(run_id)}"
         return await session.send(wanted) == "SELECT 1"
 
     async def matches(self, session: Session, digest: str) -> bool:
@@ -113,9 +135,14 @@ class Ledger(Statements):
             # The tag says it: rows would have to come through COPY.
             return await session.send(f"SELECT 1 FROM ({compared}) AS compared WHERE same") == "SELECT 1"
         except Exception as error:
-            if sqlstate(error) is None or sqlstate(error) in UNAVAILABLE:
+            if sqlstate(error) is None or sqlstate(error) in UNAVAILABLE or is_cut_short(error):
                 raise
             return False  # no table, another tool's, or an older one: reading it says which
+
+    async def exists(self, session: Session) -> bool:
+        """Tell whether there is anything of the ledger's name."""
+        wanted = f"SELECT 1 WHERE to_regclass({quote_literal(self.sql)}) IS NOT NULL"
+        return await session.send(wanted) == "SELECT 1"
 
     async def resolve(self, session: Session, facts: Facts) -> Ledger:
         """Return the same ledger with its schema known, so that no later search_path can move it.
@@ -149,8 +176,8 @@ class Ledger(Statements):
 
         Raises:
             ForeignLedgerError: the table belongs to another tool.
-            LedgerError: no right to create or to extend it, its name column is not unique, or its lock was not to be
-                had by the deadline.
+            LedgerError: no right to create or to extend it, it is no table or lacks what every ledger has, its name
+                column is not unique, or its lock was not to be had by the deadline.
         """
         from async_migrations.events import LedgerAwaited
 
@@ -203,6 +230,12 @@ class Ledger(Statements):
 
     def _lacking(self, shape: Mapping[str, bool]) -> tuple[str, ...]:
         _refuse_foreign(self.sql, shape)
+        needed = ", ".join(f"ADD COLUMN {name} {kind}" for name, kind in NEEDED.items() if name not in shape)
+        if needed:
+            raise LedgerError(
+                f"{self.sql} lacks columns that every ledger has. Nothing was applied. If it is a ledger: ALTER TABLE "
+                f"{self.sql} {needed}; If it is not: {OF_ITS_OWN[0].lower()}{OF_ITS_OWN[1:]}"
+            )
         if not shape["migration_name"]:
             raise LedgerError(
                 f"The ledger {self.sql} has no unique index on migration_name, so that two replicas could both "
@@ -223,10 +256,13 @@ class Ledger(Statements):
         rows = await session.read(
             "SELECT a.attname AS name, EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid "
             "AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 "
-            "AND i.indkey[0] = a.attnum) AS unique FROM pg_attribute AS a "
+            "AND i.indkey[0] = a.attnum) AS unique, c.relkind AS kind "
+            "FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid "
             f"WHERE a.attrelid = to_regclass({quote_literal(self.sql)}) AND a.attnum > 0 AND NOT a.attisdropped "
             "ORDER BY a.attnum"
         )
+        if rows and rows[0]["kind"] not in TABLES:
+            raise LedgerError(f"{self.sql} is no table, as a ledger has to be. Nothing was applied. {OF_ITS_OWN}")
         return {row["name"]: row["unique"] for row in rows}
 
     async def _change(self, session: Session, facts: Facts, script: str) -> None:
@@ -242,11 +278,21 @@ class Ledger(Statements):
             if code == "42501":
                 raise LedgerError(
                     f"The ledger {self.sql} is not ready and {facts.role} cannot make it so: {describe(error)} "
-                    f"(SQLSTATE {code}). Nothing was applied. GRANT USAGE, CREATE ON SCHEMA "
-                    f"{quote_identifier(self.schema or 'public')} TO {quote_identifier(facts.role)}; or let the "
-                    "role that owns the schema migrate."
+                    f"(SQLSTATE {code}). Nothing was applied. {await self._permission(session, facts, script)}"
                 ) from error
             raise
+
+    async def _permission(self, session: Session, facts: Facts, script: str) -> str:
+        """Say what lets a change be made that this role may not make: only its owner alters a table."""
+        owners = await session.read(
+            f"SELECT relowner::regrole::text AS owner FROM pg_class WHERE oid = to_regclass({quote_literal(self.sql)})"
+        )
+        if owners:
+            return f"It belongs to the role {owners[0]['owner']}: let that one run {script}; or migrate."
+        return (
+            f"GRANT USAGE, CREATE ON SCHEMA {quote_identifier(self.schema or 'public')} TO "
+            f"{quote_identifier(facts.role)}; or let the role that owns the schema migrate."
+        )
 
 
 def digest_of(files: Iterable[MigrationFile]) -> str:

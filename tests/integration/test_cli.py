@@ -143,7 +143,7 @@ def test_repair_accepts_a_changed_file(shell: Shell) -> None:
     done, again = shell("repair"), shell("repair", "--json")
 
     assert done.out == "Repaired: 003_items.\n"
-    assert again.document == {"command": "repair", "repaired": []}
+    assert again.document == {"command": "repair", "repaired": [], "recorded": [], "removed": []}
     assert (shell("verify")).code == 0
 
 
@@ -153,9 +153,26 @@ def test_repair_records_what_was_finished_by_hand(bare: Shell, ask: Ask) -> None
 
     assert failed.code == 1
     assert (bare("status", "--json")).document["counts"] == {"dirty": 1}
-    assert (bare("repair", "1")).code == 0
+    done = bare("repair", "1")
+    assert (done.code, done.out) == (0, "Recorded as applied, as finished by hand: 001_a.\n")
     assert (bare("status", "--json")).document["counts"] == {"applied": 1}
     assert ask("SELECT to_regclass('a')") == "a"
+
+
+def test_what_began_is_repaired_and_not_stamped_and_no_other_in_its_place(bare: Shell, ask: Ask) -> None:
+    bare.write("migrations/001_a.sql", "-- transactional: false\nCREATE TABLE a (x int);\nSELECT 1/0;")
+    bare.write("migrations/002_b.sql", "SELECT 1;")
+    assert bare("upgrade").code == 1
+
+    stamped, slipped = bare("stamp", "1", "2"), bare("repair", "2")
+
+    assert (stamped.code, slipped.code) == (1, 1)
+    assert "Nothing was recorded: 001_a began and did not finish" in stamped.err
+    assert "async-migrations repair 001_a" in stamped.err
+    assert "Nothing was changed: 002_b did not begin and stop on the way" in slipped.err
+    assert "Dirty in the ledger: 001_a." in slipped.err
+    assert ask("SELECT jsonb_agg(jsonb_array_length(steps)) FROM schema_migrations WHERE dirty") == "[1]"
+    assert bare("repair").out == "Removed, to run from its beginning: 001_a.\n"
 
 
 def test_renumber_asks_the_ledger(shell: Shell) -> None:

@@ -18,6 +18,7 @@ from tests.support.shell import DEADLINE, PYPROJECT, Shell, ended
 from tests.support.waiting import eventually
 
 SLEEP = "SELECT pg_sleep(600);"
+LEAK = "SELECT pg_sleep(600), 'host=db password=hunter2';"
 SLEEPERS = """
 SELECT true FROM pg_stat_activity
 WHERE datname = current_database() AND query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()
@@ -69,6 +70,18 @@ async def test_unlock_shows_the_holder_and_ends_it_only_with_yes(bare: Shell, as
         assert await sleeping(ask)
         assert (await bare.run("unlock", "--yes", "--json")).document["ended"] is True
         await eventually(lambda: gone(ask, programs.document["holder"]["pid"]), deadline=30)
+
+
+async def test_nobody_is_shown_the_passwords_in_the_holders_statement(bare: Shell) -> None:
+    bare.write("migrations/001_a.sql", f"-- transactional: false\n{LEAK}")
+    async with bare.start("upgrade") as leader:
+        await leader.line_matching("001_a")
+        async with bare.start("upgrade") as waiter:
+            told = await waiter.line_matching("The lock is held by pid .* running: ")
+        shown, programs = await bare.run("unlock"), await bare.run("unlock", "--json", "--yes")
+    assert "'host=db password=***'" in shown.out
+    assert "password=***" in programs.document["holder"]["query"]
+    assert "hunter2" not in f"{told} {shown.out} {programs.document}"
 
 
 async def test_who_may_not_end_the_holder_is_told_whom_to_ask(bare: Shell, ask: Ask) -> None:

@@ -1,12 +1,14 @@
 """The ledger's table, made and extended while others use it."""
 
 import asyncio
+import re
+import secrets
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from async_migrations.errors import LedgerError
+from async_migrations.errors import ConfigurationError, LedgerError
 from async_migrations.events import LedgerAwaited, LedgerExtended
 from async_migrations.testing.server import temporary_server
 from tests.support.history import History
@@ -92,6 +94,62 @@ async def test_several_ledgers_in_one_new_schema_at_once(history: History) -> No
         runners = [history.runner(schema=schema, table=f"ledger_{number}") for number in range(4)]
         reports = await asyncio.gather(*(runner.run_migrations() for runner in runners))
         assert [report.applied for report in reports] == [("001_a",)] * 4
+
+
+async def test_who_does_not_own_an_older_ledger_is_told_what_its_owner_has_to_run(older: History) -> None:
+    role, owner = f"poor_{secrets.token_hex(4)}", f"owner_{secrets.token_hex(4)}"
+    await older.do(
+        f"CREATE ROLE {owner}; CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role};"
+        f"ALTER TABLE schema_migrations OWNER TO {owner}; GRANT ALL ON schema_migrations TO {role}"
+    )
+    rich, older.engine = older.engine, create_async_engine(older.engine.url.set(username=role))
+    with pytest.raises(LedgerError, match=f"belongs to the role {owner}: let that one run ALTER TABLE") as caught:
+        await older.runner().run_migrations()
+    await older.engine.dispose()
+    older.engine = rich
+    assert "GRANT" not in str(caught.value)
+    (script,) = re.findall(r"run (ALTER TABLE .*); or migrate", str(caught.value))
+    await older.do(script)
+    assert (await older.runner().run_migrations()).applied == ("001_a",)
+    await older.do(f"DROP OWNED BY {role}, {owner}; DROP ROLE {role}, {owner}")
+
+
+OTHERS = {
+    "view": ("CREATE VIEW other AS SELECT 1 AS migration_name", "its migration_name is no text"),
+    "view of texts": (f"{SEEDS}; CREATE VIEW other AS SELECT * FROM schema_migrations", "is no table"),
+    "numbers": ("CREATE TABLE other (migration_name int); INSERT INTO other VALUES (1)", "is no text"),
+    "too few": (
+        "CREATE TABLE other (id serial, migration_name text UNIQUE, applied_at timestamptz)",
+        r"If it is a ledger: ALTER TABLE .* ADD COLUMN description TEXT, ADD COLUMN execution_time_ms INTEGER; If",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_what_cannot_be_a_ledger_is_refused_with_a_sentence(history: History, name: str) -> None:
+    script, sentence = OTHERS[name]
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    await history.do(script)
+    with pytest.raises(LedgerError, match=sentence) as caught:
+        await history.runner(table="other").run_migrations()
+    assert "ive this engine a table of its own" in str(caught.value)
+    assert not await history.exists("a")
+
+
+@pytest.mark.parametrize("target", ["9", "typo"])
+async def test_a_downgrade_to_what_there_is_not_touches_nothing(history: History, target: str) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    async with history.engine.connect() as connection:
+        with pytest.raises(ConfigurationError, match=f"no migration '{target}'"):
+            await history.runner().downgrade(target)
+        assert not await history.exists("schema_migrations")
+        await connection.rollback()
+
+
+async def test_a_downgrade_of_nothing_makes_no_ledger(history: History) -> None:
+    history.sql("001_a", "CREATE TABLE a (x int);")
+    assert (await history.runner().downgrade(0)).applied == ()
+    assert not await history.exists("schema_migrations")
 
 
 async def test_a_type_that_has_the_ledgers_name_is_told_of(history: History) -> None:

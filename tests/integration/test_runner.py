@@ -17,7 +17,8 @@ from sqlalchemy.event import listens_for
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from async_migrations import MigrationFailedError, MigrationRunner, State
+from async_migrations import MigrationFailedError, MigrationRunner, Report, State
+from async_migrations.connector import EngineConnector
 from async_migrations.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
@@ -38,6 +39,7 @@ from async_migrations.events import (
     MigrationRetried,
     MigrationsPending,
 )
+from async_migrations.ledger.holders import patiently
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
 from tests.support.history import History
@@ -467,6 +469,30 @@ async def test_the_beginning_of_a_migration_outside_a_transaction_waits_for_a_ro
     assert (await history.runner().run_migrations()).applied == ("002_b",)
 
 
+@pytest.mark.parametrize(
+    ("correct", "held"),
+    [
+        (lambda runner: runner.stamp(2), TAKEN),
+        (lambda runner: runner.baseline(2), TAKEN),
+        (lambda runner: runner.repair(), "UPDATE schema_migrations SET description = 'x'"),
+    ],
+    ids=["stamp", "baseline", "repair"],
+)
+async def test_a_correction_waits_for_what_another_session_has_locked_until_the_deadline(
+    history: History, correct: Callable[[MigrationRunner], Awaitable[Report]], held: str
+) -> None:
+    two(history, "sql")
+    await history.runner().stamp(*([1] if "INTO" not in held else []))
+    history.sql("001_a", "SELECT 1;")
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql("SET application_name = 'other'")
+        await other.exec_driver_sql(held)
+        with pytest.raises(LockWaitError, match=r"locked rows of .* held by pid \d+ \(other\), idle in transaction"):
+            await correct(history.runner(wait_deadline=0.3))
+        await other.rollback()
+    assert (await correct(history.runner(wait_deadline=0.3))).applied
+
+
 @BOTH
 async def test_the_wait_for_a_row_counts(history: History, language: str) -> None:
     two(history, language)
@@ -480,6 +506,22 @@ async def test_the_wait_for_a_row_counts(history: History, language: str) -> Non
         report = await run
     assert report.applied == ("001_a",)
     assert report.waited >= 0.2
+
+
+@BOTH
+async def test_a_row_that_comes_meanwhile_and_is_dirty_is_no_row_of_an_applied_one(
+    history: History, language: str
+) -> None:
+    two(history, language)
+    await history.runner().run_migrations(1)
+    async with asyncio.timeout(30), history.engine.connect() as other:
+        await other.exec_driver_sql("INSERT INTO schema_migrations (migration_name, dirty) VALUES ('002_b', true)")
+        run = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: history.value(WAITS))
+        await other.commit()
+        assert (await run).applied == ("002_b",)
+    assert await history.exists("b")
+    assert not await history.value("SELECT bool_or(dirty) FROM schema_migrations")
 
 
 @BOTH
@@ -740,6 +782,61 @@ async def test_a_ledger_that_is_unlocked_in_time_is_read(history: History, monke
         look = asyncio.create_task(history.runner().status())
         await eventually(lambda: asyncio.sleep(0, bool(history.told(LedgerAwaited))))
     assert len(await asyncio.wait_for(look, 20)) == 3
+
+
+HURRIED = {
+    "lock_timeout": {"server_settings": {"lock_timeout": "100"}},
+    "statement_timeout": {"server_settings": {"statement_timeout": "100"}},
+    "command_timeout": {"command_timeout": 0.1},
+}
+
+
+def hurried(history: History, limit: str) -> None:
+    """Have the service's sessions end what takes longer than a request may."""
+    history.engine = create_async_engine(history.engine.url, poolclass=NullPool, connect_args=HURRIED[limit])
+
+
+@pytest.mark.parametrize("limit", HURRIED)
+async def test_a_limit_that_is_made_for_requests_does_not_end_the_wait_for_a_locked_ledger(
+    history: History, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("async_migrations.ledger.holders.FIRST_LOOK", 0.5)
+    three(history)
+    await history.runner().run_migrations(2)
+    async with history.engine.begin() as connection:
+        await connection.exec_driver_sql("LOCK TABLE schema_migrations")
+        hurried(history, limit)
+        run = asyncio.create_task(history.runner().run_migrations())
+        await eventually(lambda: asyncio.sleep(0, bool(history.told(LedgerAwaited))))
+    assert (await asyncio.wait_for(run, 20)).applied == ("003_c",)
+    assert "It is held by pid" in history.told(LedgerAwaited)[0].holder
+
+
+async def test_a_limit_of_the_driver_holds_for_authors_and_not_for_sql_files(history: History) -> None:
+    hurried(history, "command_timeout")
+    history.sql("001_a", "SELECT pg_sleep(0.3);")
+    history.sql("001_a.down", "SELECT pg_sleep(0.3);")
+    assert (await history.runner().run_migrations()).applied == ("001_a",)
+    assert (await history.runner().downgrade(0)).applied == ("001_a",)
+    (history.directory / "001_a.sql").write_text("SELECT 1;")
+    history.python("002_b", "await self.execute('SELECT pg_sleep(60)')")
+    with pytest.raises(MigrationFailedError, match="the driver's command_timeout"):
+        await asyncio.wait_for(history.runner().run_migrations(), 20)
+
+
+async def test_a_server_that_only_takes_long_is_not_said_to_have_locked_the_ledger(history: History) -> None:
+    said: list[str] = []
+    session = await EngineConnector(history.engine).open()
+    with pytest.raises(LedgerError, match="nobody has locked its table, and there was no answer"):
+        await patiently(
+            session,
+            "schema_migrations",
+            lambda: session.send("SELECT pg_sleep(60)"),
+            lambda word, _waited: said.append(word),
+            deadline=0,
+        )
+    await session.close()
+    assert said[0].startswith("Nobody holds it, and there was no answer in")
 
 
 async def test_every_migration_runs_as_whom_the_services_listener_has_made_of_the_session(history: History) -> None:

@@ -176,6 +176,11 @@ SPEAKING: list[tuple[events.Event, int, str]] = [
         logging.INFO,
         "⊘ 004_index: Applied by another replica in the meantime, skipping",
     ),
+    (
+        events.MigrationUnsure("004_index"),
+        logging.WARNING,
+        "? 004_index: Cancelled; whether it was committed is not known",
+    ),
     (events.MigrationFailed("004_index", "no such table"), logging.ERROR, "✗ 004_index: Failed: no such table"),
     (
         events.StopAsked("004_index", 20),

@@ -239,6 +239,7 @@ def test_a_credential_in_another_spelling_is_not_told(text: str) -> None:
 def test_what_an_author_writes_is_told_without_passwords_and_values() -> None:
     for said in (
         f"CREATE ROLE bob PASSWORD '{PASSWORD}'",
+        f"CREATE ROLE bob PASSWORD '{PASSWORD} and the server shows no more",
         f"CREATE SUBSCRIPTION s CONNECTION 'host=h password={PASSWORD}' PUBLICATION p",
         f"no answer from redis://:{PASSWORD}@h:6379/0",
         str(StatementError("no value", "SELECT $1", {"x": f"] {PASSWORD}"}, ValueError("x"))),

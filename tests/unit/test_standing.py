@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 
 from async_migrations import events
+from async_migrations.integrations.start import stopped
 from async_migrations.standing import Phase, Standing, Watch, after
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,6 +63,12 @@ def test_a_run_is_over_when_it_is_current_or_has_failed() -> None:
     assert stand(events.RunFinished((), 0.0, 1, {})).is_over
     failed = stand(PENDING, events.MigrationStarted("001_a", ""), events.MigrationFailed("001_a", "boom"))
     assert (failed.is_over, failed.migration, failed.reason) == (True, "001_a", "boom")
+
+
+def test_what_became_of_a_cancelled_migration_may_be_unknown() -> None:
+    cancelled = stand(PENDING, events.MigrationStarted("001_a", ""), events.MigrationUnsure("001_a"))
+    assert (cancelled.unsure, cancelled.migration) == (True, "001_a")
+    assert stopped("SIGTERM", cancelled).startswith("Stopped by SIGTERM. Whether 001_a was committed is not known: see")
 
 
 def test_who_only_waits_is_waiting_from_the_beginning() -> None:
