@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Computed,
     Enum,
     ForeignKey,
     Index,
@@ -26,7 +27,7 @@ from async_migrations import MigrationRunner, compare_schema
 from async_migrations.discovery import discover
 from async_migrations.errors import ConfigurationError, MigrationsError
 from tests.schema_cases.moved import Percent, Range8
-from tests.support.generated import upgrade
+from tests.support.generated import upgrade, values
 from tests.support.schemas import run_sql
 
 
@@ -123,6 +124,47 @@ async def test_what_loses_something_stands_last_and_has_no_way_back(engine: Asyn
     assert [path.name for path in paths] == ["001_swap.py", "002_swap_drop.py"]
     assert "async def downgrade" not in paths[1].read_text()
     assert "# There is no way back: the values of a dropped column are gone." in paths[1].read_text()
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("ALTER TABLE t ENABLE ROW LEVEL SECURITY", "row security"),
+        ("CREATE POLICY own ON t USING (id > 0)", "policy own"),
+        ("CREATE RULE kept AS ON DELETE TO t DO INSTEAD NOTHING", "rule kept"),
+        ("CREATE PUBLICATION feed FOR TABLE t", "publication feed"),
+        ("GRANT SELECT ON t TO PUBLIC", "privileges of PUBLIC"),
+        ("GRANT SELECT (id) ON t TO PUBLIC", "privileges on column id"),
+        (
+            "CREATE TRIGGER seen BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "trigger seen",
+        ),
+    ],
+)
+async def test_a_table_made_anew_does_not_lose_what_was_made_by_hand(
+    sql: str, found: str, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple())
+    await run_sql(engine, sql)
+    after = MetaData()
+    Table("t", after, Column("id", Integer, primary_key=True), postgresql_partition_by="RANGE (id)")
+    (await compare_schema(engine, after)).write_migrations(tmp_path, "cut", allow_destructive=True)
+    with pytest.raises(MigrationsError, match=f"made by hand on the old one: {found}"):
+        await upgrade(engine, tmp_path)
+    assert "table public.t is partitioned by nothing" in str(await compare_schema(engine, after))
+
+
+async def test_a_virtual_column_is_copied_beside_all_others(
+    engine: AsyncEngine, tmp_path: Path, postgres_version: int
+) -> None:
+    if postgres_version < 18:
+        pytest.skip("PostgreSQL has virtual columns since 18")
+    await create(engine, simple(Column("a", Integer, Computed("7", persisted=False)), Column("a_new", Integer)))
+    await run_sql(engine, "INSERT INTO t (a_new) VALUES (1)")
+    after = simple(Column("a", Integer), Column("a_new", Integer))
+    (await compare_schema(engine, after)).write_migrations(tmp_path, "plain")
+    await upgrade(engine, tmp_path)
+    assert await values(engine, "SELECT a, a_new FROM t") == [(7, 1)]
 
 
 async def test_an_equal_schema_writes_nothing(engine: AsyncEngine, tmp_path: Path) -> None:

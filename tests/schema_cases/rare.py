@@ -122,6 +122,32 @@ case(
     kept=("SELECT l.a FROM log_1 AS l JOIN note ON log_id = l.id", [("x",)]),
 )
 
+
+def cut(name: str, column: str, bound: str | None) -> Build:
+    """Return what fills a metadata with a table of one column beside its id, partitioned where there is a bound."""
+
+    def build(metadata: MetaData) -> None:
+        options: dict[str, Any] = {} if bound is None else {"postgresql_partition_by": "RANGE (id)"}
+        parts = [Column("id", Integer, primary_key=True), Column(column, Text, index=True)]
+        log = Table(name, metadata, *parts, **options)
+        if bound is not None:
+            made = f"CREATE TABLE log_1 PARTITION OF {name} FOR VALUES {bound}"
+            event.listen(log, "after_create", DDL(made))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
+    return build
+
+
+case(
+    "a table is renamed with a column and cut into partitions",
+    "partition",
+    cut("log", "a", None),
+    cut("events", "b", "FROM (1) TO (10)"),
+    renames=(("table", "public.log", "events"), ("column", "public.log.a", "b")),
+    sql="CREATE SEQUENCE events_old",
+    rows="INSERT INTO log (a) VALUES ('x')",
+    kept=("SELECT b FROM log_1", [("x",)]),
+)
+
 OTHER_HEAP = """DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_am WHERE amname = 'other_heap') THEN
 CREATE ACCESS METHOD other_heap TYPE TABLE HANDLER heap_tableam_handler; END IF; END $$"""
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate import index_source
 from async_migrations.schema.generate.constraint_source import creation, key_options
-from async_migrations.schema.generate.context import KEYS, Context
+from async_migrations.schema.generate.context import KEYS, Context, shortened
 from async_migrations.schema.generate.conversion import is_comparable
 from async_migrations.schema.generate.source import Group
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Constraint, ConstraintKind, Index, IndexKey, Name
 
 _LOOKS_LATER = frozenset({ConstraintKind.CHECK, ConstraintKind.FOREIGN_KEY})
-_LONGEST = 63
 
 
 def added(context: Context, it: d.ConstraintAdded) -> Iterator[Step]:
@@ -156,7 +155,7 @@ def _swapped(context: Context, table: Name, before: Constraint, after: Constrain
 
 def beside(name: str) -> str:
     """Return the name of an index for as long as another has its own."""
-    return name.encode()[: _LONGEST - 4].decode(errors="ignore") + "_new"
+    return shortened(name, 4) + "_new"
 
 
 def _needs_no_look(context: Context, table: Name, constraint: Constraint) -> bool:

@@ -14,6 +14,8 @@ from async_migrations.schema.table import Column, Constraint, ConstraintKind, Na
 
 KEYS = frozenset({ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE})
 
+_LONGEST = 63
+
 
 @dataclass(frozen=True)
 class Context:
@@ -46,6 +48,24 @@ class Context:
     def quote(self, name: str) -> str:
         """Return a column's name for SQL."""
         return str(self.words.dialect.identifier_preparer.quote(name))
+
+    def free(self, schema: str, name: str) -> str:
+        """Return a name that nothing has there, before or after: this one, or one that begins so."""
+        number, found = 1, name
+        while Name(schema, found) in self._relations:
+            number += 1
+            found = f"{name}{number}"
+        return found
+
+    @cached_property
+    def _relations(self) -> frozenset[Name]:
+        """All tables, indexes, sequences and views."""
+        found: set[Name] = set()
+        for side in (self.live, self.wanted):
+            found |= {each.name for things in (side.tables, side.sequences, side.others) for each in things}
+            for table in side.tables:
+                found |= {Name(table.name.schema, each.name) for each in (*table.indexes, *table.constraints)}
+        return frozenset(found)
 
     @cached_property
     def tables(self) -> Mapping[Name, Table]:
@@ -144,6 +164,11 @@ class Context:
             index = added.index if isinstance(added, d.IndexAdded) else added.after
             if index.unique and not self.is_partitioned(added.table):
                 yield added.table, frozenset(each.column or "" for each in index.keys)
+
+
+def shortened(name: str, room: int = 5) -> str:
+    """Return a name that leaves room for an ending: PostgreSQL keeps 63 bytes."""
+    return name.encode()[: _LONGEST - room].decode(errors="ignore")
 
 
 def is_remade(it: d.ComputedChanged) -> bool:
