@@ -22,6 +22,7 @@ from async_migrations.schema.table import (
     TableKind,
     parse_name,
 )
+from async_migrations.sql import quote_identifier
 
 _TABLE_KINDS = {"r": TableKind.TABLE, "p": TableKind.PARTITIONED, "f": TableKind.FOREIGN}
 _CONSTRAINT_KINDS = {
@@ -208,7 +209,7 @@ def _keys(row: Row, work: _Work) -> tuple[tuple[IndexKey, ...], tuple[str, ...]]
     sorting, opclasses, collations = (text(row[place]).split() for place in (9, 11, 12))
     keys = tuple(
         IndexKey(
-            printed[place] if printed else text(names[place]),
+            printed[place] if printed else quote_identifier(text(names[place])),
             names[place],
             work.opclasses.get(opclasses[place]),
             work.collations.get(collations[place]),

@@ -8,6 +8,7 @@ from async_migrations.schema import difference as d
 from async_migrations.schema.generate import constraints, indexes
 from async_migrations.schema.generate.column_source import column_node
 from async_migrations.schema.generate.context import Context, shortened
+from async_migrations.schema.generate.index_source import leans_on
 from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
@@ -45,7 +46,7 @@ def _added_anew(context: Context, it: d.ComputedChanged) -> Iterator[Step]:
     renewed = {each.index.name for each in context.of(d.IndexAdded)}
     renewed |= {each.after.name for each in context.of(d.IndexChanged)}
     for index in table.indexes:
-        if index.name not in renewed and context.quote(it.column) in index.body:
+        if index.name not in renewed and leans_on(index, it.column):
             yield indexes.made(context, it.table, index)
     renewed = {each.constraint.name for each in context.of(d.ConstraintAdded)}
     renewed |= {each.after.name for each in context.of(d.ConstraintChanged)}

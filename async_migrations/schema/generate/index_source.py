@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy.sql.schema import Column as DeclaredColumn
@@ -65,15 +66,15 @@ def _key(context: Context, key: IndexKey, expression: Any) -> tuple[Any, str | N
         return key.column, key.column if key.opclass else None
     if key.column is None and expression is not None and not isinstance(expression, DeclaredColumn):
         return sql_node(context.words.sql(expression) + _missing_class(key, context.words.sql(expression))), None
-    return sql_node(_written(key)), None
+    return sql_node(_written(context, key)), None
 
 
 def _missing_class(key: IndexKey, sql: str) -> str:
     return f" {key.opclass}" if key.opclass and key.opclass.rpartition(".")[2] not in sql else ""
 
 
-def _written(key: IndexKey) -> str:
-    words = [key.text]
+def _written(context: Context, key: IndexKey) -> str:
+    words = [key.text if key.column is None else context.quote(key.column)]
     words += [f"COLLATE {key.collation}"] if key.collation else []
     words += [key.opclass] if key.opclass else []
     words += ["DESC"] if key.descending else []
@@ -81,3 +82,19 @@ def _written(key: IndexKey) -> str:
     if key.nulls_first != key.descending:
         words.append("NULLS FIRST" if key.nulls_first else "NULLS LAST")
     return " ".join(words)
+
+
+def leans_on(index: Index, column: str) -> bool:
+    """Whether an index reads a column.
+
+    Args:
+        index: as PostgreSQL has read it.
+        column: its name; in an expression, anything that may be it counts.
+    """
+    if column in index.include or any(key.column == column for key in index.keys):
+        return True
+    texts = [key.text for key in index.keys if key.column is None]
+    # PostgreSQL quotes a name where it must, which is not where SQLAlchemy does.
+    name = re.escape(column.replace('"', '""'))
+    word = re.compile(rf"(?<![\w$]){name}(?![\w$])")
+    return any(word.search(text) for text in (*texts, index.where or ""))
