@@ -101,6 +101,7 @@ class Column:
         type_name: the enum, domain or other type that is not PostgreSQL's own; of an array, that of its elements.
         sequence: of a serial column, the sequence that belongs to it and fills it.
         local: declared here; False when it only comes from a parent.
+        base: of a domain, or of an array of one, the type that is under it in the end.
     """
 
     name: str
@@ -115,6 +116,12 @@ class Column:
     type_name: Name | None = None
     sequence: Name | None = None
     local: bool = True
+    base: str | None = field(default=None, compare=False)
+
+    @property
+    def stored(self) -> str:
+        """What the values are, whatever domain they are of."""
+        return self.base or self.type
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,31 @@ from typing import Any
 
 import pytest
 from sqlalchemy import (
+    ARRAY,
+    CHAR,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
+    DateTime,
     Enum,
     ForeignKey,
     Index,
     Integer,
     MetaData,
+    Numeric,
     String,
     Table,
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import DOMAIN, JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationRunner, compare_schema
 from async_migrations.discovery import discover
 from async_migrations.errors import ConfigurationError, MigrationsError
+from async_migrations.schema.difference import ColumnTypeChanged
 from tests.schema_cases.moved import Percent, Range8
 from tests.support.generated import upgrade, values
 from tests.support.schemas import run_sql
@@ -107,6 +114,94 @@ async def test_what_loses_something_is_left_out_and_listed(engine: AsyncEngine, 
     await upgrade(engine, tmp_path)
     remaining = await compare_schema(engine, after)
     assert {type(each).__name__ for each in remaining.operations} == left
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Numeric(10, 4), DOMAIN("price", Integer)),
+        (DOMAIN("price", Numeric(10, 4)), DOMAIN("price", Numeric(10, 2))),
+        (ARRAY(DOMAIN("price", Numeric(10, 4))), ARRAY(DOMAIN("price", Numeric(10, 2)))),
+        (ARRAY(Integer), Integer),
+    ],
+)
+async def test_a_conversion_that_rounds_is_left_out_whatever_it_is_wrapped_in(
+    before: Any, after: Any, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple(Column("a", before)))
+    paths = (await compare_schema(engine, simple(Column("a", after)))).write_migrations(tmp_path, "price")
+    assert paths.left_out
+    assert "alter_column" not in "".join(path.read_text() for path in paths)
+    await upgrade(engine, tmp_path)
+
+
+async def test_a_domain_over_a_domain_is_judged_by_the_innermost_type(engine: AsyncEngine, tmp_path: Path) -> None:
+    await run_sql(engine, "CREATE DOMAIN exact AS numeric(10,4); CREATE DOMAIN price AS exact")
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY, a price, b price[])")
+    after = simple(Column("a", Numeric(10, 2)), Column("b", ARRAY(Numeric(10, 2))))
+    paths = (await compare_schema(engine, after)).write_migrations(tmp_path, "price")
+    assert [str(each) for each in paths.left_out if isinstance(each, ColumnTypeChanged)] == [
+        "column public.t.a is public.price instead of numeric(10,2)",
+        "column public.t.b is public.price[] instead of numeric(10,2)[]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value", "error"),
+    [
+        (Integer, Boolean, "7", "invalid input syntax for type boolean"),
+        (Text, ARRAY(String(3)), "'abcdef'", "value too long"),
+        (Text, ARRAY(CHAR(3)), "'abcdef'", "value too long"),
+        (Integer, ARRAY(String(2)), "123", "value too long"),
+        (ARRAY(DOMAIN("word", Text)), ARRAY(DOMAIN("word", String(3))), "'{abcdef}'", "value too long"),
+        (JSONB, ARRAY(Integer), "'7'", "expected JSON array"),
+    ],
+)
+async def test_a_value_that_does_not_fit_its_new_type_ends_the_migration(
+    before: Any, after: Any, value: str, error: str, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple(Column("a", before)))
+    await run_sql(engine, f"INSERT INTO t (a) VALUES ({value})")
+    paths = (await compare_schema(engine, simple(Column("a", after)))).write_migrations(tmp_path, "narrow")
+    assert not paths.left_out
+    with pytest.raises(MigrationsError, match=error):
+        await upgrade(engine, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        (Text, ARRAY(Text), "a, b"),
+        (String(20), ARRAY(Integer), "7"),
+        (JSONB, ARRAY(Integer), "[1, 2]"),
+        (JSONB, ARRAY(JSONB), '{"a": 1}'),
+        (DateTime, DateTime(timezone=True), "2024-07-01 12:00:00"),
+    ],
+)
+async def test_a_value_comes_back_as_it_was(
+    before: Any, after: Any, value: str, engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple(Column("a", before)))
+    await run_sql(engine, f"INSERT INTO t (a) VALUES ('{value}')")
+    (await compare_schema(engine, simple(Column("a", after)))).write_migrations(tmp_path, "there")
+    await upgrade(engine, tmp_path)
+    await MigrationRunner(engine, None, tmp_path, observers=()).downgrade(0)
+    assert await values(engine, "SELECT a::text FROM t") == [(value,)]
+
+
+async def test_times_without_a_zone_are_those_of_utc_whatever_the_session_has(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple(Column("a", DateTime)))
+    await run_sql(engine, "INSERT INTO t (a) VALUES ('2024-07-01 12:00')")
+    after = simple(Column("a", DateTime(timezone=True)))
+    (path,) = (await compare_schema(engine, after)).write_migrations(tmp_path, "aware")
+    assert "taken for UTC in public.t.a" in path.read_text()
+    (name,) = (await values(engine, "SELECT current_database()"))[0]
+    await run_sql(engine, f"""ALTER DATABASE "{name}" SET TimeZone = 'Europe/Berlin' """)
+    await engine.dispose()
+    await upgrade(engine, tmp_path)
+    assert await values(engine, "SELECT a = '2024-07-01 12:00Z' FROM t") == [(True,)]
 
 
 async def test_only_what_loses_something_writes_no_file(engine: AsyncEngine, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from async_migrations import ddl
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import type_node
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.conversion import using
+from async_migrations.schema.generate.conversion import uncut, using
 from async_migrations.schema.generate.source import Group, Node, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import raw_type, type_source
@@ -167,7 +167,8 @@ def _remade(context: Context, it: d.DomainChanged) -> Step:
     up = tuple(_replaced(context, pairs, told=False))
     down = tuple(_replaced(context, [(after, before) for before, after in pairs], told=True))
     told = (it.before.type, *(check.definition for before, _ in pairs if before for check in before.checks))
-    return Step(Stage.MAIN, Phase.CONVERT, up, down, told=told)
+    lost = "the conversion has rounded or cut values"
+    return Step(Stage.MAIN, Phase.CONVERT, up, None if it.destructive else down, reason=lost, told=told)
 
 
 def _replaced(context: Context, pairs: Sequence[_Pair], *, told: bool) -> Iterator[Group]:
@@ -189,7 +190,7 @@ def _replaced(context: Context, pairs: Sequence[_Pair], *, told: bool) -> Iterat
             yield from _create_domain(context, made, told=told)
     (first, last), *_ = both
     for _, after in both:
-        yield from _moved(context, after, first.type, last.type)
+        yield from _moved(context, after, first.stored, last.stored)
     for _, after in reversed(both):
         yield _drop(context, after.name, _away(after.name))
 
@@ -198,7 +199,7 @@ def _moved(context: Context, domain: Domain, before: str, after: str) -> Iterato
     for table, column in _users(context, domain.name):
         sql = context.quote(column.name)
         in_array = column.type.endswith("]") or domain.type.endswith("]")
-        cast = f"{sql}::{before}[]::{after}[]" if in_array else using(sql, before, after)
+        cast = f"{sql}::{before}[]::{uncut(after)}[]" if in_array else using(sql, before, after)
         node = type_node(context, table.name, column)
         schema = context.schema(table.name)
         yield op("alter_column", table.name.name, column.name, type_=node, postgresql_using=cast, schema=schema)
