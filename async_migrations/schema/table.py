@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from async_migrations.schema.names import Name, parse_name, shown
+from async_migrations.schema.names import Name, is_named, parse_name, shown
 
 __all__ = [
     "Column",
@@ -210,6 +210,13 @@ class Index:
     tablespace: str | None = None
     comment: str | None = field(default=None, compare=False)
     implicit: bool = field(default=False, compare=False)
+
+    def leans_on(self, column: str) -> bool:
+        """Whether it reads a column; in an expression, anything that may be its name counts."""
+        if column in self.include or any(key.column == column for key in self.keys):
+            return True
+        texts = [key.text for key in self.keys if key.column is None]
+        return any(is_named(column, text) for text in (*texts, self.where or ""))
 
     def definition(self, table: Name) -> str:
         """Return the statement that makes it on `table`."""

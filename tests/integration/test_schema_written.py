@@ -3,6 +3,7 @@
 import ast
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from sqlalchemy import (
     ARRAY,
     CHAR,
+    DDL,
     Boolean,
     CheckConstraint,
     Column,
     Computed,
     DateTime,
+    Double,
     Enum,
     ForeignKey,
     Index,
@@ -24,6 +27,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    event,
     text,
 )
 from sqlalchemy.dialects.postgresql import DOMAIN, JSONB
@@ -202,6 +206,105 @@ async def test_times_without_a_zone_are_those_of_utc_whatever_the_session_has(
     await engine.dispose()
     await upgrade(engine, tmp_path)
     assert await values(engine, "SELECT a = '2024-07-01 12:00Z' FROM t") == [(True,)]
+
+
+def users(*parts: Any, key: Any = Integer) -> MetaData:
+    m = MetaData()
+    Table("users", m, Column("id", key, primary_key=True, autoincrement=False), *parts)
+    return m
+
+
+def also(m: MetaData, name: str, *parts: Any, **options: Any) -> MetaData:
+    table = Table(name, m, Column("id", Integer, primary_key=True), *parts, **options)
+    if options:
+        made = f"CREATE TABLE {name}_1 PARTITION OF {name} FOR VALUES FROM (1) TO (9)"
+        event.listen(table, "after_create", DDL(made))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    return m
+
+
+HANGING = {
+    "partitions of a table that stays whole": (
+        lambda: also(MetaData(), "log"),
+        lambda: also(MetaData(), "log", postgresql_partition_by="RANGE (id)"),
+        {"PartitioningChanged", "TableAdded"},
+    ),
+    "a foreign key to a table whose index name is taken": (
+        lambda: also(
+            also(MetaData(), "users", Column("mail", Text), Index("ix_mail", "mail")),
+            "orders",
+            Column("u", ForeignKey("users.id", name="fk")),
+        ),
+        lambda: also(
+            also(MetaData(), "people", Column("mail", Text), Index("ix_mail", "mail")),
+            "orders",
+            Column("u", ForeignKey("people.id", name="fk")),
+        ),
+        {"TableRemoved", "TableAdded", "ConstraintChanged"},
+    ),
+    "what reads a column that keeps its type": (
+        lambda: also(users(), "t", Column("a", Double)),
+        lambda: also(
+            users(),
+            "t",
+            Column("a", Integer, ForeignKey("users.id"), CheckConstraint("a % 2 = 0", name="ck")),
+            Column("b", Integer, Computed("a % 3", persisted=True)),
+            Index("ix", text("(a % 2)")),
+        ),
+        {"ColumnTypeChanged", "ConstraintAdded", "ColumnAdded", "IndexAdded"},
+    ),
+    "the type of a key that a table leans on which stays": (
+        lambda: also(users(), "old", Column("u", ForeignKey("users.id"))),
+        lambda: users(key=Text),
+        {"ColumnTypeChanged", "TableRemoved"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "left"), HANGING.values(), ids=HANGING)
+async def test_what_leans_on_something_left_out_is_left_out_too(
+    before: Callable[[], MetaData],
+    after: Callable[[], MetaData],
+    left: set[str],
+    engine: AsyncEngine,
+    tmp_path: Path,
+) -> None:
+    await create(engine, before())
+    paths = (await compare_schema(engine, after())).write_migrations(tmp_path, "rest")
+    assert {type(each).__name__ for each in paths.left_out} == left
+    await upgrade(engine, tmp_path)
+    remaining = await compare_schema(engine, after())
+    assert {type(each).__name__ for each in remaining.operations} == left
+    remaining.write_migrations(tmp_path, "all", allow_destructive=True)
+    await upgrade(engine, tmp_path)
+    assert not await compare_schema(engine, after())
+
+
+async def test_a_domain_under_one_that_stays_is_left_out_too(engine: AsyncEngine, tmp_path: Path) -> None:
+    await run_sql(engine, "CREATE DOMAIN small AS integer; CREATE DOMAIN even AS small")
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY, a even)")
+    paths = (await compare_schema(engine, simple(), schemas=["public"])).write_migrations(tmp_path, "rest")
+    assert paths == []
+    assert [type(each).__name__ for each in paths.left_out] == ["ColumnRemoved", "DomainRemoved", "DomainRemoved"]
+
+
+@pytest.mark.parametrize(
+    ("excluded", "build"),
+    [
+        ("kind", lambda: simple(Column("a", Enum("x", name="kind")))),
+        ("users", lambda: also(users(), "t", Column("u", ForeignKey("users.id")))),
+        ("log", lambda: also(simple(), "log", postgresql_partition_by="RANGE (id)")),
+    ],
+)
+async def test_what_leans_on_something_that_is_not_compared_is_left_out_whatever_is_allowed(
+    excluded: str, build: Callable[[], MetaData], engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple() if excluded != "log" else MetaData())
+    difference = await compare_schema(engine, build(), include=lambda _, name: name.name != excluded)
+    paths = difference.write_migrations(tmp_path, "some", allow_destructive=True)
+    assert paths.left_out
+    assert paths.left_alone == paths.left_out
+    assert "Left out, since it leans on what is not compared" in str(paths)
+    await upgrade(engine, tmp_path)
 
 
 async def test_only_what_loses_something_writes_no_file(engine: AsyncEngine, tmp_path: Path) -> None:

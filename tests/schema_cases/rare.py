@@ -200,6 +200,19 @@ case(
     ),
 )
 
+case(
+    "a generated column of another type with another expression",
+    "computed",
+    lambda m: Table(
+        "t", m, Column("id", Integer, primary_key=True), Column("g", Integer, Computed("id * 2", persisted=True))
+    ),
+    lambda m: Table(
+        "t", m, Column("id", Integer, primary_key=True), Column("g", Text, Computed("(id * 3)::text", persisted=True))
+    ),
+    rows="INSERT INTO t (id) VALUES (5)",
+    kept=("SELECT g FROM t", [("15",)]),
+)
+
 
 def kinds(*labels: str, default: str | None = None, check: str | None = None) -> Build:
     """Return what fills a metadata with a table of an array of an enum, and with what names its labels."""

@@ -12,6 +12,7 @@ from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
 from async_migrations.schema.generate.words import sql_node
+from async_migrations.schema.names import is_named
 from async_migrations.schema.table import Column, Name
 
 SEQUENCE_TYPES = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
@@ -26,7 +27,8 @@ def added(context: Context, it: d.ColumnAdded) -> Iterator[Step]:
         return
     if not _needs_value(context, it):
         node = column_node(context, table, column)
-        yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
+        phase = Phase.GENERATED if _reads_converted(context, it) else Phase.COLUMNS
+        yield Step(Stage.MAIN, phase, (op("add_column", table.name, node, schema=schema),), down)
         return
     value = value_for_rows(context, table, column)
     if value is not None:
@@ -55,6 +57,12 @@ def filling(context: Context, table: Name, column: str) -> tuple[str, ...]:
         f"{table}.{column} is NOT NULL and has no default. If the table has rows, this fails until you",
         f'fill them before: await self.op.execute("{update}")',
     )
+
+
+def _reads_converted(context: Context, it: d.ColumnAdded) -> bool:
+    computed = it.column.computed
+    others = [column for table, column in context.converted if table == it.table]
+    return computed is not None and any(is_named(each, computed.expression) for each in others)
 
 
 def _needs_value(context: Context, it: d.ColumnAdded) -> bool:

@@ -8,7 +8,6 @@ from async_migrations.schema import difference as d
 from async_migrations.schema.generate import constraints, indexes
 from async_migrations.schema.generate.column_source import column_node
 from async_migrations.schema.generate.context import Context, shortened
-from async_migrations.schema.generate.index_source import leans_on
 from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
@@ -18,7 +17,7 @@ from async_migrations.schema.generate.words import condition_node
 def changed(context: Context, it: d.ComputedChanged) -> Iterator[Step]:
     """Compute a column otherwise, or on one side only."""
     before, after = it.before, it.after
-    if before and after and before.stored == after.stored:
+    if before and after and (it.table, it.column) not in context.remade:
         words = context.words.computed(it.table, context.column(it.table, it.column))
         up, down = (_altered(context, it, each) for each in ((words, after.stored), (before.expression, before.stored)))
         yield Step(Stage.MAIN, Phase.COMPUTED, (up,), (down,), told=(before.expression,))
@@ -46,7 +45,7 @@ def _added_anew(context: Context, it: d.ComputedChanged) -> Iterator[Step]:
     renewed = {each.index.name for each in context.of(d.IndexAdded)}
     renewed |= {each.after.name for each in context.of(d.IndexChanged)}
     for index in table.indexes:
-        if index.name not in renewed and leans_on(index, it.column):
+        if index.name not in renewed and index.leans_on(it.column):
             yield indexes.made(context, it.table, index)
     renewed = {each.constraint.name for each in context.of(d.ConstraintAdded)}
     renewed |= {each.after.name for each in context.of(d.ConstraintChanged)}

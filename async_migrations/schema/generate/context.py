@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from async_migrations.schema import difference as d
+from async_migrations.schema.generate.afterwards import afterwards
 from async_migrations.schema.generate.words import Words
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Column, Constraint, ConstraintKind, Name, Table, TableKind
@@ -68,6 +69,11 @@ class Context:
         return frozenset(found)
 
     @cached_property
+    def standing(self) -> Snapshot:
+        """The live schema, called as after the renames."""
+        return afterwards(self.live, self.operations)
+
+    @cached_property
     def tables(self) -> Mapping[Name, Table]:
         """The wanted tables."""
         return {each.name: each for each in self.wanted.tables}
@@ -96,7 +102,14 @@ class Context:
     @cached_property
     def remade(self) -> frozenset[tuple[Name, str]]:
         """Columns that are dropped and added again, with all that they are then."""
-        return frozenset((each.table, each.column) for each in self.of(d.ComputedChanged) if is_remade(each))
+        retyped = {(each.table, each.column) for each in self.of(d.ColumnTypeChanged)}
+        return frozenset(
+            place
+            for each in self.of(d.ComputedChanged)
+            for place in [(each.table, each.column)]
+            # An expression of another type stands in no column of the old one, nor the other way round.
+            if is_remade(each) or (each.before and each.after and place in retyped)
+        )
 
     @cached_property
     def dropped(self) -> frozenset[tuple[Name, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sqlalchemy.sql.schema import Column as DeclaredColumn
@@ -82,19 +81,3 @@ def _written(context: Context, key: IndexKey) -> str:
     if key.nulls_first != key.descending:
         words.append("NULLS FIRST" if key.nulls_first else "NULLS LAST")
     return " ".join(words)
-
-
-def leans_on(index: Index, column: str) -> bool:
-    """Whether an index reads a column.
-
-    Args:
-        index: as PostgreSQL has read it.
-        column: its name; in an expression, anything that may be it counts.
-    """
-    if column in index.include or any(key.column == column for key in index.keys):
-        return True
-    texts = [key.text for key in index.keys if key.column is None]
-    # PostgreSQL quotes a name where it must, which is not where SQLAlchemy does.
-    name = re.escape(column.replace('"', '""'))
-    word = re.compile(rf"(?<![\w$]){name}(?![\w$])")
-    return any(word.search(text) for text in (*texts, index.where or ""))

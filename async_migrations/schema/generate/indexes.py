@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.constraints import beside
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.index_source import creation, leans_on
+from async_migrations.schema.generate.index_source import creation
 from async_migrations.schema.generate.source import Group
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Index, Name
@@ -82,7 +82,7 @@ def _is_at_once(context: Context, table: Name, index: Index) -> bool:
 
 def _is_in_the_way(context: Context, table: Name, index: Index) -> bool:
     """Whether an index leans on a column that is converted."""
-    return any(owner == table and leans_on(index, column) for owner, column in context.converted)
+    return any(owner == table and index.leans_on(column) for owner, column in context.converted)
 
 
 def _taken(context: Context) -> frozenset[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate import constraint_source, index_source, tables
@@ -33,7 +32,7 @@ USING HINT = 'Make it on the new table in this file, and take this check away.';
 
 def changed(context: Context, it: d.PartitioningChanged) -> Iterator[Step]:
     """Make the table anew, and copy the rows; where one has no partition to go to, everything is taken back."""
-    live = _live(context, it.table)
+    live = context.standing.table(it.table)
     if live is None:
         return
     remark = (
@@ -44,34 +43,6 @@ def changed(context: Context, it: d.PartitioningChanged) -> Iterator[Step]:
     up = (_looked_at(context, it.table), *_out_of_the_way(context, it.table, live, away))
     up += (*_made(context, it.table, live, away),)
     yield Step(Stage.MAIN, Phase.TABLES, up, None, reason="the table was made anew", remarks=(remark,))
-
-
-def _live(context: Context, name: Name) -> Table | None:
-    """Return the live table, its parts under the names that they have when all renames are done."""
-    moved = next((each.before for each in context.of(d.TableRenamed) if each.after == name), name)
-    schemas = {each.after: each.before for each in context.of(d.SchemaRenamed)}
-    old = Name(schemas.get(moved.schema, moved.schema), moved.name)
-    found = next((each for each in context.live.tables if each.name == old), None)
-    if found is None:
-        return None
-    columns, constraints, indexes = (
-        {each.before: each.after for each in context.of(kind) if each.table == name}
-        for kind in (d.ColumnRenamed, d.ConstraintRenamed, d.IndexRenamed)
-    )
-    sequences = {each.before: each.name for each in context.of(d.SequenceRenamed)}
-    return replace(
-        found,
-        columns=tuple(
-            replace(
-                each,
-                name=columns.get(each.name, each.name),
-                sequence=each.sequence and sequences.get(each.sequence, each.sequence),
-            )
-            for each in found.columns
-        ),
-        constraints=tuple(replace(each, name=constraints.get(each.name, each.name)) for each in found.constraints),
-        indexes=tuple(replace(each, name=indexes.get(each.name, each.name)) for each in found.indexes),
-    )
 
 
 def _looked_at(context: Context, name: Name) -> Group:

@@ -52,6 +52,7 @@ class Phase(IntEnum):
     OWNERS = 65
     COMPUTED = 70
     TYPES = 71
+    GENERATED = 72
     IDENTITIES = 73
     DEFAULTS = 74
     NULLABLE = 75
