@@ -27,6 +27,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     event,
     text,
 )
@@ -303,7 +304,7 @@ async def test_what_leans_on_something_that_is_not_compared_is_left_out_whatever
     paths = difference.write_migrations(tmp_path, "some", allow_destructive=True)
     assert paths.left_out
     assert paths.left_alone == paths.left_out
-    assert "Left out, since it leans on what is not compared" in str(paths)
+    assert "Left out, since something that is not compared is missing or in the way" in str(paths)
     await upgrade(engine, tmp_path)
 
 
@@ -363,6 +364,116 @@ async def test_a_virtual_column_is_copied_beside_all_others(
     (await compare_schema(engine, after)).write_migrations(tmp_path, "plain")
     await upgrade(engine, tmp_path)
     assert await values(engine, "SELECT a, a_new FROM t") == [(7, 1)]
+
+
+def coded(*parts: Any, referred: bool = True) -> MetaData:
+    m = simple(Column("code", Text, nullable=False), Column("b", Text), *parts)
+    if referred:
+        Table("u", m, Column("code", Text, ForeignKey("t.code", name="fk")))
+    return m
+
+
+def unique(**options: Any) -> UniqueConstraint:
+    return UniqueConstraint("code", name="uq", **options)
+
+
+SWAPS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "a constraint that changes": (unique, lambda: unique(postgresql_include=["b"])),
+    "an index that changes": (
+        lambda: Index("uq", "code", unique=True),
+        lambda: Index("uq", "code", unique=True, postgresql_include=["b"]),
+    ),
+    "a constraint that an index replaces": (unique, lambda: Index("ix", "code", unique=True)),
+    "an index that a constraint replaces": (lambda: Index("ix", "code", unique=True), unique),
+    "an index that becomes a constraint": (lambda: Index("uq", "code", unique=True), unique),
+    "an index of which a constraint takes the name": (
+        lambda: Index("uq", "code", unique=True, postgresql_include=["b"]),
+        unique,
+    ),
+    "a constraint of which an index takes the name": (unique, lambda: Index("uq", "code", unique=True)),
+}
+PROMISES = """
+CREATE FUNCTION promised() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 't'::regclass AND indisunique AND NOT indisprimary AND indisready)
+THEN RAISE 'No index keeps the promise'; END IF;
+IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = 't'::regclass AND indisreplident) THEN
+RAISE 'Nothing is the replica identity'; END IF; END $$;
+CREATE EVENT TRIGGER promised ON ddl_command_end EXECUTE FUNCTION promised()
+"""
+
+
+@pytest.mark.parametrize(("before", "after"), SWAPS.values(), ids=SWAPS)
+async def test_a_key_keeps_its_promise_and_its_marks_while_another_takes_its_place(
+    before: Callable[[], Any], after: Callable[[], Any], engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, coded(before(), referred=False))
+    (name,) = (await values(engine, "SELECT relname FROM pg_class WHERE relname IN ('uq', 'ix')"))[0]
+    marks = f"ALTER TABLE t REPLICA IDENTITY USING INDEX {name}; ALTER TABLE t CLUSTER ON {name}"
+    await run_sql(engine, f"{marks}; COMMENT ON INDEX {name} IS 'ours'")
+    await run_sql(engine, "CREATE PUBLICATION feed FOR TABLE t; INSERT INTO t (code) VALUES ('x')")
+    wanted = coded(after(), referred=False)
+    (await compare_schema(engine, wanted)).write_migrations(tmp_path, "swap")
+    await run_sql(engine, PROMISES)
+    await upgrade(engine, tmp_path)
+    await run_sql(engine, "UPDATE t SET b = 'y'")
+    assert not await compare_schema(engine, wanted)
+    query = """SELECT indisclustered, obj_description(indexrelid, 'pg_class') FROM pg_index
+        WHERE indrelid = 't'::regclass AND NOT indisprimary"""
+    assert await values(engine, query) == [(True, "ours")]
+    await MigrationRunner(engine, None, tmp_path, observers=()).downgrade(0)
+    await run_sql(engine, "UPDATE t SET b = 'z'")
+    assert not await compare_schema(engine, coded(before(), referred=False))
+
+
+STRANGE = {
+    "of a table of the models": (True, ""),
+    "of a table that stays": (False, "CREATE TABLE u (code text CONSTRAINT fk REFERENCES t (code))"),
+    "of a schema that is not compared": (
+        False,
+        "CREATE SCHEMA away; CREATE TABLE away.u (code text CONSTRAINT fk REFERENCES t (code))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), SWAPS.values(), ids=SWAPS)
+@pytest.mark.parametrize(("referred", "sql"), STRANGE.values(), ids=STRANGE)
+async def test_a_foreign_key_outlives_the_key_that_it_leans_on(
+    referred: bool,  # noqa: FBT001
+    sql: str,
+    before: Callable[[], Any],
+    after: Callable[[], Any],
+    engine: AsyncEngine,
+    tmp_path: Path,
+) -> None:
+    await create(engine, coded(before(), referred=False))
+    await run_sql(engine, sql or "CREATE TABLE u (code text CONSTRAINT fk REFERENCES t (code))")
+    await run_sql(engine, "INSERT INTO t (code) VALUES ('x')")
+    wanted = coded(after(), referred=referred)
+    paths = (await compare_schema(engine, wanted)).write_migrations(tmp_path, "swap")
+    for number, _ in enumerate(paths, 1):
+        await MigrationRunner(engine, None, tmp_path, observers=()).run_migrations(target=number)
+        assert await values(engine, "SELECT conname FROM pg_constraint WHERE contype = 'f'") == [("fk",)]
+    assert await values(engine, "SELECT convalidated FROM pg_constraint WHERE contype = 'f'") == [(True,)]
+    remaining = await compare_schema(engine, wanted)
+    assert {type(each).__name__ for each in remaining.operations} <= {"TableRemoved"}
+
+
+async def test_a_key_on_which_a_strange_table_leans_stays(engine: AsyncEngine, tmp_path: Path) -> None:
+    await create(engine, coded(unique(), referred=False))
+    await run_sql(engine, "CREATE SCHEMA away; CREATE TABLE away.u (code text REFERENCES t (code))")
+    difference = await compare_schema(engine, coded(referred=False))
+    paths = difference.write_migrations(tmp_path, "gone", allow_destructive=True)
+    assert paths == []
+    assert [type(each).__name__ for each in paths.left_alone] == ["ConstraintRemoved"]
+
+
+async def test_an_index_is_there_before_the_one_that_it_replaces_goes(engine: AsyncEngine, tmp_path: Path) -> None:
+    await create(engine, coded(Index("ix_code", "code"), referred=False))
+    after = coded(Index("ix_code_b", "code", "b"), referred=False)
+    (path,) = (await compare_schema(engine, after)).write_migrations(tmp_path, "wider")
+    source = path.read_text()
+    assert source.index('create_index("ix_code_b"') < source.index('drop_index("ix_code"')
+    await upgrade(engine, tmp_path)
 
 
 async def test_an_equal_schema_writes_nothing(engine: AsyncEngine, tmp_path: Path) -> None:

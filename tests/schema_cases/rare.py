@@ -143,7 +143,7 @@ def cut(name: str, column: str, bound: str | None) -> Build:
 
     def build(metadata: MetaData) -> None:
         options: dict[str, Any] = {} if bound is None else {"postgresql_partition_by": "RANGE (id)"}
-        parts = [Column("id", Integer, primary_key=True), Column(column, Text, index=True)]
+        parts: list[Column[Any]] = [Column("id", Integer, primary_key=True), Column(column, Text, index=True)]
         log = Table(name, metadata, *parts, **options)
         if bound is not None:
             made = f"CREATE TABLE log_1 PARTITION OF {name} FOR VALUES {bound}"
@@ -218,7 +218,7 @@ def kinds(*labels: str, default: str | None = None, check: str | None = None) ->
     """Return what fills a metadata with a table of an array of an enum, and with what names its labels."""
 
     def build(metadata: MetaData) -> None:
-        column = Column("a", ARRAY(Enum(*labels, name="kind")), server_default=default)
+        column: Column[Any] = Column("a", ARRAY(Enum(*labels, name="kind")), server_default=default)
         checks = [] if check is None else [CheckConstraint(check, name="ck")]
         Table("t", metadata, Column("id", Integer, primary_key=True), column, *checks)
 

@@ -51,6 +51,11 @@ def creation(context: Context, table: Name, constraint: Constraint, *, told: boo
     return _exclusion(context, table, constraint, told=told, **more)
 
 
+def dropping(context: Context, table: Name, constraint: Constraint) -> Group:
+    """Return the operation that drops a constraint."""
+    return op("drop_constraint", constraint.name, table.name, schema=context.schema(table))
+
+
 def element(context: Context, table: Name, constraint: Constraint) -> Group | None:
     """Return a constraint as a part of a new table; None where only an operation can say it."""
     name = {} if constraint.implicit else {"name": constraint.name}

@@ -63,7 +63,9 @@ class Context:
         """All tables, indexes, sequences and views."""
         found: set[Name] = set()
         for side in (self.live, self.wanted):
-            found |= {each.name for things in (side.tables, side.sequences, side.others) for each in things}
+            found.update(each.name for each in side.tables)
+            found.update(each.name for each in side.sequences)
+            found.update(each.name for each in side.others)
             for table in side.tables:
                 found |= {Name(table.name.schema, each.name) for each in (*table.indexes, *table.constraints)}
         return frozenset(found)
@@ -167,6 +169,13 @@ class Context:
                 for key in table.constraints:
                     if key.kind is ConstraintKind.FOREIGN_KEY and (table.name, key.name) not in moved:
                         yield table.name, key
+
+    def strange_references(self) -> Iterator[tuple[Name, Constraint]]:
+        """Return the foreign keys of tables that are there, stay, and are not of the metadata."""
+        gone = {each.table.name for each in self.of(d.TableRemoved)}
+        for table in self.standing.tables:
+            if table.name not in gone and table.name not in self.tables:
+                yield from ((table.name, key) for key in table.constraints if key.kind is ConstraintKind.FOREIGN_KEY)
 
     def _late_keys(self) -> Iterator[tuple[Name, frozenset[str]]]:
         for each in (*self.of(d.ConstraintAdded), *self.of(d.ConstraintChanged)):

@@ -114,7 +114,7 @@ def _left_out(left_out: Sequence[d.Difference], left_alone: Sequence[d.Differenc
     lossy = [each for each in left_out if each not in left_alone]
     titles = {
         "Left out, since something would be lost; allow_destructive=True has it written:": lossy,
-        "Left out, since it leans on what is not compared; let that be compared, or see to it by hand:": left_alone,
+        "Left out, since something that is not compared is missing or in the way:": left_alone,
     }
     for title, told in titles.items():
         if told:

@@ -42,8 +42,10 @@ class _Left:
     @cached_property
     def missing_types(self) -> frozenset[Name]:
         """Enums and domains of the metadata that are not there, nor made."""
-        wanted = {each.name for each in (*self.wanted.enums, *self.wanted.domains)}
-        there = {each.name for each in (*self.standing.enums, *self.standing.domains)}
+        wanted, there = (
+            {*(each.name for each in side.enums), *(each.name for each in side.domains)}
+            for side in (self.wanted, self.standing)
+        )
         new = {each.name for each in self.kept if isinstance(each, d.EnumAdded | d.DomainAdded)}
         return frozenset(wanted - there - new)
 
@@ -200,6 +202,26 @@ def _needs_a_type(it: d.Difference, left: _Left) -> bool:
     return False
 
 
+def _is_leant_on(it: d.Difference, left: _Left) -> bool:
+    """Whether a key goes on which a foreign key leans that stays, and no other is there for it."""
+    match it:
+        case d.ConstraintRemoved(table=name, constraint=before) | d.ConstraintChanged(table=name, before=before):
+            columns = frozenset(before.columns if before.kind in _KEYS else ())
+        case d.IndexRemoved(table=name, index=index) | d.IndexChanged(table=name, before=index):
+            columns = frozenset(key.column or "" for key in index.keys if index.unique and index.where is None)
+        case _:
+            return False
+    wanted = left.wanted.table(name)
+    if not columns or wanted is None:
+        return False
+    keys = [frozenset(each.columns) for each in wanted.constraints if each.kind in _KEYS and not each.deferrable]
+    keys += [
+        frozenset(key.column or "" for key in each.keys) for each in wanted.indexes if each.unique and not each.where
+    ]
+    leant = (key.target == name and frozenset(key.target_columns) == columns for _, key in left.references)
+    return columns not in keys and any(leant)
+
+
 def _parts_a_foreign_key(it: d.Difference, left: _Left) -> bool:
     """Whether a column would no longer be comparable with the other end of a foreign key, which stays as it is."""
     if not isinstance(it, d.ColumnTypeChanged) or is_comparable(it.before.stored, it.after.stored):
@@ -222,6 +244,7 @@ _RULES = (
     _has_a_name_that_is_taken,
     _needs_a_table,
     _needs_a_type,
+    _is_leant_on,
     _parts_a_foreign_key,
 )
 
@@ -247,6 +270,7 @@ def _is_partly(it: d.Difference) -> bool:
     return isinstance(it, d.EnumLabelsChanged) and bool(it.added)
 
 
+_KEYS = frozenset({ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE})
 _WITH_INDEX = frozenset({ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE, ConstraintKind.EXCLUDE})
 """Constraints whose names are those of indexes, too, which share one space with tables."""
 

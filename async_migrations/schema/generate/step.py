@@ -61,6 +61,7 @@ class Phase(IntEnum):
     KEYS = 80
     CHECKS = 81
     REFERENCES = 82
+    SWAPS = 83
     VALIDATION = 84
     DEFERRAL = 85
     COMMENTS = 90

@@ -37,7 +37,7 @@ class WrittenMigrations(list[Path]):
         lines = [f"Wrote {path}" for path in self] or ["Nothing was written."]
         for each in self.left_out:
             alone = each in self.left_alone
-            reason = "it leans on what is not compared" if alone else "something would be lost"
+            reason = "something that is not compared is missing or in the way" if alone else "something would be lost"
             lines.append(f"Left out, since {reason}: {each}")
         return "\n".join(lines)
 
