@@ -12,6 +12,7 @@ from sqlalchemy import (
     ARRAY,
     CHAR,
     DDL,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -27,11 +28,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
+    Uuid,
     event,
     text,
 )
-from sqlalchemy.dialects.postgresql import DOMAIN, JSONB
+from sqlalchemy.dialects.postgresql import DOMAIN, INT4RANGE, JSONB, ExcludeConstraint
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationRunner, compare_schema
@@ -43,10 +46,20 @@ from tests.support.generated import upgrade, values
 from tests.support.schemas import run_sql
 
 
-def simple(*parts: Any) -> MetaData:
+def simple(*parts: Any, **options: Any) -> MetaData:
     m = MetaData()
-    Table("t", m, Column("id", Integer, primary_key=True), *parts)
+    Table("t", m, Column("id", Integer, primary_key=True), *parts, **options)
     return m
+
+
+class Refusing(TypeDecorator[str]):
+    """A type whose values only a running application can write."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str:  # noqa: ARG002 - SQLAlchemy passes them
+        raise RuntimeError("no key is loaded")
 
 
 async def create(engine: AsyncEngine, metadata: MetaData) -> None:
@@ -303,8 +316,8 @@ async def test_what_leans_on_something_that_is_not_compared_is_left_out_whatever
     difference = await compare_schema(engine, build(), include=lambda _, name: name.name != excluded)
     paths = difference.write_migrations(tmp_path, "some", allow_destructive=True)
     assert paths.left_out
-    assert paths.left_alone == paths.left_out
-    assert "Left out, since something that is not compared is missing or in the way" in str(paths)
+    assert paths.refused == paths.left_out
+    assert "Left out, since PostgreSQL refuses it as things are" in str(paths)
     await upgrade(engine, tmp_path)
 
 
@@ -464,7 +477,7 @@ async def test_a_key_on_which_a_strange_table_leans_stays(engine: AsyncEngine, t
     difference = await compare_schema(engine, coded(referred=False))
     paths = difference.write_migrations(tmp_path, "gone", allow_destructive=True)
     assert paths == []
-    assert [type(each).__name__ for each in paths.left_alone] == ["ConstraintRemoved"]
+    assert [type(each).__name__ for each in paths.refused] == ["ConstraintRemoved"]
 
 
 async def test_an_index_is_there_before_the_one_that_it_replaces_goes(engine: AsyncEngine, tmp_path: Path) -> None:
@@ -474,6 +487,119 @@ async def test_an_index_is_there_before_the_one_that_it_replaces_goes(engine: As
     source = path.read_text()
     assert source.index('create_index("ix_code_b"') < source.index('drop_index("ix_code"')
     await upgrade(engine, tmp_path)
+
+
+async def test_the_type_of_a_partition_key_is_left_out_whatever_is_allowed(engine: AsyncEngine, tmp_path: Path) -> None:
+    def log(key: Any, other: Any) -> MetaData:
+        m = MetaData()
+        Table("log", m, Column("day", key), Column("a", other), postgresql_partition_by="RANGE (day)")
+        return m
+
+    await create(engine, log(Integer, Integer))
+    difference = await compare_schema(engine, log(BigInteger, BigInteger))
+    paths = difference.write_migrations(tmp_path, "wider", allow_destructive=True)
+    assert [str(each) for each in paths.refused] == ["column public.log.day is integer instead of bigint"]
+    await upgrade(engine, tmp_path)
+    assert len((await compare_schema(engine, log(BigInteger, BigInteger))).operations) == 1
+
+
+async def test_an_empty_array_is_a_value_for_rows_and_what_only_the_application_can_write_is_none(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple())
+    after = simple(
+        Column("a", ARRAY(Integer), default=[], nullable=False), Column("b", Refusing(), default="x", nullable=False)
+    )
+    paths = (await compare_schema(engine, after)).write_migrations(tmp_path, "values")
+    assert "public.t.b is NOT NULL and has no default" in paths[-1].read_text()
+    await upgrade(engine, tmp_path)
+    assert not await compare_schema(engine, after)
+
+
+async def test_rows_without_a_value_are_named_where_a_column_becomes_not_null(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, simple(Column("a", Text)))
+    after = simple(Column("a", Text, server_default="x", nullable=False))
+    paths = (await compare_schema(engine, after)).write_migrations(tmp_path, "must")
+    assert 'execute("UPDATE t SET a = DEFAULT WHERE a IS NULL")' in paths[-1].read_text()
+
+
+async def test_what_was_not_enforced_is_not_enforced_on_the_way_back(
+    engine: AsyncEngine, tmp_path: Path, postgres_version: int
+) -> None:
+    if postgres_version < 18:
+        pytest.skip("PostgreSQL has NOT ENFORCED since 18")
+    await create(engine, simple(Column("a", Integer)))
+    await run_sql(
+        engine,
+        """ALTER TABLE t ADD CONSTRAINT ck CHECK (a > 0) NOT ENFORCED,
+        ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES t NOT ENFORCED""",
+    )
+    check = CheckConstraint("a > 0", name="ck")
+    after = simple(Column("a", Integer, ForeignKey("t.id", name="fk")), check)
+    (await compare_schema(engine, after)).write_migrations(tmp_path, "enforce")
+    query = "SELECT conname, conenforced FROM pg_constraint WHERE conrelid = 't'::regclass AND contype IN ('c', 'f')"
+    await upgrade(engine, tmp_path)
+    assert sorted(await values(engine, query)) == [("ck", True), ("fk", True)]
+    await MigrationRunner(engine, None, tmp_path, observers=()).downgrade(0)
+    assert sorted(await values(engine, query)) == [("ck", False), ("fk", False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "remark"),
+    [
+        (
+            lambda: simple(Column("r", INT4RANGE)),
+            lambda: simple(Column("r", INT4RANGE), ExcludeConstraint(("r", "&&"), name="ex")),
+            "Its index is built while nobody reads or writes the table",
+        ),
+        (
+            simple,
+            lambda: simple(Column("u", Uuid, server_default=text("gen_random_uuid()"))),
+            "Each row gets a value of its own",
+        ),
+        (simple, lambda: simple(prefixes=["UNLOGGED"]), "The table is written anew while nobody reads"),
+    ],
+)
+async def test_what_keeps_everybody_waiting_is_said_above_it(
+    before: Callable[[], MetaData],
+    after: Callable[[], MetaData],
+    remark: str,
+    engine: AsyncEngine,
+    tmp_path: Path,
+) -> None:
+    await create(engine, before())
+    (path,) = (await compare_schema(engine, after())).write_migrations(tmp_path, "slow")
+    assert f"        # {remark}" in path.read_text()
+    await upgrade(engine, tmp_path)
+    assert not await compare_schema(engine, after())
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (simple, lambda: simple(Column("a", Integer, CheckConstraint("a > 0", name="ck")))),
+        (
+            lambda: simple(Column("a", DOMAIN("d", Integer))),
+            lambda: simple(Column("a", DOMAIN("d", Integer, check="VALUE > 0", constraint_name="ck"))),
+        ),
+    ],
+    ids=["of a new column", "of a domain"],
+)
+async def test_a_check_looks_at_no_row_in_the_transaction(
+    before: Callable[[], MetaData], after: Callable[[], MetaData], engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await create(engine, before())
+    await run_sql(engine, "INSERT INTO t DEFAULT VALUES")
+    paths = (await compare_schema(engine, after())).write_migrations(tmp_path, "check")
+    assert [path.name for path in paths] == ["001_check.py", "002_check_validate.py"]
+    query = "SELECT convalidated FROM pg_constraint WHERE conname = 'ck'"
+    await MigrationRunner(engine, None, tmp_path, observers=()).run_migrations(target=1)
+    assert await values(engine, query) == [(False,)]
+    await upgrade(engine, tmp_path)
+    assert await values(engine, query) == [(True,)]
+    assert not await compare_schema(engine, after())
 
 
 async def test_an_equal_schema_writes_nothing(engine: AsyncEngine, tmp_path: Path) -> None:

@@ -109,7 +109,19 @@ def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
         yield Step(concurrent, Phase.NULLABLE, (refuse,), (allow,))
     elif place not in context.identities:
         stage = Stage.MAIN if it.after.computed is not None else Stage.VALIDATE
-        yield Step(stage, Phase.NULLABLE, (refuse,), (allow,))
+        remarks = _filling(context, it) if stage is Stage.VALIDATE else ()
+        yield Step(stage, Phase.NULLABLE, (refuse,), (allow,), remarks=remarks)
+
+
+def _filling(context: Context, it: d.NullabilityChanged) -> tuple[str, ...]:
+    """Return the comment where somebody may have to write what rows shall have that have nothing."""
+    value = "…" if it.after.default is None else "DEFAULT"
+    name = context.quote(it.column)
+    update = f"UPDATE {context.sql_name(it.table)} SET {name} = {value} WHERE {name} IS NULL"
+    return (
+        f"Where rows of {it.table} have no {it.column}, this fails until you",
+        f'fill them before: await self.op.execute("{update}")',
+    )
 
 
 def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:

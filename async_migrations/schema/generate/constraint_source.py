@@ -29,6 +29,8 @@ def creation(context: Context, table: Name, constraint: Constraint, *, told: boo
         told: whether it is one of the live schema, of which there are the server's words only.
         more: further keywords, such as `not_valid` and `using_index`.
     """
+    if told and constraint.definition.endswith(" NOT ENFORCED"):
+        return _as_printed(context, table, constraint)
     more |= {"schema": context.schema(table), "comment": constraint.comment}
     columns = [*constraint.columns]
     match constraint.kind:
@@ -111,11 +113,15 @@ def _part(construct: str, *arguments: Any, **keywords: Any) -> Group:
     return call(f"sa.{construct}Constraint", *arguments, **keywords, imports=SQLALCHEMY)
 
 
+def _as_printed(context: Context, table: Name, constraint: Constraint) -> Group:
+    name = context.quote(constraint.name)
+    return op("execute", f"ALTER TABLE {context.sql_name(table)} ADD CONSTRAINT {name} {constraint.definition}")
+
+
 def _exclusion(context: Context, table: Name, constraint: Constraint, *, told: bool, **more: Any) -> Group:
     declared: ExcludeConstraint | None = None if told else context.words.constraint(table, constraint)
     if declared is None:
-        name = context.quote(constraint.name)
-        return op("execute", f"ALTER TABLE {context.sql_name(table)} ADD CONSTRAINT {name} {constraint.definition}")
+        return _as_printed(context, table, constraint)
     elements = []
     for expression, name, operator in list[Any](declared._render_exprs):  # noqa: SLF001 - the construct has no public word for it
         column = name if isinstance(expression, str) else getattr(expression, "name", None)

@@ -23,7 +23,7 @@ from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Constraint, ConstraintKind, Index, IndexKey, Name
 
 LEANT_ON = "a foreign key leans on what took its place"
-_LOOKS_LATER = frozenset({ConstraintKind.CHECK, ConstraintKind.FOREIGN_KEY})
+BUILT = "Its index is built while nobody reads or writes the table: PostgreSQL builds none concurrently for it."
 
 
 def added(context: Context, it: d.ConstraintAdded) -> Iterator[Step]:
@@ -85,8 +85,11 @@ def made(context: Context, table: Name, constraint: Constraint) -> Iterator[Step
     elif not constraint.validated:
         late = creation(context, table, constraint, not_valid=True)
         yield Step(Stage.MAIN, Phase.REFERENCES, (late,), down)
-    elif kind not in _LOOKS_LATER or _needs_no_look(context, table, constraint):
-        yield Step(Stage.MAIN, Phase.CHECKS, (up,), down)
+    elif kind is ConstraintKind.EXCLUDE:
+        yield Step(Stage.MAIN, Phase.CHECKS, (up,), down, remarks=(BUILT,))
+    elif kind is ConstraintKind.FOREIGN_KEY and context.is_partitioned(table):
+        # One that is NOT VALID PostgreSQL does not know there.
+        yield Step(Stage.MAIN, Phase.REFERENCES, (up,), down)
     else:
         phase = Phase.CHECKS if kind is ConstraintKind.CHECK else Phase.REFERENCES
         yield Step(Stage.MAIN, phase, (creation(context, table, constraint, not_valid=True),), down)
@@ -172,13 +175,6 @@ def index_of(context: Context, key: Constraint) -> Index:
 def beside(name: str) -> str:
     """Return the name of an index for as long as another has its own."""
     return shortened(name, 4) + "_new"
-
-
-def _needs_no_look(context: Context, table: Name, constraint: Constraint) -> bool:
-    """Whether no row can break it, or PostgreSQL cannot look at rows later."""
-    if constraint.kind is ConstraintKind.FOREIGN_KEY:
-        return context.is_partitioned(table)
-    return bool(constraint.columns) and all((table, column) in context.new_columns for column in constraint.columns)
 
 
 def _goes_along(context: Context, table: Name, constraint: Constraint) -> bool:

@@ -58,6 +58,10 @@ def changed(context: Context, it: d.DomainChanged) -> Iterator[Step]:
     up, down = _altered(context, it.before, it.after, told=False), _altered(context, it.after, it.before, told=True)
     told = tuple(check.definition for check in it.before.checks)
     yield Step(Stage.MAIN, Phase.CONVERT, tuple(up), tuple(down), told=told)
+    for check in it.after.checks:
+        if check not in it.before.checks:
+            look = op("validate_domain_constraint", check.name, it.name.name, schema=context.schema(it.name))
+            yield Step(Stage.VALIDATE, Phase.VALIDATION, (look,))
 
 
 def _declared(context: Context, name: Name) -> DOMAIN | None:
@@ -129,9 +133,9 @@ def _altered(context: Context, before: Domain, after: Domain, *, told: bool) -> 
         yield op("alter_domain", name, **changed, schema=own)
     for check in after.checks:
         if here.get(check.name) != check:
-            yield op(
-                "create_domain_constraint", check.name, name, _condition(context, after, check, told=told), schema=own
-            )
+            condition = _condition(context, after, check, told=told)
+            later = None if told else True
+            yield op("create_domain_constraint", check.name, name, condition, schema=own, not_valid=later)
 
 
 def _is_remade(context: Context, it: d.DomainChanged) -> bool:

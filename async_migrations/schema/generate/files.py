@@ -50,7 +50,7 @@ def text(
     sentence: str,
     plan: FilePlan,
     left_out: Sequence[d.Difference] = (),
-    left_alone: Sequence[d.Difference] = (),
+    refused: Sequence[d.Difference] = (),
 ) -> str:
     """Return the whole file.
 
@@ -59,7 +59,7 @@ def text(
         sentence: what it does.
         plan: its steps.
         left_out: the differences that it does not follow, for a comment.
-        left_alone: those of them that nothing can be done about here.
+        refused: those of them that nothing can be done about here.
     """
     calls = [each for step in plan.steps for each in step.up]
     if all(step.down is not None for step in plan.steps):
@@ -69,7 +69,7 @@ def text(
     lines += ["class Migration(BaseMigration):", f'    """{quiet}."""', ""]
     if not plan.stage.transactional:
         lines += ["    transactional = False", ""]
-    lines += ["    async def upgrade(self) -> None:", *_upgrade(plan.steps), *_left_out(left_out, left_alone)]
+    lines += ["    async def upgrade(self) -> None:", *_upgrade(plan.steps), *_left_out(left_out, refused)]
     lines += [*_downgrade(plan.steps)]
     return "\n".join(lines) + "\n"
 
@@ -110,11 +110,11 @@ def _downgrade(steps: Sequence[Step]) -> Iterator[str]:
         yield from printed(each, _BODY)
 
 
-def _left_out(left_out: Sequence[d.Difference], left_alone: Sequence[d.Difference]) -> Iterator[str]:
-    lossy = [each for each in left_out if each not in left_alone]
+def _left_out(left_out: Sequence[d.Difference], refused: Sequence[d.Difference]) -> Iterator[str]:
+    lossy = [each for each in left_out if each not in refused]
     titles = {
         "Left out, since something would be lost; allow_destructive=True has it written:": lossy,
-        "Left out, since something that is not compared is missing or in the way:": left_alone,
+        "Left out, since PostgreSQL refuses it as things are:": refused,
     }
     for title, told in titles.items():
         if told:

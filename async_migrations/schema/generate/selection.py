@@ -237,6 +237,15 @@ def _parts_a_foreign_key(it: d.Difference, left: _Left) -> bool:
     return any(one == (it.table, it.column) and other not in changed for one, other in ends)
 
 
+def _is_what_a_table_is_cut_by(it: d.Difference, left: _Left) -> bool:
+    """Whether a column is part of a partition key, and its type cannot change."""
+    if not isinstance(it, d.ColumnTypeChanged | d.CollationChanged):
+        return False
+    made_anew = any(isinstance(each, d.PartitioningChanged) and each.table == it.table for each in left.kept)
+    table = left.wanted.table(it.table)
+    return not made_anew and table is not None and is_named(it.column, table.partition_key or "")
+
+
 _RULES = (
     _is_in_use,
     _is_of_such_a_column,
@@ -246,6 +255,7 @@ _RULES = (
     _needs_a_type,
     _is_leant_on,
     _parts_a_foreign_key,
+    _is_what_a_table_is_cut_by,
 )
 
 

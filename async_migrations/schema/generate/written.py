@@ -21,23 +21,23 @@ class WrittenMigrations(list[Path]):
     """The files that were written, in their order; `str()` lists them for people.
 
     Attributes:
-        left_out: the differences that they do not follow, since something would be lost, or since they lean on such
-            a one or on `left_alone`.
-        left_alone: those of them that lean on what is not compared, and cannot be followed whatever is allowed.
+        left_out: the differences that they do not follow, since something would be lost, or since they lean on others
+            of which that is true.
+        refused: those of them that PostgreSQL refuses whatever is allowed, mostly for the sake of what is not compared.
     """
 
     def __init__(
-        self, paths: Iterable[Path], left_out: Iterable[d.Difference] = (), left_alone: Iterable[d.Difference] = ()
+        self, paths: Iterable[Path], left_out: Iterable[d.Difference] = (), refused: Iterable[d.Difference] = ()
     ) -> None:
         super().__init__(paths)
         self.left_out = tuple(left_out)
-        self.left_alone = tuple(left_alone)
+        self.refused = tuple(refused)
 
     def __str__(self) -> str:
         lines = [f"Wrote {path}" for path in self] or ["Nothing was written."]
         for each in self.left_out:
-            alone = each in self.left_alone
-            reason = "something that is not compared is missing or in the way" if alone else "something would be lost"
+            alone = each in self.refused
+            reason = "PostgreSQL refuses it as things are" if alone else "something would be lost"
             lines.append(f"Left out, since {reason}: {each}")
         return "\n".join(lines)
 
@@ -62,9 +62,9 @@ def _text(
     each: FilePlan,
     plans: Sequence[FilePlan],
     left_out: Sequence[d.Difference],
-    left_alone: Sequence[d.Difference],
+    refused: Sequence[d.Difference],
     digits: str,
     _name: str,
 ) -> str:
     said = files.description(sentence, each, alone=len(plans) == 1)
-    return files.text(digits, said, each, *((left_out, left_alone) if each is plans[-1] else ()))
+    return files.text(digits, said, each, *((left_out, refused) if each is plans[-1] else ()))
