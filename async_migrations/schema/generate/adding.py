@@ -33,7 +33,7 @@ def added(context: Context, it: d.ColumnAdded) -> Iterator[Step]:
     if not _needs_value(context, it):
         node = column_node(context, table, column)
         phase = Phase.GENERATED if _reads_converted(context, it) else Phase.COLUMNS
-        up = (op("add_column", table.name, node, schema=schema),)
+        up: tuple[Group, ...] = (op("add_column", table.name, node, schema=schema),)
         yield Step(Stage.MAIN, phase, up, down, remarks=(FILLED,) if _is_filled(column) else ())
         return
     value = value_for_rows(context, table, column)

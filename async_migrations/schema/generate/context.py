@@ -67,7 +67,8 @@ class Context:
             found.update(each.name for each in side.sequences)
             found.update(each.name for each in side.others)
             for table in side.tables:
-                found |= {Name(table.name.schema, each.name) for each in (*table.indexes, *table.constraints)}
+                parts = (*(each.name for each in table.indexes), *(each.name for each in table.constraints))
+                found.update(Name(table.name.schema, each) for each in parts)
         return frozenset(found)
 
     @cached_property
