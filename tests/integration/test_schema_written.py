@@ -467,6 +467,12 @@ async def test_a_foreign_key_outlives_the_key_that_it_leans_on(
         await MigrationRunner(engine, None, tmp_path, observers=()).run_migrations(target=number)
         assert await values(engine, "SELECT conname FROM pg_constraint WHERE contype = 'f'") == [("fk",)]
     assert await values(engine, "SELECT convalidated FROM pg_constraint WHERE contype = 'f'") == [(True,)]
+    await MigrationRunner(engine, None, tmp_path, observers=()).downgrade(0)
+    assert await values(engine, "SELECT conname FROM pg_constraint WHERE contype = 'f'") == [("fk",)]
+    assert not await compare_schema(
+        engine, coded(before(), referred=referred), include=lambda _, name: name.name != "u"
+    )
+    await upgrade(engine, tmp_path)
     remaining = await compare_schema(engine, wanted)
     assert {type(each).__name__ for each in remaining.operations} <= {"TableRemoved"}
 

@@ -22,7 +22,6 @@ from async_migrations.schema.generate.source import Group
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Constraint, ConstraintKind, Index, IndexKey, Name
 
-LEANT_ON = "a foreign key leans on what took its place"
 BUILT = "Its index is built while nobody reads or writes the table: PostgreSQL builds none concurrently for it."
 
 
@@ -131,10 +130,10 @@ def _swap(context: Context, it: d.ConstraintChanged) -> Iterator[Step]:
         Stage.CONCURRENT,
         Phase.SWAPS,
         tuple(_swapped(context, it.table, it.before, it.after, leaning.off, leaning.on)),
-        tuple(_swapped(context, it.table, it.after, it.before, leaning.off, leaning.back)),
+        tuple(_swapped(context, it.table, it.after, it.before, leaning.off, ())),
         remarks=("The new index is there before the old constraint goes.", *leaning.remarks),
     )
-    yield from leaning.looks()
+    yield from leaning.around()
 
 
 def _swapped(
@@ -157,10 +156,8 @@ def _late(context: Context, it: d.ConstraintRemoved) -> Iterator[Step]:
     up = (*marks, *leaning.off, dropping(context, it.table, it.constraint), *leaning.on)
     made_again = creation(context, it.table, it.constraint, told=True)
     marks = () if new is None else (marked(context, it.table, new, it.constraint.name),)
-    # On the way back a foreign key would lean on what is dropped next.
-    down = None if leaning.off else (made_again, *marks)
-    yield Step(Stage.CONCURRENT, Phase.SWAPS, up, down, reason=LEANT_ON, remarks=leaning.remarks)
-    yield from leaning.looks()
+    yield Step(Stage.CONCURRENT, Phase.SWAPS, up, (*leaning.off, made_again, *marks), remarks=leaning.remarks)
+    yield from leaning.around()
 
 
 def index_of(context: Context, key: Constraint) -> Index:

@@ -98,7 +98,6 @@ class Leaning:
     Attributes:
         off: what drops them.
         on: what makes them again, not looking at rows.
-        back: the same on the way back, where nothing looks at the rows later.
         remarks: what is to say about it.
     """
 
@@ -107,12 +106,18 @@ class Leaning:
         self._keys = () if columns is None else tuple(_leaning(context, table, columns))
         self.off = tuple(dropping(context, owner, key) for owner, key in self._keys)
         self.on = tuple(creation(context, owner, key, **self._unseen(owner)) for owner, key in self._keys)
-        self.back = tuple(creation(context, owner, key) for owner, key in self._keys)
         names = " and ".join(f"{key.name} of {owner}" for owner, key in self._keys)
         self.remarks = (f"What leans on it goes for a moment: {names}.",) if names else ()
 
-    def looks(self) -> Iterator[Step]:
-        """Look at the rows, beside running writes."""
+    def back(self) -> Iterator[Step]:
+        """Make them again on the way back, when all keys are as they were."""
+        if self._keys:
+            again = tuple(creation(self._context, owner, key) for owner, key in self._keys)
+            yield Step(Stage.CONCURRENT, Phase.RELEASE_KEYS, (), again)
+
+    def around(self) -> Iterator[Step]:
+        """Look at the rows, beside running writes, and make them again on the way back."""
+        yield from self.back()
         for owner, key in self._keys:
             if key.validated and self._unseen(owner):
                 look = op("validate_constraint", key.name, owner.name, schema=self._context.schema(owner))

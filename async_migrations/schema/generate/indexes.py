@@ -62,11 +62,11 @@ def changed(context: Context, it: d.IndexChanged) -> Iterator[Step]:
         Stage.CONCURRENT,
         Phase.SWAPS,
         tuple(_swapped(context, it.table, it.after, leaning.off, leaning.on, told=False)),
-        tuple(_swapped(context, it.table, it.before, leaning.off, leaning.back, told=True)),
+        tuple(_swapped(context, it.table, it.before, leaning.off, (), told=True)),
         remarks=leaning.remarks,
         told=(it.before.body,),
     )
-    yield from leaning.looks()
+    yield from leaning.around()
 
 
 def _late(context: Context, it: d.IndexRemoved) -> Iterator[Step]:
@@ -77,10 +77,10 @@ def _late(context: Context, it: d.IndexRemoved) -> Iterator[Step]:
     marks = () if new is None else (marked(context, it.table, it.index.name, new),)
     up = (*marks, *leaning.off, _drop(context, it.table, it.index), *leaning.on)
     marks = () if new is None else (marked(context, it.table, new, it.index.name),)
-    down = None if leaning.off else (creation(context, it.table, it.index, told=True), *marks)
+    down = (*leaning.off, creation(context, it.table, it.index, told=True), *marks)
     told = (it.index.body,)
-    yield Step(Stage.CONCURRENT, Phase.SWAPS, up, down, reason=constraints.LEANT_ON, remarks=leaning.remarks, told=told)
-    yield from leaning.looks()
+    yield Step(Stage.CONCURRENT, Phase.SWAPS, up, down, remarks=leaning.remarks, told=told)
+    yield from leaning.around()
 
 
 def _made_a_key(context: Context, it: d.IndexRemoved, key: Constraint) -> Iterator[Step]:
@@ -89,6 +89,7 @@ def _made_a_key(context: Context, it: d.IndexRemoved, key: Constraint) -> Iterat
     leaning = Leaning(context, table, columns_of(it.index))
     if _is_same(it.index, own):
         up: tuple[Group, ...] = (constraint_source.creation(context, table, key, using_index=own.name),)
+        yield from leaning.back()
     else:
         up = (
             creation(context, table, own, name=beside(own.name), told=True),
@@ -98,8 +99,8 @@ def _made_a_key(context: Context, it: d.IndexRemoved, key: Constraint) -> Iterat
             constraint_source.creation(context, table, key, using_index=beside(own.name)),
             *leaning.on,
         )
-        yield from leaning.looks()
-    down = _in_place_of(context, table, key, it.index, leaning.off, leaning.back, told=True)
+        yield from leaning.around()
+    down = _in_place_of(context, table, key, it.index, leaning.off, (), told=True)
     yield Step(Stage.CONCURRENT, Phase.SWAPS, up, tuple(down), told=(it.index.body,))
 
 
@@ -114,10 +115,9 @@ def _made_of_a_key(context: Context, it: d.IndexAdded, key: Constraint) -> Itera
         *leaning.off,
         _drop(context, table, it.index),
         constraint_source.creation(context, table, key, using_index=beside(own.name)),
-        *leaning.back,
     )
     yield Step(Stage.CONCURRENT, Phase.SWAPS, tuple(up), down)
-    yield from leaning.looks()
+    yield from leaning.around()
 
 
 def _in_place_of(
