@@ -22,6 +22,7 @@ from async_migrations.schema.generate.source import Group
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Constraint, ConstraintKind, Index, IndexKey, Name
 
+LOOKED_AT = "Its rows are looked at while nobody writes to either table."
 BUILT = "Its index is built while nobody reads or writes the table: PostgreSQL builds none concurrently for it."
 
 
@@ -88,7 +89,7 @@ def made(context: Context, table: Name, constraint: Constraint) -> Iterator[Step
         yield Step(Stage.MAIN, Phase.CHECKS, (up,), down, remarks=(BUILT,))
     elif kind is ConstraintKind.FOREIGN_KEY and context.is_partitioned(table):
         # One that is NOT VALID PostgreSQL does not know there.
-        yield Step(Stage.MAIN, Phase.REFERENCES, (up,), down)
+        yield Step(Stage.MAIN, Phase.REFERENCES, (up,), down, remarks=(LOOKED_AT,))
     else:
         phase = Phase.CHECKS if kind is ConstraintKind.CHECK else Phase.REFERENCES
         yield Step(Stage.MAIN, phase, (creation(context, table, constraint, not_valid=True),), down)

@@ -57,7 +57,9 @@ def changed(context: Context, it: d.DomainChanged) -> Iterator[Step]:
         return
     up, down = _altered(context, it.before, it.after, told=False), _altered(context, it.after, it.before, told=True)
     told = tuple(check.definition for check in it.before.checks)
-    yield Step(Stage.MAIN, Phase.CONVERT, tuple(up), tuple(down), told=told)
+    refused = it.before.nullable and not it.after.nullable
+    remarks = ("All columns of it are looked at while nobody writes to their tables.",) if refused else ()
+    yield Step(Stage.MAIN, Phase.CONVERT, tuple(up), tuple(down), told=told, remarks=remarks)
     for check in it.after.checks:
         if check not in it.before.checks:
             look = op("validate_domain_constraint", check.name, it.name.name, schema=context.schema(it.name))
