@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from async_migrations.schema.answers import Answers, Row, numbers, text, texts
 from async_migrations.schema.named import sequence_options, sequences_of, types_of
@@ -22,6 +22,7 @@ from async_migrations.schema.table import (
     TableKind,
     parse_name,
 )
+from async_migrations.sql import quote_identifier
 
 _TABLE_KINDS = {"r": TableKind.TABLE, "p": TableKind.PARTITIONED, "f": TableKind.FOREIGN}
 _CONSTRAINT_KINDS = {
@@ -43,6 +44,7 @@ class _Work:
     opclasses: dict[str, str] = field(default_factory=dict)
     collations: dict[str, str] = field(default_factory=dict)
     owned: dict[tuple[str, int], tuple[Name, SequenceOptions]] = field(default_factory=dict)
+    bases: dict[str, str] = field(default_factory=dict)
 
 
 def assemble(answers: Answers, *, version: int, default_schema: str | None) -> Snapshot:
@@ -54,8 +56,10 @@ def assemble(answers: Answers, *, version: int, default_schema: str | None) -> S
         default_schema: where unqualified names are created.
     """
     work = _work(answers)
-    relations = _tables(answers, work)
     enums, domains, ranges = types_of(answers)
+    work.bases = {str(each.name): each.type for each in domains}
+    domains = tuple(replace(each, base=_base(each.type, work)) for each in domains)
+    relations = _tables(answers, work)
     extras = [row for row in answers.schemas if row[0] not in {"operator class", "order"}]
     others = [_other(row) for row in extras if row[0] not in {"schema", "extension"}] + ranges
     return Snapshot(
@@ -151,7 +155,17 @@ def _column(row: Row, work: _Work) -> Column:
         Name(schema, text(type_name)) if schema is not None else None,
         sequence[0] if sequence and identity is None and _takes_from(default, sequence[0]) else None,
         local == "t",
+        _base(text(type_), work),
     )
+
+
+def _base(type_: str, work: _Work) -> str | None:
+    """Return what is under a domain; None for a type that is none."""
+    element = type_.removesuffix("[]")
+    if element not in work.bases:
+        return None
+    below = work.bases[element] + type_[len(element) :]
+    return _base(below, work) or below
 
 
 def _takes_from(default: str | None, sequence: Name) -> bool:
@@ -208,7 +222,7 @@ def _keys(row: Row, work: _Work) -> tuple[tuple[IndexKey, ...], tuple[str, ...]]
     sorting, opclasses, collations = (text(row[place]).split() for place in (9, 11, 12))
     keys = tuple(
         IndexKey(
-            printed[place] if printed else text(names[place]),
+            printed[place] if printed else quote_identifier(text(names[place])),
             names[place],
             work.opclasses.get(opclasses[place]),
             work.collations.get(collations[place]),

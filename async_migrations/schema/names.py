@@ -31,6 +31,12 @@ def shown(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
+def is_named(name: str, sql: str) -> bool:
+    """Whether a name stands in SQL, with quotes or without: PostgreSQL does not set them where SQLAlchemy does."""
+    inside = re.escape(name.replace('"', '""'))
+    return re.search(rf"(?<![\w$]){inside}(?![\w$])", sql) is not None
+
+
 def one_line(text: str) -> str:
     """Write what PostgreSQL prints on several lines, such as a CASE, on one."""
     return " ".join(text.split())

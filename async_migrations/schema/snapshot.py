@@ -48,6 +48,7 @@ class Domain:
         checks: by name.
         extension: the extension that it belongs to.
         held: what else leans on it that is not compared.
+        base: of a domain over another, the type that is under them in the end.
     """
 
     name: Name
@@ -58,6 +59,12 @@ class Domain:
     checks: tuple[DomainCheck, ...] = ()
     extension: str | None = None
     held: tuple[str, ...] = field(default=(), compare=False)
+    base: str | None = field(default=None, compare=False)
+
+    @property
+    def stored(self) -> str:
+        """What the values are, whatever other domain they are of."""
+        return self.base or self.type
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from async_migrations.schema.names import Name, parse_name, shown
+from async_migrations.schema.names import Name, is_named, parse_name, shown
 
 __all__ = [
     "Column",
@@ -101,6 +101,7 @@ class Column:
         type_name: the enum, domain or other type that is not PostgreSQL's own; of an array, that of its elements.
         sequence: of a serial column, the sequence that belongs to it and fills it.
         local: declared here; False when it only comes from a parent.
+        base: of a domain, or of an array of one, the type that is under it in the end.
     """
 
     name: str
@@ -115,6 +116,12 @@ class Column:
     type_name: Name | None = None
     sequence: Name | None = None
     local: bool = True
+    base: str | None = field(default=None, compare=False)
+
+    @property
+    def stored(self) -> str:
+        """What the values are, whatever domain they are of."""
+        return self.base or self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,13 @@ class Index:
     tablespace: str | None = None
     comment: str | None = field(default=None, compare=False)
     implicit: bool = field(default=False, compare=False)
+
+    def leans_on(self, column: str) -> bool:
+        """Whether it reads a column; in an expression, anything that may be its name counts."""
+        if column in self.include or any(key.column == column for key in self.keys):
+            return True
+        texts = [key.text for key in self.keys if key.column is None]
+        return any(is_named(column, text) for text in (*texts, self.where or ""))
 
     def definition(self, table: Name) -> str:
         """Return the statement that makes it on `table`."""

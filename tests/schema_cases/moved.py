@@ -213,6 +213,12 @@ CONVERSIONS: dict[str, tuple[Any, Any, str, Any]] = {
     "range to multirange": (pg.INT4RANGE, pg.INT4MULTIRANGE, "'[1,3)'", None),
     "timestamp to jsonb": (DateTime, pg.JSONB, "'2020-01-31'", "2020-01-31T00:00:00"),
     "jsonb to timestamp": (pg.JSONB, DateTime, "to_jsonb('2020-01-31'::date)", _at(2020, 1, 31)),
+    "double to numeric with all its digits": (Double, Numeric, "1.2345678901234567", Decimal("1.2345678901234567")),
+    "jsonb to array of text": (pg.JSONB, ARRAY(Text), """'["red", "a, \\"b\\"", null]'""", ["red", 'a, "b"', None]),
+    "json to array of integers": (JSON, ARRAY(Integer), "'[1, 2]'", [1, 2]),
+    "jsonb to array of jsonb": (pg.JSONB, ARRAY(pg.JSONB), "'[1]'", [[1]]),
+    "boolean array to strings": (ARRAY(Boolean), ARRAY(String(5)), "'{t,f}'", ["true", "false"]),
+    "timestamp to date": (DateTime, Date, "'2020-01-31 12:00'", dt.date(2020, 1, 31)),
     "hstore to text": (pg.HSTORE, Text, "'a=>1'", '"a"=>"1"'),
 }
 for _name, (_before, _after, _value, _kept) in CONVERSIONS.items():

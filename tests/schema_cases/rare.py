@@ -3,7 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import DDL, BigInteger, Column, ForeignKey, Integer, MetaData, Table, Text, event
+from sqlalchemy import (
+    ARRAY,
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    event,
+)
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import TypeEngine
 
@@ -120,6 +135,102 @@ case(
     referred("FROM (1) TO (10)"),
     rows="INSERT INTO log VALUES (7, 'x'); INSERT INTO note VALUES (1, 7)",
     kept=("SELECT l.a FROM log_1 AS l JOIN note ON log_id = l.id", [("x",)]),
+)
+
+
+def cut(name: str, column: str, bound: str | None) -> Build:
+    """Return what fills a metadata with a table of one column beside its id, partitioned where there is a bound."""
+
+    def build(metadata: MetaData) -> None:
+        options: dict[str, Any] = {} if bound is None else {"postgresql_partition_by": "RANGE (id)"}
+        parts: list[Column[Any]] = [Column("id", Integer, primary_key=True), Column(column, Text, index=True)]
+        log = Table(name, metadata, *parts, **options)
+        if bound is not None:
+            made = f"CREATE TABLE log_1 PARTITION OF {name} FOR VALUES {bound}"
+            event.listen(log, "after_create", DDL(made))  # type: ignore[no-untyped-call]  # SQLAlchemy's
+
+    return build
+
+
+case(
+    "a table is renamed with a column and cut into partitions",
+    "partition",
+    cut("log", "a", None),
+    cut("events", "b", "FROM (1) TO (10)"),
+    renames=(("table", "public.log", "events"), ("column", "public.log.a", "b")),
+    sql="CREATE SEQUENCE events_old",
+    rows="INSERT INTO log (a) VALUES ('x')",
+    kept=("SELECT b FROM log_1", [("x",)]),
+)
+
+
+def sorted_by(name: str, *, indexed: bool) -> Build:
+    """Return what fills a metadata with a table that has, where it is indexed, an index that begins with the last."""
+
+    def build(metadata: MetaData) -> None:
+        other = Column(name.lower() + "_", Integer)
+        table = Table("t", metadata, Column("id", Integer, primary_key=True), Column(name, Integer), other)
+        if indexed:
+            Index("ix", table.c[name].desc().nulls_last(), unique=True)
+
+    return build
+
+
+case(
+    "descending index of a name in capitals",
+    "index",
+    sorted_by("createdAt", indexed=False),
+    sorted_by("createdAt", indexed=True),
+)
+case(
+    "descending index of a reserved name gone",
+    "index",
+    sorted_by("order", indexed=True),
+    sorted_by("order", indexed=False),
+)
+case(
+    "index of a generated column that only SQLAlchemy quotes",
+    "computed",
+    lambda m: Table("t", m, Column("id", Integer, primary_key=True), Column("over", Integer, index=True)),
+    lambda m: Table(
+        "t",
+        m,
+        Column("id", Integer, primary_key=True),
+        Column("over", Integer, Computed("id + 1", persisted=True), index=True),
+    ),
+)
+
+case(
+    "a generated column of another type with another expression",
+    "computed",
+    lambda m: Table(
+        "t", m, Column("id", Integer, primary_key=True), Column("g", Integer, Computed("id * 2", persisted=True))
+    ),
+    lambda m: Table(
+        "t", m, Column("id", Integer, primary_key=True), Column("g", Text, Computed("(id * 3)::text", persisted=True))
+    ),
+    rows="INSERT INTO t (id) VALUES (5)",
+    kept=("SELECT g FROM t", [("15",)]),
+)
+
+
+def kinds(*labels: str, default: str | None = None, check: str | None = None) -> Build:
+    """Return what fills a metadata with a table of an array of an enum, and with what names its labels."""
+
+    def build(metadata: MetaData) -> None:
+        column: Column[Any] = Column("a", ARRAY(Enum(*labels, name="kind")), server_default=default)
+        checks = [] if check is None else [CheckConstraint(check, name="ck")]
+        Table("t", metadata, Column("id", Integer, primary_key=True), column, *checks)
+
+    return build
+
+
+case("a label used in the default of an array", "enum", kinds("x"), kinds("x", "new", default="{x,new}"))
+case(
+    "a label used in an array inside a check",
+    "enum",
+    kinds("x"),
+    kinds("x", 'it\'s "new"', check="""a <> '{"it''s \\"new\\""}'::kind[]"""),
 )
 
 OTHER_HEAP = """DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_am WHERE amname = 'other_heap') THEN

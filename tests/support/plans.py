@@ -124,7 +124,7 @@ def plan_of(
     metadata: MetaData | None = None,
 ) -> Planned:
     """Plan what follows some differences."""
-    kept, left_out = followed(operations, allow_destructive=allow_destructive)
+    kept, left_out = followed(operations, live, wanted, allow_destructive=allow_destructive)
     words = Words(metadata or MetaData(), wanted, dialect_of(VERSION))
     plans = plan(Context(kept, live, wanted, words, left_out, allow_destructive))
     return Planned(

@@ -111,11 +111,68 @@ def test_only_what_loses_something_is_destructive() -> None:
         ("bigint", "integer", False),
         ('public."My Type"[]', "text", False),
         ("numeric(10,4)[]", "numeric(10,2)[]", True),
+        ("numeric(10,0)", "integer", False),
+        ("numeric(10,4)", "money", True),
+        ("numeric", "double precision", True),
+        ("integer", "double precision", False),
+        ("integer", "real", True),
+        ("bigint", "double precision", True),
+        ("real", "numeric(10,2)", True),
+        ("integer", "boolean", False),
+        ("boolean", "integer", False),
+        ("integer", "bit(4)", True),
+        ("integer", "bit(32)", False),
+        ("integer[]", "integer", True),
+        ("integer[]", "text", False),
+        ("integer", "integer[]", False),
+        ("integer", "character varying(2)[]", False),
+        ("text", "integer", False),
+        ("text", "public.kind", False),
+        ("text", "numeric", False),
+        ("text", "numeric(10,2)", True),
+        ("text", "double precision", True),
+        ("text", "date", True),
+        ("text", "timestamp with time zone", False),
+        ("text", "timestamp(0) with time zone", True),
+        ("text", "bit varying(4)", True),
+        ("text", "name", True),
+        ("text", "jsonb", True),
+        ("json", "jsonb", True),
+        ("json[]", "jsonb[]", True),
+        ("jsonb", "json", False),
+        ("jsonb", "numeric(10,2)", True),
+        ("jsonb", "integer[]", False),
+        ("jsonb", "text[]", True),
+        ("text[]", "jsonb", False),
+        ("timestamp with time zone", "integer", True),
+        ("timestamp with time zone", "numeric", False),
+        ("timestamp without time zone", "timestamp with time zone", False),
+        ("date", "bigint", False),
+        ("bigint", "date", True),
+        ("interval", "integer", True),
+        ("interval", "time without time zone", True),
+        ("interval", "interval day to second(3)", True),
+        ("interval year", "interval", False),
+        ("time with time zone", "time without time zone", True),
+        ("inet", "cidr", True),
+        ("cidr", "inet", False),
+        ("circle", "box", True),
+        ("bytea", "uuid", False),
+        ("public.citext", "text", False),
     ],
 )
 def test_a_conversion_that_rounds_silently_is_destructive(before: str, after: str, lossy: bool) -> None:  # noqa: FBT001
     one, other = Column("a", before), Column("a", after)
     assert d.ColumnTypeChanged(T, "a", one, other).destructive is lossy
+
+
+def test_a_conversion_is_judged_by_what_is_under_domains() -> None:
+    exact, rounded = Column("a", "public.exact", base="numeric(10,4)"), Column("a", "public.price", base="integer")
+    made = Computed("b + 1")
+    assert d.ColumnTypeChanged(T, "a", exact, rounded).destructive
+    assert not d.ColumnTypeChanged(T, "a", exact, replace(rounded, computed=made)).destructive
+    assert d.DomainChanged(T, Domain(T, "numeric(10,4)"), Domain(T, "public.price", base="integer")).destructive
+    assert not d.DomainChanged(T, Domain(T, "integer"), Domain(T, "bigint")).destructive
 
 
 def test_labels_say_what_was_added_removed_and_reordered() -> None:

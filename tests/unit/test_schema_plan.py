@@ -68,10 +68,13 @@ def test_a_new_table_has_its_indexes_and_keys_in_one_file() -> None:
     assert plan.back == {"main": ['drop_table("users")']}
 
 
-def test_a_check_of_new_columns_alone_needs_no_second_look() -> None:
+def test_a_check_of_new_columns_is_looked_at_beside_running_writes_too() -> None:
     wanted = users(column("age"), check("ck", "(age > 0)", "age"), check("both", "(age > id)", "age", "id"))
 
-    assert planned(snapshot(USERS), snapshot(wanted)).files["validate"] == ['validate_constraint("both", "users")']
+    assert planned(snapshot(USERS), snapshot(wanted)).files["validate"] == [
+        'validate_constraint("ck", "users")',
+        'validate_constraint("both", "users")',
+    ]
 
 
 def test_indexes_and_keys_of_partitioned_tables_stay_in_the_transaction() -> None:
@@ -193,7 +196,7 @@ def test_a_reference_in_the_way_of_a_conversion_is_dropped_and_made_again() -> N
 def test_an_index_that_changes_is_built_beside_the_old_one() -> None:
     plan = planned(snapshot(users(index("ix", "id"))), snapshot(users(index("ix", "id", unique=True))))
 
-    assert [each.partition("(")[0] for each in plan.calls] == ["create_index", "drop_index", "rename_index"]
+    assert [each.partition("(")[0] for each in plan.calls] == ["create_index", "execute", "drop_index", "rename_index"]
     assert list(plan.files) == ["concurrent"]
     assert plan.back["concurrent"]
 
@@ -263,7 +266,8 @@ def test_a_domain_is_altered_where_that_is_enough() -> None:
 
     assert plan.calls == [
         'alter_domain("z_small", server_default=sa.text("7"), nullable=False)',
-        'create_domain_constraint("low", "z_small", "(VALUE < 9)")',
+        'create_domain_constraint("low", "z_small", "(VALUE < 9)", not_valid=True)',
+        'validate_domain_constraint("low", "z_small")',
     ]
     assert plan.back["main"] == [
         'drop_domain_constraint("low", "z_small")',

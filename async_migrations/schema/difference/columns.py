@@ -69,8 +69,8 @@ class ColumnTypeChanged(OfColumn):
 
     @property
     def destructive(self) -> bool:
-        """Whether a conversion rounds or cuts values without an error."""
-        return rounds(self.before.type, self.after.type)
+        """Whether a conversion rounds or cuts values without an error; those of a generated column are made again."""
+        return self.after.computed is None and rounds(self.before.stored, self.after.stored)
 
     def __str__(self) -> str:
         return f"{self._what} is {self.before.type} instead of {self.after.type}"

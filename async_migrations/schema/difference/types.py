@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from async_migrations.schema.difference.base import Difference, Verb
+from async_migrations.schema.rounding import rounds
 from async_migrations.schema.snapshot import Domain, EnumType, Sequence
 from async_migrations.schema.table import Name, shown
 
@@ -121,6 +122,11 @@ class DomainChanged(Named):
         """Which of its attributes differ."""
         names = ("type", "nullable", "default", "collation", "checks")
         return tuple(name for name in names if getattr(self.before, name) != getattr(self.after, name))
+
+    @property
+    def destructive(self) -> bool:
+        """Whether its values are rounded or cut without an error."""
+        return rounds(self.before.stored, self.after.stored)
 
     def __str__(self) -> str:
         return f"domain {self.name} has another {' and another '.join(self.parts)}"

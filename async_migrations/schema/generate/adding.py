@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from async_migrations.schema import difference as d
@@ -12,8 +13,13 @@ from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
 from async_migrations.schema.generate.words import sql_node
+from async_migrations.schema.names import is_named
 from async_migrations.schema.table import Column, Name
 
+FILLED = "Each row gets a value of its own: the table is written anew while nobody reads or writes it."
+_VOLATILE = re.compile(
+    r"\b(?:gen_random_uuid|uuidv[47]|uuid_generate\w+|random\w*|nextval|clock_timestamp|timeofday)\("
+)
 SEQUENCE_TYPES = {"smallint": "sa.SmallInteger", "integer": "sa.Integer", "bigint": "sa.BigInteger"}
 
 
@@ -22,11 +28,13 @@ def added(context: Context, it: d.ColumnAdded) -> Iterator[Step]:
     table, column, schema = it.table, it.column, context.schema(it.table)
     down = (op("drop_column", table.name, column.name, schema=schema),)
     if column.sequence is not None:
-        yield Step(Stage.MAIN, Phase.COLUMNS, tuple(_serial(context, table, column)), down)
+        yield Step(Stage.MAIN, Phase.COLUMNS, tuple(_serial(context, table, column)), down, remarks=(FILLED,))
         return
     if not _needs_value(context, it):
         node = column_node(context, table, column)
-        yield Step(Stage.MAIN, Phase.COLUMNS, (op("add_column", table.name, node, schema=schema),), down)
+        phase = Phase.GENERATED if _reads_converted(context, it) else Phase.COLUMNS
+        up: tuple[Group, ...] = (op("add_column", table.name, node, schema=schema),)
+        yield Step(Stage.MAIN, phase, up, down, remarks=(FILLED,) if _is_filled(column) else ())
         return
     value = value_for_rows(context, table, column)
     if value is not None:
@@ -55,6 +63,18 @@ def filling(context: Context, table: Name, column: str) -> tuple[str, ...]:
         f"{table}.{column} is NOT NULL and has no default. If the table has rows, this fails until you",
         f'fill them before: await self.op.execute("{update}")',
     )
+
+
+def _is_filled(column: Column) -> bool:
+    """Whether the rows that exist get values one by one; of functions those are known that usually give them."""
+    made = column.identity is not None or (column.computed is not None and column.computed.stored)
+    return made or _VOLATILE.search(column.default or "") is not None
+
+
+def _reads_converted(context: Context, it: d.ColumnAdded) -> bool:
+    computed = it.column.computed
+    others = [column for table, column in context.converted if table == it.table]
+    return computed is not None and any(is_named(each, computed.expression) for each in others)
 
 
 def _needs_value(context: Context, it: d.ColumnAdded) -> bool:

@@ -8,17 +8,17 @@ from typing import Any
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import identity_node, type_node
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.conversion import back, using
+from async_migrations.schema.generate.conversion import back, changes_zone, using
 from async_migrations.schema.generate.selection import is_made_anew, labels_after
 from async_migrations.schema.generate.source import Group, Node, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.things import owned_again
 from async_migrations.schema.generate.type_source import SQLALCHEMY, raw_type
 from async_migrations.schema.generate.words import condition_node, sql_node
-from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Column, Name, SequenceOptions
 from async_migrations.sql import quote_literal
 
+IN_UTC = "Times without a time zone are taken for UTC in {}; say another one here where they are of another."
 LOST = "the values of a dropped column are gone"
 _NONE = literal(None)
 """None as an argument, where a keyword that is None is left out."""
@@ -42,19 +42,22 @@ def retyped(context: Context, it: d.ColumnTypeChanged | d.CollationChanged) -> I
     before, after = it.before, it.after
     up: dict[str, Any] = {"type_": type_node(context, it.table, after)}
     down: dict[str, Any] = {"type_": told_type(before)}
-    if default is not None:
+    zoned = changes_zone(before.stored, after.stored)
+    # A USING would have the default that stays cast, which says the same in other words.
+    if default is not None or (zoned and after.default is not None):
         up["server_default"] = _default(context, it.table, after) if _sets_default(it, after) else _NONE
         down["server_default"] = _NONE if before.default is None else sql_node(before.default)
     if isinstance(it, d.ColumnTypeChanged) and after.computed is None:
         name = context.quote(it.column)
-        up["postgresql_using"] = using(name, below(before, context.live), below(after, context.wanted))
-        down["postgresql_using"] = back(name, below(before, context.live), below(after, context.wanted))
+        up["postgresql_using"] = using(name, before.stored, after.stored)
+        down["postgresql_using"] = back(name, before.stored, after.stored)
     yield Step(
         Stage.MAIN,
         Phase.TYPES,
         (_alter(context, it, **up),),
         None if it.destructive or not _leads_back(it) else (_alter(context, it, **down),),
         reason="the conversion has rounded or cut values" if it.destructive else "no cast leads back",
+        remarks=(IN_UTC.format(f"{it.table}.{it.column}"),) if zoned else (),
         told=(before.default or "", before.type),
     )
 
@@ -106,7 +109,19 @@ def nullable(context: Context, it: d.NullabilityChanged) -> Iterator[Step]:
         yield Step(concurrent, Phase.NULLABLE, (refuse,), (allow,))
     elif place not in context.identities:
         stage = Stage.MAIN if it.after.computed is not None else Stage.VALIDATE
-        yield Step(stage, Phase.NULLABLE, (refuse,), (allow,))
+        remarks = _filling(context, it) if stage is Stage.VALIDATE else ()
+        yield Step(stage, Phase.NULLABLE, (refuse,), (allow,), remarks=remarks)
+
+
+def _filling(context: Context, it: d.NullabilityChanged) -> tuple[str, ...]:
+    """Return the comment where somebody may have to write what rows shall have that have nothing."""
+    value = "…" if it.after.default is None else "DEFAULT"
+    name = context.quote(it.column)
+    update = f"UPDATE {context.sql_name(it.table)} SET {name} = {value} WHERE {name} IS NULL"
+    return (
+        f"Where rows of {it.table} have no {it.column}, this fails until you",
+        f'fill them before: await self.op.execute("{update}")',
+    )
 
 
 def _leads_back(it: d.ColumnTypeChanged | d.CollationChanged) -> bool:
@@ -174,12 +189,6 @@ def told_type(column: Column) -> Node:
     if not collation and column.type in plain:
         return call(plain[column.type], imports=SQLALCHEMY)
     return raw_type(column.type + collation)
-
-
-def below(column: Column, snapshot: Snapshot) -> str:
-    """Return a column's type, of a domain the type below it."""
-    domain = next((each for each in snapshot.domains if each.name == column.type_name), None)
-    return column.type if domain is None or column.type.endswith("[]") else domain.type
 
 
 def _default(context: Context, table: Name, column: Column) -> Any:

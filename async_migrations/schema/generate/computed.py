@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate import constraints, indexes
 from async_migrations.schema.generate.column_source import column_node
-from async_migrations.schema.generate.context import Context
+from async_migrations.schema.generate.context import Context, shortened
 from async_migrations.schema.generate.source import Group, call, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import SQLALCHEMY
@@ -17,7 +17,7 @@ from async_migrations.schema.generate.words import condition_node
 def changed(context: Context, it: d.ComputedChanged) -> Iterator[Step]:
     """Compute a column otherwise, or on one side only."""
     before, after = it.before, it.after
-    if before and after and before.stored == after.stored:
+    if before and after and (it.table, it.column) not in context.remade:
         words = context.words.computed(it.table, context.column(it.table, it.column))
         up, down = (_altered(context, it, each) for each in ((words, after.stored), (before.expression, before.stored)))
         yield Step(Stage.MAIN, Phase.COMPUTED, (up,), (down,), told=(before.expression,))
@@ -45,7 +45,7 @@ def _added_anew(context: Context, it: d.ComputedChanged) -> Iterator[Step]:
     renewed = {each.index.name for each in context.of(d.IndexAdded)}
     renewed |= {each.after.name for each in context.of(d.IndexChanged)}
     for index in table.indexes:
-        if index.name not in renewed and context.quote(it.column) in index.body:
+        if index.name not in renewed and index.leans_on(it.column):
             yield indexes.made(context, it.table, index)
     renewed = {each.constraint.name for each in context.of(d.ConstraintAdded)}
     renewed |= {each.after.name for each in context.of(d.ConstraintChanged)}
@@ -62,7 +62,7 @@ def _freed(context: Context, it: d.ComputedChanged) -> Step:
 
 def _copied(context: Context, it: d.ComputedChanged) -> Step:
     """Write down the values of a virtual column, which PostgreSQL cannot turn into a plain one."""
-    own, away = context.schema(it.table), f"{it.column[:59]}_new"
+    own, away = context.schema(it.table), _away(context, it)
     column = context.column(it.table, it.column)
     node = column_node(context, it.table, column, nullable=...)
     named = _renamed(node, column.name, away)
@@ -76,6 +76,14 @@ def _copied(context: Context, it: d.ComputedChanged) -> Step:
     if not column.nullable:
         up.append(op("set_not_null", it.table.name, it.column, schema=own))
     return Step(Stage.MAIN, Phase.COMPUTED, tuple(up), None, reason="the column may have values that were not computed")
+
+
+def _away(context: Context, it: d.ComputedChanged) -> str:
+    """Return a name that no column has."""
+    # Of any table, since a table that is renamed stands in the live schema under its old name.
+    taken = {each.name for side in (context.live, context.wanted) for table in side.tables for each in table.columns}
+    names = (f"{shortened(it.column, 6)}_new{number or ''}" for number in range(len(taken) + 1))
+    return next(name for name in names if name not in taken)
 
 
 def _renamed(node: Group, before: str, after: str) -> Group:

@@ -29,6 +29,8 @@ def creation(context: Context, table: Name, constraint: Constraint, *, told: boo
         told: whether it is one of the live schema, of which there are the server's words only.
         more: further keywords, such as `not_valid` and `using_index`.
     """
+    if told and constraint.definition.endswith(" NOT ENFORCED"):
+        return _as_printed(context, table, constraint)
     more |= {"schema": context.schema(table), "comment": constraint.comment}
     columns = [*constraint.columns]
     match constraint.kind:
@@ -49,6 +51,11 @@ def creation(context: Context, table: Name, constraint: Constraint, *, told: boo
             inherited = {"no_inherit": True} if constraint.definition.endswith("NO INHERIT") else {}
             return op("create_check_constraint", constraint.name, table.name, condition, **inherited, **more)
     return _exclusion(context, table, constraint, told=told, **more)
+
+
+def dropping(context: Context, table: Name, constraint: Constraint) -> Group:
+    """Return the operation that drops a constraint."""
+    return op("drop_constraint", constraint.name, table.name, schema=context.schema(table))
 
 
 def element(context: Context, table: Name, constraint: Constraint) -> Group | None:
@@ -106,11 +113,15 @@ def _part(construct: str, *arguments: Any, **keywords: Any) -> Group:
     return call(f"sa.{construct}Constraint", *arguments, **keywords, imports=SQLALCHEMY)
 
 
+def _as_printed(context: Context, table: Name, constraint: Constraint) -> Group:
+    name = context.quote(constraint.name)
+    return op("execute", f"ALTER TABLE {context.sql_name(table)} ADD CONSTRAINT {name} {constraint.definition}")
+
+
 def _exclusion(context: Context, table: Name, constraint: Constraint, *, told: bool, **more: Any) -> Group:
     declared: ExcludeConstraint | None = None if told else context.words.constraint(table, constraint)
     if declared is None:
-        name = context.quote(constraint.name)
-        return op("execute", f"ALTER TABLE {context.sql_name(table)} ADD CONSTRAINT {name} {constraint.definition}")
+        return _as_printed(context, table, constraint)
     elements = []
     for expression, name, operator in list[Any](declared._render_exprs):  # noqa: SLF001 - the construct has no public word for it
         column = name if isinstance(expression, str) else getattr(expression, "name", None)

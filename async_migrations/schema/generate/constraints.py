@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate import index_source
-from async_migrations.schema.generate.constraint_source import creation, key_options
-from async_migrations.schema.generate.context import KEYS, Context
-from async_migrations.schema.generate.conversion import is_comparable
+from async_migrations.schema.generate.constraint_source import creation, dropping, key_options
+from async_migrations.schema.generate.context import KEYS, Context, shortened
+from async_migrations.schema.generate.giving_way import (
+    Leaning,
+    goes_late,
+    is_at_once,
+    is_swapped,
+    leans_on_converted,
+    leans_on_going,
+    marked,
+    successor,
+)
 from async_migrations.schema.generate.source import Group
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.table import Constraint, ConstraintKind, Index, IndexKey, Name
 
-_LOOKS_LATER = frozenset({ConstraintKind.CHECK, ConstraintKind.FOREIGN_KEY})
-_LONGEST = 63
+LOOKED_AT = "Its rows are looked at while nobody writes to either table."
+BUILT = "Its index is built while nobody reads or writes the table: PostgreSQL builds none concurrently for it."
 
 
 def added(context: Context, it: d.ConstraintAdded) -> Iterator[Step]:
     """Add a constraint."""
-    yield from made(context, it.table, it.constraint)
+    same = (e.index for e in context.of(d.IndexRemoved) if e.table == it.table and e.index.name == it.constraint.name)
+    replaced = next(same, None)
+    if replaced is None or it.constraint.kind not in KEYS or is_at_once(context, it.table, replaced):
+        yield from made(context, it.table, it.constraint)
 
 
 def removed(context: Context, it: d.ConstraintRemoved) -> Iterator[Step]:
     """Drop a constraint, unless its column takes it along."""
     if _goes_along(context, it.table, it.constraint):
         return
+    if goes_late(context, it):
+        if not any(e.table == it.table and e.index.name == it.constraint.name for e in context.of(d.IndexAdded)):
+            yield from _late(context, it)
+        return
     yield released(context, it.table, it.constraint)
 
 
 def changed(context: Context, it: d.ConstraintChanged) -> Iterator[Step]:
     """Drop a constraint and make it anew; a key keeps its promise meanwhile."""
-    if _can_swap(context, it):
-        yield _swap(context, it)
+    if is_swapped(context, it):
+        yield from _swap(context, it)
         return
     yield released(context, it.table, it.before)
     yield from made(context, it.table, it.after)
@@ -69,8 +85,11 @@ def made(context: Context, table: Name, constraint: Constraint) -> Iterator[Step
     elif not constraint.validated:
         late = creation(context, table, constraint, not_valid=True)
         yield Step(Stage.MAIN, Phase.REFERENCES, (late,), down)
-    elif kind not in _LOOKS_LATER or _needs_no_look(context, table, constraint):
-        yield Step(Stage.MAIN, Phase.CHECKS, (up,), down)
+    elif kind is ConstraintKind.EXCLUDE:
+        yield Step(Stage.MAIN, Phase.CHECKS, (up,), down, remarks=(BUILT,))
+    elif kind is ConstraintKind.FOREIGN_KEY and context.is_partitioned(table):
+        # One that is NOT VALID PostgreSQL does not know there.
+        yield Step(Stage.MAIN, Phase.REFERENCES, (up,), down, remarks=(LOOKED_AT,))
     else:
         phase = Phase.CHECKS if kind is ConstraintKind.CHECK else Phase.REFERENCES
         yield Step(Stage.MAIN, phase, (creation(context, table, constraint, not_valid=True),), down)
@@ -90,80 +109,70 @@ def released(context: Context, table: Name, constraint: Constraint) -> Step:
     )
 
 
-def dropping(context: Context, table: Name, constraint: Constraint) -> Group:
-    """Return the operation that drops a constraint."""
-    return op("drop_constraint", constraint.name, table.name, schema=context.schema(table))
-
-
 def in_the_way(context: Context) -> Iterator[Step]:
-    """Drop and make anew the foreign keys that stay, and lean on a key or a type that changes."""
-    for table, key in context.references():
-        if _leans_on_changed(context, table, key):
+    """Drop and make anew the foreign keys that stay, and lean on a type or a key that goes in the transaction."""
+    for table, key in (*context.references(), *context.strange_references()):
+        if leans_on_converted(context, table, key) or leans_on_going(context, key, early=True):
             yield released(context, table, key)
             yield from made(context, table, key)
-    for gone in (*context.of(d.TableRemoved), *(each for each in context.left_out if isinstance(each, d.TableRemoved))):
+    for gone in context.of(d.TableRemoved):
         for key in gone.table.constraints:
             if key.kind is ConstraintKind.FOREIGN_KEY and _leans_on_changed(context, gone.table.name, key):
                 yield released(context, gone.table.name, key)
 
 
 def _leans_on_changed(context: Context, table: Name, key: Constraint) -> bool:
-    if key.target is None:
-        return False
-    for change in context.of(d.ColumnTypeChanged):
-        ends = (change.table == table and change.column in key.columns) or (
-            change.table == key.target and change.column in key.target_columns
-        )
-        if ends and not is_comparable(change.before.type, change.after.type):
-            return True
-    for gone in (*context.of(d.ConstraintChanged), *context.of(d.ConstraintRemoved)):
-        before = gone.before if isinstance(gone, d.ConstraintChanged) else gone.constraint
-        if gone.table == key.target and before.kind in KEYS and {*before.columns} == {*key.target_columns}:
-            return True
-    return any(
-        change.table == key.target and change.column in key.target_columns for change in context.of(d.ComputedChanged)
-    )
+    return leans_on_converted(context, table, key) or leans_on_going(context, key, early=False)
 
 
-def _can_swap(context: Context, it: d.ConstraintChanged) -> bool:
-    """Whether a key can be put in another's place over an index that is built beside it."""
-    kept = it.before.kind is it.after.kind and it.after.kind in KEYS and not context.is_partitioned(it.table)
-    places = {(it.table, column) for column in (*it.before.columns, *it.after.columns)}
-    return kept and not places & (context.converted | context.new_columns)
-
-
-def _swap(context: Context, it: d.ConstraintChanged) -> Step:
-    return Step(
+def _swap(context: Context, it: d.ConstraintChanged) -> Iterator[Step]:
+    leaning = Leaning(context, it.table, frozenset(it.before.columns))
+    yield Step(
         Stage.CONCURRENT,
-        Phase.KEYS,
-        tuple(_swapped(context, it.table, it.before, it.after)),
-        tuple(_swapped(context, it.table, it.after, it.before)),
-        remarks=("The new index is there before the old constraint goes.",),
+        Phase.SWAPS,
+        tuple(_swapped(context, it.table, it.before, it.after, leaning.off, leaning.on)),
+        tuple(_swapped(context, it.table, it.after, it.before, leaning.off, ())),
+        remarks=("The new index is there before the old constraint goes.", *leaning.remarks),
     )
+    yield from leaning.around()
 
 
-def _swapped(context: Context, table: Name, before: Constraint, after: Constraint) -> Iterator[Group]:
+def _swapped(
+    context: Context, table: Name, before: Constraint, after: Constraint, off: Sequence[Group], on: Sequence[Group]
+) -> Iterator[Group]:
     name = beside(after.name)
-    options = key_options(after)
-    keys = tuple(IndexKey(text=context.quote(column), column=column) for column in after.columns)
-    include = tuple(options.get("include", ()))
-    distinct = "nulls_not_distinct" in options
-    index = Index(after.name, "", unique=True, keys=keys, include=include, nulls_not_distinct=distinct)
-    yield index_source.creation(context, table, index, name=name, told=True)
+    yield index_source.creation(context, table, index_of(context, after), name=name, told=True)
+    yield marked(context, table, before.name, name)
+    yield from off
     yield dropping(context, table, before)
     yield creation(context, table, after, using_index=name)
+    yield from on
+
+
+def _late(context: Context, it: d.ConstraintRemoved) -> Iterator[Step]:
+    """Drop a unique constraint when what takes its place is there."""
+    columns = frozenset(it.constraint.columns)
+    leaning, new = Leaning(context, it.table, columns), successor(context, it.table, columns)
+    marks = () if new is None else (marked(context, it.table, it.constraint.name, new),)
+    up = (*marks, *leaning.off, dropping(context, it.table, it.constraint), *leaning.on)
+    made_again = creation(context, it.table, it.constraint, told=True)
+    marks = () if new is None else (marked(context, it.table, new, it.constraint.name),)
+    yield Step(Stage.CONCURRENT, Phase.SWAPS, up, (*leaning.off, made_again, *marks), remarks=leaning.remarks)
+    yield from leaning.around()
+
+
+def index_of(context: Context, key: Constraint) -> Index:
+    """Return the index that a key has."""
+    options = key_options(key)
+    keys = tuple(IndexKey(text=context.quote(column), column=column) for column in key.columns)
+    include = tuple(options.get("include", ()))
+    distinct = "nulls_not_distinct" in options
+    return Index(key.name, "", unique=True, keys=keys, include=include, nulls_not_distinct=distinct)
 
 
 def beside(name: str) -> str:
     """Return the name of an index for as long as another has its own."""
-    return name.encode()[: _LONGEST - 4].decode(errors="ignore") + "_new"
-
-
-def _needs_no_look(context: Context, table: Name, constraint: Constraint) -> bool:
-    """Whether no row can break it, or PostgreSQL cannot look at rows later."""
-    if constraint.kind is ConstraintKind.FOREIGN_KEY:
-        return context.is_partitioned(table)
-    return bool(constraint.columns) and all((table, column) in context.new_columns for column in constraint.columns)
+    return shortened(name, 4) + "_new"
 
 
 def _goes_along(context: Context, table: Name, constraint: Constraint) -> bool:

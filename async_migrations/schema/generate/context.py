@@ -8,11 +8,14 @@ from functools import cached_property
 from typing import Any
 
 from async_migrations.schema import difference as d
+from async_migrations.schema.generate.afterwards import afterwards
 from async_migrations.schema.generate.words import Words
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Column, Constraint, ConstraintKind, Name, Table, TableKind
 
 KEYS = frozenset({ConstraintKind.PRIMARY_KEY, ConstraintKind.UNIQUE})
+
+_LONGEST = 63
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,32 @@ class Context:
         """Return a column's name for SQL."""
         return str(self.words.dialect.identifier_preparer.quote(name))
 
+    def free(self, schema: str, name: str) -> str:
+        """Return a name that nothing has there, before or after: this one, or one that begins so."""
+        number, found = 1, name
+        while Name(schema, found) in self._relations:
+            number += 1
+            found = f"{name}{number}"
+        return found
+
+    @cached_property
+    def _relations(self) -> frozenset[Name]:
+        """All tables, indexes, sequences and views."""
+        found: set[Name] = set()
+        for side in (self.live, self.wanted):
+            found.update(each.name for each in side.tables)
+            found.update(each.name for each in side.sequences)
+            found.update(each.name for each in side.others)
+            for table in side.tables:
+                parts = (*(each.name for each in table.indexes), *(each.name for each in table.constraints))
+                found.update(Name(table.name.schema, each) for each in parts)
+        return frozenset(found)
+
+    @cached_property
+    def standing(self) -> Snapshot:
+        """The live schema, called as after the renames."""
+        return afterwards(self.live, self.operations)
+
     @cached_property
     def tables(self) -> Mapping[Name, Table]:
         """The wanted tables."""
@@ -76,7 +105,14 @@ class Context:
     @cached_property
     def remade(self) -> frozenset[tuple[Name, str]]:
         """Columns that are dropped and added again, with all that they are then."""
-        return frozenset((each.table, each.column) for each in self.of(d.ComputedChanged) if is_remade(each))
+        retyped = {(each.table, each.column) for each in self.of(d.ColumnTypeChanged)}
+        return frozenset(
+            place
+            for each in self.of(d.ComputedChanged)
+            for place in [(each.table, each.column)]
+            # An expression of another type stands in no column of the old one, nor the other way round.
+            if is_remade(each) or (each.before and each.after and place in retyped)
+        )
 
     @cached_property
     def dropped(self) -> frozenset[tuple[Name, str]]:
@@ -135,6 +171,13 @@ class Context:
                     if key.kind is ConstraintKind.FOREIGN_KEY and (table.name, key.name) not in moved:
                         yield table.name, key
 
+    def strange_references(self) -> Iterator[tuple[Name, Constraint]]:
+        """Return the foreign keys of tables that are there, stay, and are not of the metadata."""
+        gone = {each.table.name for each in self.of(d.TableRemoved)}
+        for table in self.standing.tables:
+            if table.name not in gone and table.name not in self.tables:
+                yield from ((table.name, key) for key in table.constraints if key.kind is ConstraintKind.FOREIGN_KEY)
+
     def _late_keys(self) -> Iterator[tuple[Name, frozenset[str]]]:
         for each in (*self.of(d.ConstraintAdded), *self.of(d.ConstraintChanged)):
             key = each.constraint if isinstance(each, d.ConstraintAdded) else each.after
@@ -144,6 +187,11 @@ class Context:
             index = added.index if isinstance(added, d.IndexAdded) else added.after
             if index.unique and not self.is_partitioned(added.table):
                 yield added.table, frozenset(each.column or "" for each in index.keys)
+
+
+def shortened(name: str, room: int = 5) -> str:
+    """Return a name that leaves room for an ending: PostgreSQL keeps 63 bytes."""
+    return name.encode()[: _LONGEST - room].decode(errors="ignore")
 
 
 def is_remade(it: d.ComputedChanged) -> bool:

@@ -7,7 +7,8 @@ from itertools import permutations, product
 
 STRINGS = frozenset({"text", "character varying", "character", "citext", "name", '"char"'})
 INTEGERS = frozenset({"smallint", "integer", "bigint"})
-NUMBERS = INTEGERS | {"real", "double precision", "numeric"}
+FLOATS = frozenset({"real", "double precision"})
+NUMBERS = INTEGERS | FLOATS | {"numeric"}
 DOCUMENTS = frozenset({"json", "jsonb"})
 TIMES = frozenset({"timestamp without time zone", "timestamp with time zone"})
 _FAMILIES: tuple[frozenset[str], ...] = (
@@ -20,6 +21,7 @@ _FAMILIES: tuple[frozenset[str], ...] = (
     frozenset({"numeric", "money"}),
     frozenset({"time without time zone", "time with time zone"}),
     frozenset({"time without time zone", "interval"}),
+    *(frozenset({stamp, time}) for stamp in TIMES for time in ("time without time zone", "time with time zone")),
 )
 _CASTS = frozenset(
     {
@@ -40,12 +42,28 @@ _CASTS = frozenset(
 _FUNCTIONS = {("uuid", "bytea"): "uuid_send({})", ("bytea", "uuid"): "encode({}, 'hex')::uuid"}
 _LONGEST = 36
 """The length of a uuid as text."""
+_UNPACKED = "(jsonb_populate_record(NULL::pg_class, jsonb_build_object('reloptions', {}))).reloptions"
+"""The elements of a document as texts: no query may stand in a USING, and rows of this type are always known."""
 _MODIFIER = re.compile(r"\([^)]*\)")
 
 
 def base_of(type_: str) -> str:
     """Return a type, as `format_type` prints it, without its length or precision."""
     return " ".join(_MODIFIER.sub(" ", type_).split()).replace(" []", "[]")
+
+
+def uncut(type_: str) -> str:
+    """Return a type for a cast, which cuts a text without an error: its length is for the assignment to look at."""
+    base = base_of(type_)
+    element = base.removesuffix("[]")
+    if element not in STRINGS:
+        return type_
+    return base.replace("character", "bpchar", 1) if element == "character" else base
+
+
+def changes_zone(before: str, after: str) -> bool:
+    """Whether times get a time zone or lose it."""
+    return {base_of(before), base_of(after)} == TIMES
 
 
 def is_comparable(before: str, after: str) -> bool:
@@ -65,12 +83,10 @@ def using(column: str, before: str, after: str) -> str | None:
     one, other = base_of(before), base_of(after)
     if one.endswith("[]") != other.endswith("[]"):
         return _array(column, one, after) if other.endswith("[]") else _element(column, one, other, after)
+    if (exact := _exact(column, one, other, after)) is not None:
+        return exact
     one, other = one.removesuffix("[]"), other.removesuffix("[]")
-    if other in STRINGS and (short := _short(column, one, after)) is not None:
-        return short
-    if one == other or (other in STRINGS) or any({one, other} <= family for family in _FAMILIES):
-        return None
-    if one in TIMES and other.startswith("time "):
+    if one == other or other in STRINGS or any({one, other} <= family for family in _FAMILIES):
         return None
     if before.endswith("[]"):
         return _elements(column, one, other, after)
@@ -80,6 +96,12 @@ def using(column: str, before: str, after: str) -> str | None:
 def back(column: str, before: str, after: str) -> str | None:
     """Return the SQL of the old value, of one that `using` has made; None where an assignment makes it."""
     one, other = base_of(before), base_of(after)
+    if (
+        other.endswith("[]")
+        and not one.endswith("[]")
+        and (one not in DOCUMENTS or other.removesuffix("[]") in DOCUMENTS)
+    ):
+        return using(f"{column}[1]", after.removesuffix("[]"), before) or f"{column}[1]"
     if (one.endswith("[]") or one == "bytea") and other in STRINGS:
         return f"{column}::{before}"
     if one in STRINGS and other == "bytea":
@@ -87,6 +109,15 @@ def back(column: str, before: str, after: str) -> str | None:
     if other == one.replace("range", "multirange") != one:
         return f"range_merge({column})"
     return using(column, after, before)
+
+
+def _exact(column: str, one: str, other: str, after: str) -> str | None:
+    """Return the SQL where an assignment would give another value, or one that the session decides."""
+    if {one, other} == TIMES:
+        return f"{column} AT TIME ZONE 'UTC'"
+    if one in FLOATS and other == "numeric":
+        return f"{column}::text::{after}"  # a cast keeps six or fifteen digits
+    return _short(column, one, after) if other in STRINGS else None
 
 
 def _short(column: str, one: str, after: str) -> str | None:
@@ -109,7 +140,7 @@ def _explicit(column: str, one: str, other: str, after: str) -> str:
     if one == "boolean" and other in NUMBERS:
         return f"{column}::integer" + ("" if after == "integer" else f"::{after}")
     if one in NUMBERS and other == "boolean":
-        return f"{column} <> 0"
+        return f"{column}::text::boolean"  # which refuses all but 0 and 1
     if one in STRINGS:
         return f"convert_to({column}, 'UTF8')" if other == "bytea" else f"{column}::{after}"
     if one in NUMBERS | TIMES | {"date", "interval", "money"} and {one, other} & NUMBERS:
@@ -146,9 +177,10 @@ def _is_cast(one: str, other: str) -> bool:
 
 
 def _array(column: str, one: str, after: str) -> str | None:
-    if one in STRINGS | DOCUMENTS or not after:
-        return f"CASE WHEN {column} IS NULL THEN NULL ELSE ARRAY[{column}]::{after} END"
-    return f"CASE WHEN {column} IS NULL THEN NULL ELSE ARRAY[{column}::text]::{after} END"
+    if one in DOCUMENTS and base_of(after).removesuffix("[]") not in DOCUMENTS:
+        return _UNPACKED.format(column if one == "jsonb" else f"{column}::jsonb") + f"::{uncut(after)}"
+    element = column if one in STRINGS | DOCUMENTS else f"{column}::text"
+    return f"CASE WHEN {column} IS NULL THEN NULL ELSE ARRAY[{element}]::{uncut(after)} END"
 
 
 def _element(column: str, one: str, other: str, after: str) -> str | None:

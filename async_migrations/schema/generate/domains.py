@@ -12,7 +12,7 @@ from async_migrations import ddl
 from async_migrations.schema import difference as d
 from async_migrations.schema.generate.column_source import type_node
 from async_migrations.schema.generate.context import Context
-from async_migrations.schema.generate.conversion import using
+from async_migrations.schema.generate.conversion import uncut, using
 from async_migrations.schema.generate.source import Group, Node, literal
 from async_migrations.schema.generate.step import Phase, Stage, Step, op
 from async_migrations.schema.generate.type_source import raw_type, type_source
@@ -57,7 +57,13 @@ def changed(context: Context, it: d.DomainChanged) -> Iterator[Step]:
         return
     up, down = _altered(context, it.before, it.after, told=False), _altered(context, it.after, it.before, told=True)
     told = tuple(check.definition for check in it.before.checks)
-    yield Step(Stage.MAIN, Phase.CONVERT, tuple(up), tuple(down), told=told)
+    refused = it.before.nullable and not it.after.nullable
+    remarks = ("All columns of it are looked at while nobody writes to their tables.",) if refused else ()
+    yield Step(Stage.MAIN, Phase.CONVERT, tuple(up), tuple(down), told=told, remarks=remarks)
+    for check in it.after.checks:
+        if check not in it.before.checks:
+            look = op("validate_domain_constraint", check.name, it.name.name, schema=context.schema(it.name))
+            yield Step(Stage.VALIDATE, Phase.VALIDATION, (look,))
 
 
 def _declared(context: Context, name: Name) -> DOMAIN | None:
@@ -129,9 +135,9 @@ def _altered(context: Context, before: Domain, after: Domain, *, told: bool) -> 
         yield op("alter_domain", name, **changed, schema=own)
     for check in after.checks:
         if here.get(check.name) != check:
-            yield op(
-                "create_domain_constraint", check.name, name, _condition(context, after, check, told=told), schema=own
-            )
+            condition = _condition(context, after, check, told=told)
+            later = None if told else True
+            yield op("create_domain_constraint", check.name, name, condition, schema=own, not_valid=later)
 
 
 def _is_remade(context: Context, it: d.DomainChanged) -> bool:
@@ -167,7 +173,8 @@ def _remade(context: Context, it: d.DomainChanged) -> Step:
     up = tuple(_replaced(context, pairs, told=False))
     down = tuple(_replaced(context, [(after, before) for before, after in pairs], told=True))
     told = (it.before.type, *(check.definition for before, _ in pairs if before for check in before.checks))
-    return Step(Stage.MAIN, Phase.CONVERT, up, down, told=told)
+    lost = "the conversion has rounded or cut values"
+    return Step(Stage.MAIN, Phase.CONVERT, up, None if it.destructive else down, reason=lost, told=told)
 
 
 def _replaced(context: Context, pairs: Sequence[_Pair], *, told: bool) -> Iterator[Group]:
@@ -189,7 +196,7 @@ def _replaced(context: Context, pairs: Sequence[_Pair], *, told: bool) -> Iterat
             yield from _create_domain(context, made, told=told)
     (first, last), *_ = both
     for _, after in both:
-        yield from _moved(context, after, first.type, last.type)
+        yield from _moved(context, after, first.stored, last.stored)
     for _, after in reversed(both):
         yield _drop(context, after.name, _away(after.name))
 
@@ -198,7 +205,7 @@ def _moved(context: Context, domain: Domain, before: str, after: str) -> Iterato
     for table, column in _users(context, domain.name):
         sql = context.quote(column.name)
         in_array = column.type.endswith("]") or domain.type.endswith("]")
-        cast = f"{sql}::{before}[]::{after}[]" if in_array else using(sql, before, after)
+        cast = f"{sql}::{before}[]::{uncut(after)}[]" if in_array else using(sql, before, after)
         node = type_node(context, table.name, column)
         schema = context.schema(table.name)
         yield op("alter_column", table.name.name, column.name, type_=node, postgresql_using=cast, schema=schema)

@@ -45,7 +45,13 @@ def description(sentence: str, plan: FilePlan, *, alone: bool) -> str:
     return sentence if alone or more is None else f"{sentence}: {more}"
 
 
-def text(digits: str, sentence: str, plan: FilePlan, left_out: Iterable[d.Difference] = ()) -> str:
+def text(
+    digits: str,
+    sentence: str,
+    plan: FilePlan,
+    left_out: Sequence[d.Difference] = (),
+    refused: Sequence[d.Difference] = (),
+) -> str:
     """Return the whole file.
 
     Args:
@@ -53,6 +59,7 @@ def text(digits: str, sentence: str, plan: FilePlan, left_out: Iterable[d.Differ
         sentence: what it does.
         plan: its steps.
         left_out: the differences that it does not follow, for a comment.
+        refused: those of them that nothing can be done about here.
     """
     calls = [each for step in plan.steps for each in step.up]
     if all(step.down is not None for step in plan.steps):
@@ -62,7 +69,7 @@ def text(digits: str, sentence: str, plan: FilePlan, left_out: Iterable[d.Differ
     lines += ["class Migration(BaseMigration):", f'    """{quiet}."""', ""]
     if not plan.stage.transactional:
         lines += ["    transactional = False", ""]
-    lines += ["    async def upgrade(self) -> None:", *_upgrade(plan.steps), *_left_out(left_out)]
+    lines += ["    async def upgrade(self) -> None:", *_upgrade(plan.steps), *_left_out(left_out, refused)]
     lines += [*_downgrade(plan.steps)]
     return "\n".join(lines) + "\n"
 
@@ -103,10 +110,15 @@ def _downgrade(steps: Sequence[Step]) -> Iterator[str]:
         yield from printed(each, _BODY)
 
 
-def _left_out(left_out: Iterable[d.Difference]) -> Iterator[str]:
-    told = [str(each) for each in left_out]
-    if told:
-        yield from _comment("Left out, since something would be lost; allow_destructive=True has it written:")
+def _left_out(left_out: Sequence[d.Difference], refused: Sequence[d.Difference]) -> Iterator[str]:
+    lossy = [each for each in left_out if each not in refused]
+    titles = {
+        "Left out, since something would be lost; allow_destructive=True has it written:": lossy,
+        "Left out, since PostgreSQL refuses it as things are:": refused,
+    }
+    for title, told in titles.items():
+        if told:
+            yield from _comment(title)
         for each in told:
             yield from _comment(f"- {each}")
 

@@ -65,15 +65,15 @@ def _key(context: Context, key: IndexKey, expression: Any) -> tuple[Any, str | N
         return key.column, key.column if key.opclass else None
     if key.column is None and expression is not None and not isinstance(expression, DeclaredColumn):
         return sql_node(context.words.sql(expression) + _missing_class(key, context.words.sql(expression))), None
-    return sql_node(_written(key)), None
+    return sql_node(_written(context, key)), None
 
 
 def _missing_class(key: IndexKey, sql: str) -> str:
     return f" {key.opclass}" if key.opclass and key.opclass.rpartition(".")[2] not in sql else ""
 
 
-def _written(key: IndexKey) -> str:
-    words = [key.text]
+def _written(context: Context, key: IndexKey) -> str:
+    words = [key.text if key.column is None else context.quote(key.column)]
     words += [f"COLLATE {key.collation}"] if key.collation else []
     words += [key.opclass] if key.opclass else []
     words += ["DESC"] if key.descending else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,9 +22,11 @@ from async_migrations.schema.generate import (
 )
 from async_migrations.schema.generate.context import Context
 from async_migrations.schema.generate.selection import is_made_anew, labels_after
-from async_migrations.schema.generate.source import flat
+from async_migrations.schema.generate.source import flat, quoted
 from async_migrations.schema.generate.step import Phase, Stage, Step
-from async_migrations.sql import quote_literal
+
+_ESCAPED = re.compile(r"\\[nrt]")
+_QUOTES = re.compile("['\"]+")
 
 Plan = Callable[[Context, Any], Iterator[Step]]
 
@@ -139,8 +142,8 @@ _ALONG = (_comes_with_its_column, _comes_with_its_table, _comes_from_a_parent)
 
 def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step]) -> Iterator[Step]:
     after = labels_after(it, allow_destructive=context.allow_destructive)
-    added = [each for label in after if label not in it.before for each in _as_literals(label)]
-    used = any(literal in text for step in steps for text in _texts(step) for literal in added)
+    words = [_bare(quoted(label)) for label in after if label not in it.before]
+    used = any(_says(_bare(flat(call)), word) for step in steps for call in step.up for word in words)
     if used and not is_made_anew(it.before, after):
         # The labels' own file comes before the one that renames.
         it = renames.under_old_names(context, it)
@@ -148,20 +151,17 @@ def _labels(context: Context, it: d.EnumLabelsChanged, steps: list[Step]) -> Ite
     yield from things.labels_changed(context, it, Stage.LABELS if used else Stage.MAIN, after)
 
 
-def _as_literals(label: str) -> Iterator[str]:
-    """Return the ways in which the source of a step may write a label."""
-    for written in (f"'{label}'", quote_literal(label)):
-        yield written
-        yield written.replace("\\", "\\\\")
+def _bare(source: str) -> str:
+    """Return source without the quotes and backslashes with which Python, SQL and arrays each write a label."""
+    return _QUOTES.sub(" ", _ESCAPED.sub(" ", source).replace("\\", "")).strip()
 
 
-def _texts(step: Step) -> Iterator[str]:
-    """Return the source of a step, in which a label stands as a literal of SQL's or as a default of Python's."""
-    for each in step.up:
-        text = flat(each)
-        yield text
-        yield text.replace('\\"', '"').replace("\\'", "'")
-        yield text.replace('"', "'")
+def _says(source: str, word: str) -> bool:
+    """Whether a label stands in source, as a literal or inside one.
+
+    A word that is something else counts too: one file too many does no harm, a label that is used too early fails.
+    """
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", source) is not None
 
 
 def _early_if_in_the_way(context: Context, steps: list[Step]) -> list[Step]:

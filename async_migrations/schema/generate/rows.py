@@ -37,13 +37,15 @@ def _scalar(context: Context, type_: sa.types.TypeEngine[Any], value: Any) -> st
         return f"decode('{value.hex()}', 'hex')"
     if isinstance(value, float) and not math.isfinite(value):
         return f"'{value}'"
+    if isinstance(type_.dialect_impl(dialect), sa.ARRAY) and not value:
+        return "'{}'"  # an empty ARRAY[] has no type
     try:
         # The driver encodes documents itself, so that its dialect has no way to write one.
         if isinstance(type_.dialect_impl(dialect), sa.JSON):
             return quote_literal(json.dumps(value, ensure_ascii=False))
         processor = type_.dialect_impl(dialect).literal_processor(dialect)
         return None if processor is None else str(processor(value))
-    except (TypeError, ValueError, AttributeError, KeyError, LookupError):
+    except Exception:
         # A value that only the application's own code can write: the two steps remain.
         return None
 

@@ -52,6 +52,7 @@ class Phase(IntEnum):
     OWNERS = 65
     COMPUTED = 70
     TYPES = 71
+    GENERATED = 72
     IDENTITIES = 73
     DEFAULTS = 74
     NULLABLE = 75
@@ -60,6 +61,7 @@ class Phase(IntEnum):
     KEYS = 80
     CHECKS = 81
     REFERENCES = 82
+    SWAPS = 83
     VALIDATION = 84
     DEFERRAL = 85
     COMMENTS = 90

@@ -18,6 +18,7 @@ from async_migrations.schema.table import Column, Constraint, ConstraintKind, Na
 _OPTIONS = ("inherits", "partition_by", "with", "with_oids", "on_commit", "tablespace", "using")
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 LOST = "the rows of a dropped table are gone"
+REWRITTEN = "The table is written anew while nobody reads or writes it."
 
 
 def added(context: Context) -> Iterator[Step]:
@@ -89,7 +90,7 @@ def tablespace_changed(context: Context, it: d.TablespaceChanged) -> Iterator[St
     up, down = (
         op("set_tablespace", it.table.name, place or "pg_default", schema=own) for place in (it.after, it.before)
     )
-    yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,))
+    yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,), remarks=(REWRITTEN,))
 
 
 def method_changed(context: Context, it: d.AccessMethodChanged) -> Iterator[Step]:
@@ -99,7 +100,7 @@ def method_changed(context: Context, it: d.AccessMethodChanged) -> Iterator[Step
         op("execute", f"ALTER TABLE {table} SET ACCESS METHOD {context.quote(method or 'heap')}")
         for method in (it.after, it.before)
     )
-    yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,))
+    yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,), remarks=(REWRITTEN,))
 
 
 def persistence(context: Context) -> Iterator[Step]:
@@ -111,7 +112,7 @@ def persistence(context: Context) -> Iterator[Step]:
     for name in (*logged, *unlogged):
         own, it = context.schema(name), changes[name]
         up, down = (op("set_logged", name.name, not each, schema=own) for each in (it.after, it.before))
-        yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,))
+        yield Step(Stage.MAIN, Phase.STORAGE, (up,), (down,), remarks=(REWRITTEN,))
 
 
 def parents_changed(context: Context, it: d.ParentsChanged) -> Iterator[Step]:
