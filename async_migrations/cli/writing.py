@@ -55,7 +55,7 @@ def write(project: Project, name: str, wanted: Wanted, *, allow_destructive: boo
     for each in found.notes:
         logging.getLogger(LOGGER).warning("Note: %s", each)
     if written.left_out:
-        logging.getLogger(LOGGER).warning("%s", _left_out(written))
+        logging.getLogger(LOGGER).warning("%s", left_out(written))
     return Answer(document, _shown(project, written), Code.DONE if written else Code.FAILED)
 
 
@@ -105,9 +105,16 @@ def _is_renamed(rename: Rename) -> bool:
     return click.confirm(f"Is {kind.replace('_', ' ')} {old} called {new} now?", err=True)
 
 
-def _left_out(written: WrittenMigrations) -> str:
-    lines = ["Left out, since something would be lost; with --allow-destructive it is written:"]
-    return "\n".join([*lines, *(f"  {each}" for each in written.left_out)])
+def left_out(written: WrittenMigrations) -> str:
+    """Say which differences the files do not follow, and whether allowing a loss would change that."""
+    lossy = [each for each in written.left_out if each not in written.refused]
+    titles = {
+        "Left out, since something would be lost; with --allow-destructive it is written:": lossy,
+        "Left out, since PostgreSQL refuses it as things are:": written.refused,
+    }
+    return "\n".join(
+        line for title, told in titles.items() if told for line in (title, *(f"  {each}" for each in told))
+    )
 
 
 def _shown(project: Project, written: WrittenMigrations) -> str:

@@ -23,7 +23,12 @@ from async_migrations.cli.embedded import database_name
 from async_migrations.cli.models import load_base
 from async_migrations.cli.options import with_default_directory
 from async_migrations.cli.passfile import objection
+from async_migrations.cli.writing import left_out
 from async_migrations.errors import ConfigurationError
+from async_migrations.schema.difference import EnumRemoved
+from async_migrations.schema.generate.written import WrittenMigrations
+from async_migrations.schema.snapshot import EnumType
+from async_migrations.schema.table import Name
 
 SECRET = "s3cret-pass"
 COMMANDS = sorted(main.commands)
@@ -430,3 +435,11 @@ def test_the_garbage_collector_works_again_when_there_is_work() -> None:
     finally:
         gc.unfreeze()
         gc.enable()
+
+
+def test_what_is_refused_is_not_said_to_be_written_when_it_is_allowed() -> None:
+    lossy, refused = (EnumRemoved(name, EnumType(name, ("x",))) for name in (Name("public", "a"), Name("public", "b")))
+    lines = left_out(WrittenMigrations([], [lossy, refused], [refused])).splitlines()
+    assert lines[0].endswith("with --allow-destructive it is written:")
+    assert lines[1] == f"  {lossy}"
+    assert lines[2:] == ["Left out, since PostgreSQL refuses it as things are:", f"  {refused}"]
