@@ -1,0 +1,89 @@
+"""How long a comparison waits: none of its waits is without an end, whatever the server or the network does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
+
+import anyio
+
+from async_migrations.connector import SHORTEST_TRY
+from async_migrations.errors import SchemaError
+from async_migrations.ledger.holders import look_at_holder
+from async_migrations.retry import LOCK_NOT_AVAILABLE
+from async_migrations.session import RELEASE_DEADLINE, Session
+from async_migrations.sql import qualified
+
+SELECT_LOCKED = """SELECT n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_locks AS l
+ JOIN pg_catalog.pg_class AS c ON c.oid = l.relation JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ LEFT JOIN pg_catalog.pg_stat_activity AS a USING (pid) WHERE l.locktype = 'relation' AND l.granted
+ AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'f') AND l.pid IS DISTINCT FROM pg_backend_pid()
+ AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+ ORDER BY a.xact_start LIMIT 1"""
+
+
+def set_lock_timeout(deadline: float) -> str:
+    """Write the statement that ends a wait for a lock, for the open transaction; 0 would be no end at all."""
+    return f"SET LOCAL lock_timeout = {int(max(deadline, SHORTEST_TRY) * 1000)}"
+
+
+def answered(deadline: float) -> AbstractContextManager[anyio.CancelScope]:
+    """Bound what is asked of the server: whoever stays silent, a TimeoutError ends it.
+
+    It leaves the server time to end a wait for a lock by itself, which says more.
+
+    Args:
+        deadline: seconds that a wait for a lock may take.
+    """
+    return anyio.fail_after(max(deadline, SHORTEST_TRY) + RELEASE_DEADLINE)
+
+
+async def roll_back(driver: Any, word: str = "ROLLBACK") -> None:
+    """Roll back, also when cancelled; if that cannot be confirmed, cut the connection.
+
+    Args:
+        driver: asyncpg's connection.
+        word: the statement or statements.
+    """
+    with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
+        if not driver.is_closed():
+            await driver.execute(word)
+    if scope.cancelled_caught:
+        driver.terminate()
+
+
+@asynccontextmanager
+async def naming_who_locks(session: Session, deadline: float, outcome: str) -> AsyncIterator[None]:
+    """Say which table could not be read for its lock, and who holds that.
+
+    PostgreSQL opens a table to print its defaults and checks, and waits for whoever has locked it against everybody:
+    a migration at work, a VACUUM FULL.
+
+    Args:
+        session: outside a transaction, when an error comes.
+        deadline: seconds that were waited.
+        outcome: what is true now, as a sentence.
+
+    Raises:
+        SchemaError: a lock was not to be had in time.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Not one further down: an error that has a sentence keeps it.
+        if getattr(error, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        found = await session.read(SELECT_LOCKED)
+        name = qualified(found[0]["schema"], found[0]["name"]) if found else ""
+        raise SchemaError(await _locked(session, name, deadline, outcome)) from error
+
+
+async def _locked(session: Session, name: str, deadline: float, outcome: str) -> str:
+    if not name:
+        return f"A table was locked for {deadline:g} s, and the schema could not be read. {outcome} Try again."
+    busy = await look_at_holder(session, name)
+    return (
+        f"The table {name} is locked, and the schema could not be read for {deadline:g} s. {busy} {outcome} "
+        f"Try again when that has ended, or {busy.ending}."
+    )
