@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import MetaData, Table
 
 from async_migrations.schema.collector import held_back
-from async_migrations.schema.ddl import Step
+from async_migrations.schema.ddl import Step, announced
 
 Marks = list[Any]
 _TYPE_PARTS = ("length", "precision", "scale", "timezone", "name", "schema", "item_type", "collation", "dimensions")
@@ -76,7 +76,10 @@ def recall(metadata: MetaData, flavour: str, marks: Marks) -> str | None:
 
 def note(metadata: MetaData, flavour: str, marks: Marks, steps: Sequence[Step]) -> str:
     """Remember and return the digest of a metadata's statements."""
-    digest = hashlib.sha256("\0".join(step.sql for step in steps).encode()).hexdigest()
+    # No statement says of a column that the server fills it somehow.
+    filled = [f"{table.key}.{name}" for table in metadata.tables.values() for name in sorted(announced(table))]
+    said = [*(step.sql for step in steps), *filled]
+    digest = hashlib.sha256("\0".join(said).encode()).hexdigest()
     _known[id(metadata)] = metadata, flavour, marks, digest
     while len(_known) > KEPT:
         _known.popitem(last=False)

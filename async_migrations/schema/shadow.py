@@ -16,7 +16,7 @@ from async_migrations.retry import describe, sqlstate
 from async_migrations.schema.catalog import Place, read_within
 from async_migrations.schema.collector import held_back
 from async_migrations.schema.copies import make_copies
-from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
+from async_migrations.schema.ddl import NotPlainError, Step, alone, announced, compiled, schemas_of
 from async_migrations.schema.fingerprint import Marks
 from async_migrations.schema.scratch import Kind, Scratch
 from async_migrations.schema.snapshot import Domain, Extension, Snapshot
@@ -260,7 +260,9 @@ def _marked_table(table: Table, declared: DeclaredTable | None, wish: Wish) -> T
         )
         for each in table.constraints
     )
-    return replace(table, constraints=constraints)
+    names = announced(declared)
+    columns = tuple(replace(each, announced=True) if each.name in names else each for each in table.columns)
+    return replace(table, constraints=constraints, columns=columns if names else table.columns)
 
 
 def _is_not_valid(constraint: Any) -> bool:

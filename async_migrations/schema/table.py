@@ -101,6 +101,8 @@ class Column:
         type_name: the enum, domain or other type that is not PostgreSQL's own; of an array, that of its elements.
         sequence: of a serial column, the sequence that belongs to it and fills it.
         local: declared here; False when it only comes from a parent.
+        announced: the metadata says that the server fills it and not how, `FetchedValue()`; always False in a live
+            snapshot.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Column:
     type_name: Name | None = None
     sequence: Name | None = None
     local: bool = True
+    announced: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

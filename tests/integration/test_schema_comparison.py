@@ -8,10 +8,13 @@ from typing import Any
 import anyio
 import pytest
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Computed,
+    DateTime,
     Enum,
+    FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -424,6 +427,36 @@ async def test_what_is_compared_can_be_chosen(engine: AsyncEngine) -> None:
     assert kinds(await compare_schema(engine, MetaData(), schemas=[])) == []
     chosen = await compare_schema(engine, MetaData(), include=lambda kind, name: (kind, name.name) != ("table", "old"))
     assert kinds(chosen) == ["EnumRemoved"]
+
+
+async def test_what_the_models_only_announce_is_filled_as_the_database_has_it(engine: AsyncEngine) -> None:
+    await run_sql(
+        engine,
+        "CREATE SEQUENCE free; CREATE TABLE t (id serial PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), "
+        "n bigint DEFAULT nextval('free'), i int GENERATED ALWAYS AS IDENTITY, "
+        "c int GENERATED ALWAYS AS (1 + 1) STORED)",
+    )
+    fetched = [Column(name, Integer, server_default=FetchedValue()) for name in ("n", "c")]
+    m = MetaData()
+    Table(
+        "t",
+        m,
+        Column("id", Integer, FetchedValue(), primary_key=True),
+        Column("at", DateTime(timezone=True), FetchedValue(), nullable=False),
+        Column("i", Integer, FetchedValue(), nullable=False),
+        *fetched,
+    )
+    (changed,) = (await compare_schema(engine, m)).operations
+    assert isinstance(changed, d.ColumnTypeChanged)
+    assert changed.after.default == changed.before.default == "nextval('public.free'::regclass)"
+    fetched[0].type = BigInteger()
+    assert not await compare_schema(engine, m)
+    # The same DDL without the word is another metadata.
+    bare = MetaData()
+    for column in m.tables["t"].to_metadata(bare).columns:
+        column.server_default = None
+    bare.tables["t"].c.id.autoincrement = False
+    assert "DefaultChanged" in kinds(await compare_schema(engine, bare))
 
 
 async def test_two_tables_of_one_name_are_two_tables(engine: AsyncEngine) -> None:
