@@ -24,11 +24,13 @@ from async_migrations.schema.live import LiveSession
 from async_migrations.schema.patience import naming_who_locks
 from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.resolution import resolve
-from async_migrations.schema.scope import Include, Scope
+from async_migrations.schema.scope import Include, Scope, is_anything_compared
 from async_migrations.schema.settle import Doubt, doubts
 from async_migrations.schema.shadow import Wish
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.session import SessionLostError
+
+NOTHING = "Nothing was compared: which schemas and which names are looked at leaves out everything that there is."
 
 
 async def compare_schema(
@@ -63,6 +65,7 @@ async def compare_schema(
         The differences; false when there are none.
 
     Raises:
+        ConfigurationError: there are no models, or one of `schemas` is neither in the database nor in the metadata.
         MetadataRefusedError: PostgreSQL refuses something of the metadata.
         RenameError: a hint cannot be true.
         SchemaError: a schema cannot be read, or there is no scratch place.
@@ -157,10 +160,21 @@ async def _compared(
     if renaming.hints:
         shadow = await bench.renamed(shadow, renaming)
     wanted = shadow.snapshot
+    _see_that_they_are_there(scope.schemas - wish.schemas - {*live.schemas, *wanted.schemas}, live)
     result = await settled(bench, shadow, live, scope, renaming)
     said = [f"{hint} is followed already." for hint in renaming.done]
-    notes = (*([shadow.note] if shadow.note else []), *said, *result.notes)
+    left = [] if is_anything_compared(scope, live, wanted) else [NOTHING]
+    notes = (*([shadow.note] if shadow.note else []), *said, *result.notes, *left)
     return SchemaDifference(result.differences, wish.metadata, live, wanted, notes, shadow.place)
+
+
+def _see_that_they_are_there(missing: Collection[str], live: Snapshot) -> None:
+    if missing:
+        raise ConfigurationError(
+            f"There is no schema {' and no '.join(map(repr, sorted(missing)))}, neither in the database nor in the "
+            f"metadata. Nothing was compared. Correct the name (schemas, --within); the database has "
+            f"{', '.join(sorted(live.schemas)) or 'none'}."
+        )
 
 
 async def settled(bench: Bench, shadow: Shadow, live: Snapshot, scope: Scope, renaming: Renaming) -> Compared:

@@ -144,7 +144,13 @@ def test_diff_is_0_and_silent_when_nothing_differs(migrated: Project) -> None:
 
 
 def test_only_some_schemas_are_compared(migrated: Project) -> None:
-    assert migrated("diff", "--within", "elsewhere").code == 0
+    asyncio.run(migrated.value("CREATE SCHEMA elsewhere"))
+    result = migrated("diff", "--within", "elsewhere")
+    assert (result.code, result.out.splitlines()[1].partition(":")[0]) == (0, "Note")
+    assert "Nothing was compared" in result.out
+    typed = migrated("verify", "--models", "--within", "elsewere")
+    assert typed.code == 2
+    assert "There is no schema 'elsewere', neither in the database nor in the metadata. Nothing was" in typed.err
 
 
 def test_what_is_excluded_is_left_alone(migrated: Project) -> None:

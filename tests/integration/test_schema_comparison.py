@@ -44,6 +44,7 @@ from async_migrations.errors import (
 )
 from async_migrations.schema import bench, catalog, queries
 from async_migrations.schema import difference as d
+from async_migrations.schema.comparison import NOTHING
 from async_migrations.schema.kept import PREFIX
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
@@ -424,9 +425,27 @@ async def test_what_is_compared_can_be_chosen(engine: AsyncEngine) -> None:
     )
     assert kinds(await compare_schema(engine, MetaData())) == ["TableRemoved", "EnumRemoved"]
     assert kinds(await compare_schema(engine, MetaData(), schemas=["app"])) == ["TableRemoved"]
-    assert kinds(await compare_schema(engine, MetaData(), schemas=[])) == []
+    nothing = await compare_schema(engine, MetaData(), schemas=[])
+    assert (kinds(nothing), [note.partition(":")[0] for note in nothing.notes]) == ([], ["Nothing was compared"])
     chosen = await compare_schema(engine, MetaData(), include=lambda kind, name: (kind, name.name) != ("table", "old"))
     assert kinds(chosen) == ["EnumRemoved"]
+
+
+@pytest.mark.parametrize("typed", ["pubilc", ""])
+async def test_a_schema_that_nobody_has_is_no_equal_one(engine: AsyncEngine, typed: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"There is no schema '{typed}', neither .* the database has public\."
+    ):
+        await compare_schema(engine, simple(), schemas=["public", typed])
+    only_declared = MetaData()
+    Table("t", only_declared, Column("a", Integer), schema="app")
+    assert kinds(await compare_schema(engine, only_declared, schemas=["app"])) == ["SchemaAdded", "TableAdded"]
+
+
+async def test_where_nothing_is_left_to_compare_it_is_said(engine: AsyncEngine) -> None:
+    assert not (await compare_schema(engine, MetaData())).notes
+    excluded = await compare_schema(engine, simple(), include=lambda _kind, _name: False)
+    assert (kinds(excluded), excluded.notes) == ([], (NOTHING,))
 
 
 async def test_what_the_models_only_announce_is_filled_as_the_database_has_it(engine: AsyncEngine) -> None:
