@@ -406,6 +406,51 @@ def test_a_replay_needs_no_database_at_all(project: Project) -> None:
     assert project("diff", "--replay", "--scratch-embedded", DATABASE_URL="").code == 3
 
 
+ROLES_IN_PYTHON = """
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self) -> None:
+        await self.execute("SELECT 1; CREATE ROLE {role}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        ("002_role.sql", "SELECT 1;\n\nCREATE ROLE {role};", "002_role.sql, line 3: CREATE ROLE changes what all"),
+        (
+            "002_role.sql",
+            "DO $$ BEGIN CREATE ROLE {role}; END $$",
+            "002_role.sql, line 1: CREATE ROLE changes what all",
+        ),
+        ("002_role.py", ROLES_IN_PYTHON, "The upgrade of 002_role failed: CREATE ROLE changes what all databases of"),
+    ],
+    ids=["sql", "block", "python"],
+)
+def test_a_replay_beside_the_database_changes_nothing_that_others_see(
+    project: Project, ask: Callable[[str], Any], name: str, file: str, said: str
+) -> None:
+    role = f"reporting_{os.getpid()}"
+    project.write(f"migrations/{name}", file.format(role=role))
+    result = project("diff", "--replay")
+    assert result.code == 1
+    assert said in result.err
+    assert "With --scratch-embedded the migrations are replayed on a PostgreSQL of this command's own" in result.err
+    assert ask(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == 0
+    assert project("diff", "--replay", "--scratch-embedded").code == 3
+    assert project("upgrade").code == 0
+    assert ask(f"DROP ROLE {role}") is None
+
+
+def test_a_replay_that_fails_says_that_its_database_is_gone(project: Project) -> None:
+    project.write("migrations/002_wrong.sql", "SELECT nothing;")
+    failed = project("diff", "--replay").err
+    assert "The upgrade of 002_wrong failed" in failed
+    assert "applied before it in this run: 001_first (in a database that is gone)" in failed
+    assert "next: Mend the file and replay it again." in failed
+
+
 # schema
 
 

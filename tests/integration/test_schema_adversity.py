@@ -166,7 +166,7 @@ async def test_a_lock_that_comes_later_ends_the_wait_in_scratch_schemas_too(
         async def lock() -> None:
             await other.execute(text("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"))
 
-        monkeypatch.setattr(bench, "create", _after(bench.create, lock))
+        monkeypatch.setattr(bench, "create", _after(shadow.create, lock))
         with anyio.fail_after(60), pytest.raises(SchemaError, match=r'"public"\."t" is locked.*held by pid'):
             await compare_schema(poor, simple(), deadline=1)
 
