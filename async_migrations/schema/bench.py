@@ -157,7 +157,7 @@ class Bench:
                     self._engine,
                     self._live,
                     self._wish.place,
-                    self._wish.schemas,
+                    self._wish.schemas | self._wish.left,
                     scratch_url=self._scratch_url,
                     deadline=self._deadline,
                 )

@@ -82,8 +82,8 @@ async def compare_schema(
             naming_who_locks(session, deadline, "Nothing was compared."),
         ):
             place, live, marks = await _read_both(session.driver, found, deadline)
-            wish = Wish(found, place, engine.dialect, live.extensions, marks)
             hints = h.parse(renames, place.default_schema)
+            wish = Wish(found, place, engine.dialect, live.extensions, marks, left=h.left(hints))
             chosen = frozenset(schemas) if schemas is not None else wish.schemas | _mentioned(hints)
             scope = Scope(chosen, ledger_table, include)
             async with Bench(

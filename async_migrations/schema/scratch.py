@@ -89,7 +89,7 @@ async def open_scratch(
         engine: of the live database.
         live: its side, which has a scratch database made.
         place: what it said of itself.
-        schemas: those of the metadata.
+        schemas: those of the metadata, and those that things move out of.
         scratch_url: a database to use instead; when it is not empty, one beside it.
         deadline: seconds to wait for a connection, and for another comparison to end.
 

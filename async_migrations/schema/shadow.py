@@ -42,6 +42,7 @@ class Wish:
         extensions: those of the live database.
         marks: by which a change of the metadata is noticed.
         translate: which schemas of the metadata go by another name, as in SQLAlchemy's `schema_translate_map`.
+        left: schemas that things move out of, which the metadata may not use any more.
     """
 
     metadata: MetaData
@@ -50,6 +51,7 @@ class Wish:
     extensions: tuple[Extension, ...] = ()
     marks: Marks = field(default_factory=list)
     translate: Mapping[str | None, str | None] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
 
     @property
     def schemas(self) -> frozenset[str]:

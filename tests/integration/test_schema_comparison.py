@@ -57,6 +57,12 @@ def simple(*parts: Any) -> MetaData:
     return m
 
 
+def simple_in(schema: str | None, *parts: Any) -> MetaData:
+    m = MetaData()
+    Table("t", m, Column("id", Integer, primary_key=True), *parts, schema=schema)
+    return m
+
+
 def kinds(difference: SchemaDifference) -> list[str]:
     return [type(each).__name__ for each in difference.operations]
 
@@ -239,6 +245,28 @@ async def test_renames_are_followed_in_scratch_schemas_too(engine: AsyncEngine) 
         hints = [("table", "public.t", "u"), ("column", "public.t.a", "b")]
         difference = await compare_schema(poor, after, renames=hints)
         assert sorted(kinds(difference)) == ["ColumnRenamed", "ConstraintRenamed", "SequenceRenamed", "TableRenamed"]
+
+
+@pytest.mark.parametrize("rights", ["", "CREATEDB"], ids=["scratch schemas", "scratch database"])
+async def test_things_may_move_out_of_a_schema_that_the_models_use_no_more(engine: AsyncEngine, rights: str) -> None:
+    def models(schema: str | None) -> MetaData:
+        return simple_in(schema, Column("e", Enum("a", name="e", schema=schema), server_default="a"))
+
+    hints = [("table", "old.t", "public.t"), ("type", "old.e", "public.e")]
+    async with as_role(engine, "mover") as mover:
+        name = mover.url.username
+        grants = f"GRANT CREATE ON DATABASE {engine.url.database} TO {name}; GRANT ALL ON SCHEMA public TO {name}"
+        await run_sql(engine, f"ALTER ROLE {name} LOGIN {rights}; {grants}")
+        await run_sql(mover, "CREATE SCHEMA old")
+        async with mover.begin() as connection:
+            await connection.run_sync(models("old").create_all)
+        bench.forget()
+        difference = await compare_schema(mover, models(None), renames=hints)
+        assert kinds(difference) == ["TypeRenamed", "TableRenamed"]
+        await run_sql(mover, "ALTER TABLE old.t SET SCHEMA public; ALTER TYPE old.e SET SCHEMA public")
+        assert not await compare_schema(mover, models(None))
+        for each in await answer(engine, f"SELECT datname::text FROM pg_database WHERE datdba = '{name}'::regrole"):
+            await run_sql(engine, f'DROP DATABASE "{each}"')
 
 
 async def test_without_any_right_the_error_says_what_to_give(engine: AsyncEngine) -> None:
