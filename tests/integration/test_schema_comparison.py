@@ -1,7 +1,7 @@
 """Comparing schemas: the scratch place, what goes wrong, who else is there."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -598,6 +598,55 @@ async def test_a_changed_metadata_is_not_taken_for_the_remembered_one(engine: As
     assert kinds(await compare_schema(engine, m)) == ["NullabilityChanged"]
     m.tables["t"].append_column(Column("b", Integer))
     assert kinds(await compare_schema(engine, m)) == ["ColumnAdded", "NullabilityChanged"]
+
+
+def changeable() -> dict[str, Any]:
+    m = MetaData()
+    other = Table("other", m, Column("id", Integer, primary_key=True))
+    table = Table(
+        "t",
+        m,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("a", String(5), server_default=text("'x'")),
+        Column("g", String, Computed("a")),
+        Column("d", pg.DOMAIN("d", Integer, check="VALUE > 0")),
+        check := CheckConstraint("a > 'b'", name="ck"),
+        key := ForeignKeyConstraint(["id"], [other.c.id], name="fk"),
+    )
+    index = Index("ix", table.c.a, postgresql_where=text("a > 'c'"))
+    sequence = Sequence("s", start=5, metadata=m)
+    return {"m": m, "t": table, "c": table.c, "check": check, "key": key, "index": index, "sequence": sequence}
+
+
+CHANGES: dict[str, tuple[Callable[..., Any], str]] = {
+    "check": (lambda check, **_: setattr(check, "sqltext", text("a > 'q'")), "ConstraintChanged"),
+    "default": (lambda c, **_: setattr(c.a.server_default, "arg", text("'z'")), "DefaultChanged"),
+    "computed": (lambda c, **_: setattr(c.g.computed, "sqltext", text("a || 'x'")), "ComputedChanged"),
+    "identity": (lambda c, **_: setattr(c.id.identity, "always", True), "IdentityChanged"),
+    "predicate": (
+        lambda index, **_: index.dialect_options["postgresql"].update(where=text("a > 'z'")),
+        "IndexChanged",
+    ),
+    "unique": (lambda index, **_: setattr(index, "unique", True), "IndexChanged"),
+    "ondelete": (lambda key, **_: setattr(key, "ondelete", "CASCADE"), "ConstraintChanged"),
+    "deferrable": (lambda key, **_: setattr(key, "deferrable", True), "DeferrabilityChanged"),
+    "sequence": (lambda sequence, **_: setattr(sequence, "start", 7), "SequenceChanged"),
+    "prefix": (lambda t, **_: t._prefixes.append("UNLOGGED"), "PersistenceChanged"),
+    "domain": (lambda c, **_: setattr(c.d.type, "check", text("VALUE > 1")), "DomainChanged"),
+}
+
+
+@pytest.mark.parametrize(("change", "kind"), CHANGES.values(), ids=CHANGES)
+async def test_what_is_changed_in_place_is_not_taken_for_the_remembered(
+    engine: AsyncEngine, change: Callable[..., Any], kind: str
+) -> None:
+    models = changeable()
+    m = models.pop("m")
+    async with engine.begin() as connection:
+        await connection.run_sync(m.create_all)
+    assert not await compare_schema(engine, m)
+    change(**models)
+    assert kind in kinds(await compare_schema(engine, m))
 
 
 async def test_a_remembered_shadow_needs_no_scratch_place(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
