@@ -79,7 +79,7 @@ def _marks(metadata: MetaData) -> Marks:
                     column.name,
                     column.nullable,
                     column.comment,
-                    None if (default := column.server_default) is None else _said(default),
+                    None if (clause := column.server_default) is None else _said(clause),
                     None if (default := column.default) is None else _counted(default),
                     None if (identity := column.identity) is None else _counted(identity),
                     column.primary_key,

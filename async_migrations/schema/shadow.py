@@ -90,7 +90,9 @@ async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, sou
 
     Raises:
         MetadataRefusedError: PostgreSQL refuses a statement.
+        SchemaError: something has no place.
     """
+    _see_that_all_has_a_place(wish)
     await _furnish(scratch, wish)
     try:
         await _build(scratch, wish, steps)
@@ -101,6 +103,17 @@ async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, sou
         await _build(scratch, wish, steps)
         return True
     return False
+
+
+def _see_that_all_has_a_place(wish: Wish) -> None:
+    things = (*wish.metadata.tables.values(), *wish.metadata._sequences.values())  # noqa: SLF001 - as create_all does
+    homeless = next((each.name for each in things if not wish.schema(each.schema)), None)
+    if homeless is not None:
+        raise SchemaError(
+            f"There is no schema for {homeless}: the metadata names none, and the search path of the role "
+            f"{wish.place.role} in {wish.place.database} leads to none that exists and that it may use. Nothing was "
+            "compared. Create the schema (CREATE SCHEMA), GRANT USAGE on it, or set the search_path of the role."
+        )
 
 
 async def _build(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None) -> None:
@@ -160,6 +173,8 @@ async def _furnish(scratch: Scratch, wish: Wish) -> None:
 
 async def _furnish_schemas(scratch: Scratch) -> None:
     made = [f"CREATE SCHEMA {quote_identifier(each)}" for each in scratch.translation.names.values()]
+    if not made:
+        return  # the driver cannot read the answer to an empty text
     try:
         await scratch.driver.execute("; ".join(made))
     except Exception as error:

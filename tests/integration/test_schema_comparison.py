@@ -529,6 +529,23 @@ async def test_a_search_path_elsewhere_is_followed(engine: AsyncEngine) -> None:
     await elsewhere.dispose()
 
 
+@pytest.mark.parametrize("place", ["not there", "closed"])
+async def test_a_search_path_that_leads_nowhere_is_not_the_models_fault(engine: AsyncEngine, place: str) -> None:
+    async with as_role(engine, "lost") as lost:
+        name = lost.url.username
+        closed = "CREATE SCHEMA app" if place == "closed" else "SELECT 1"
+        await run_sql(engine, f"{closed}; ALTER ROLE {name} SET search_path = app")
+        with pytest.raises(
+            SchemaError, match=rf"There is no schema for t: .* of the role {name} in .* GRANT USAGE on it"
+        ):
+            await compare_schema(lost, simple())
+        sequences = MetaData()
+        Sequence("s", metadata=sequences)
+        with pytest.raises(SchemaError, match="There is no schema for s"):
+            await compare_schema(lost, sequences)
+        assert kinds(await compare_schema(lost, MetaData())) == []
+
+
 async def test_a_view_under_the_name_of_a_table_is_left_alone_and_said(engine: AsyncEngine) -> None:
     await run_sql(engine, "CREATE VIEW t AS SELECT 1 AS id")
     difference = await compare_schema(engine, simple())
