@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Computed, DefaultClause, Dialect, FetchedValue, Identity, MetaData, Table
 from sqlalchemy.engine.mock import MockConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.elements import TextClause
 
@@ -69,8 +70,10 @@ def compiled(
     try:
         with held_back():
             metadata.create_all(MockConnection(dialect, execute), checkfirst=False)
-    except (AttributeError, TypeError) as error:
-        # A listener asked for what the stand-in cannot do, or used an answer that it did not get.
+    except (NotPlainError, SQLAlchemyError):
+        raise
+    except Exception as error:
+        # A listener asked for what the stand-in cannot do, or used an answer that it did not get; or it is broken.
         raise NotPlainError(str(error)) from error
     return tuple(steps)
 

@@ -28,10 +28,19 @@ from async_migrations.session import Session
 LOCK = 0x61736D5F73637261
 """The advisory lock of a scratch database: two comparisons would wait for each other's names, or deadlock."""
 
-SELECT_LEFTOVERS = """SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n
- ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
- AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
- WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1"""
+_EMPTY_OF = {
+    "pg_class": ("relname", "relnamespace", "relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c')"),
+    "pg_type": ("typname", "typnamespace", "typtype IN ('e', 'd', 'r')"),
+    "pg_proc": ("proname", "pronamespace", "true"),
+    "pg_collation": ("collname", "collnamespace", "true"),
+}
+SELECT_LEFTOVERS = " UNION ALL ".join(
+    f"""(SELECT n.nspname, c.{name} FROM pg_catalog.{catalog} AS c JOIN pg_catalog.pg_namespace AS n
+ ON n.oid = c.{schema} WHERE {kinds} AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+ WHERE d.classid = 'pg_catalog.{catalog}'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1)"""
+    for catalog, (name, schema, kinds) in _EMPTY_OF.items()
+)
 _DATABASE: ContextVar[str | None] = ContextVar("scratch_database", default=None)
 
 

@@ -464,6 +464,10 @@ def test_the_schema_is_shown_whole_or_in_parts(migrated: Project) -> None:
     assert "public.authors\n" not in part
     models = migrated("schema", "show", "--models", "public.books").out
     assert "  index ix_books_title: btree (title)\n" in models
+    for command in ("show", "diagram"):
+        nobody = migrated("schema", command, "nobody")
+        assert (nobody.code, nobody.out) == (1, "")
+        assert re.match(r"There is no (table )?nobody\.\n", nobody.err)
     (table,) = json.loads(migrated("schema", "show", "books", "--json").out)["tables"]
     assert (table["name"], table["kind"], table["columns"][2]["name"]) == ("public.books", "table", "title")
 
@@ -478,6 +482,12 @@ def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
     late = migrated("schema", "dump", "--check", "-o", str(file))
     assert late.code == 3
     assert re.search(r"^\+  isbn +text$", late.out, re.MULTILINE)
+    file.write_bytes(b"table \xff")
+    other = migrated("schema", "dump", "--check", "-o", str(file))
+    assert (other.code, other.err) == (
+        1,
+        f"{file} is not UTF-8 at byte 6, and so no dump. Write it anew without --check.\n",
+    )
 
 
 NO_PROGRAM: dict[str, Any] = {"PATH": "/nowhere"}

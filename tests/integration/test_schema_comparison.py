@@ -33,6 +33,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
+from sqlalchemy.types import UserDefinedType
 
 from async_migrations import RawType, SchemaDifference, compare_schema
 from async_migrations.errors import (
@@ -166,16 +167,29 @@ async def test_two_processes_may_make_the_scratch_database_at_once(own_server: S
         await each.dispose()
 
 
+LEFT_BEHIND = {
+    "TABLE left_behind (a integer)": "TABLE left_behind",
+    "TYPE left_behind AS ENUM ('a')": "TYPE left_behind",
+    "TYPE left_behind AS (a integer)": "TYPE left_behind",
+    "FUNCTION left_behind() RETURNS integer LANGUAGE sql AS 'SELECT 1'": "FUNCTION left_behind",
+}
+
+
 async def test_a_scratch_database_with_things_in_it_is_refused(own_server: Server) -> None:
     engine = create_async_engine(own_server.url(), poolclass=NullPool)
     bench.forget()
     await compare_schema(engine, simple())
     (name,) = await answer(engine, f"SELECT datname::text FROM pg_database WHERE datname LIKE '{PREFIX}%'")
     scratch = create_async_engine(own_server.url(name), poolclass=NullPool)
-    await run_sql(scratch, "CREATE TABLE left_behind (a integer)")
-    bench.forget()
-    with pytest.raises(SchemaError, match=r"not empty: it has public.left_behind. Nothing was compared"):
-        await compare_schema(engine, simple())
+    for made, gone in LEFT_BEHIND.items():
+        await run_sql(scratch, f"CREATE {made}")
+        bench.forget()
+        with pytest.raises(SchemaError, match=r"not empty: it has public.left_behind. Nothing was compared"):
+            await compare_schema(engine, simple())
+        await run_sql(scratch, f"DROP {gone}")
+    member = "CREATE FUNCTION member() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    await run_sql(scratch, f"{member}; ALTER EXTENSION plpgsql ADD FUNCTION member()")
+    assert kinds(await compare_schema(engine, simple())) == ["TableAdded"]
     for each in (engine, scratch):
         await each.dispose()
 
@@ -365,6 +379,31 @@ async def test_a_metadata_without_ddl_is_a_sentence(engine: AsyncEngine) -> None
         await compare_schema(engine, simple(Column("typeless")))
     with pytest.raises(SchemaError, match=r"SQLAlchemy cannot write the DDL.*could not find table 'nowhere'"):
         await compare_schema(engine, simple(Column("a", ForeignKey("nowhere.id"))))
+
+
+class Broken(UserDefinedType[str]):
+    """A type that cannot say what it is."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        raise KeyError("spec")
+
+
+async def test_code_of_the_models_that_fails_is_a_sentence_with_its_place(engine: AsyncEngine) -> None:
+    sentence = r"The metadata's own code fails while it is created: {}: {} \({}, line \d+\)\. Nothing was compared\."
+    with pytest.raises(SchemaError, match=sentence.format("KeyError", "'spec'", re.escape(__file__))):
+        await compare_schema(engine, simple(Column("a", Broken())))
+    m = simple()
+
+    @event.listens_for(m, "after_create")
+    def broken(_target: Any, _connection: Any, **_: Any) -> None:
+        raise ValueError("no such tenant")
+
+    with pytest.raises(SchemaError, match=sentence.format("ValueError", "no such tenant", re.escape(__file__))):
+        await compare_schema(engine, m)
+    with pytest.raises(SchemaError, match=r"holds '\\udc80', which is half a character"):
+        await compare_schema(engine, simple(Column("a\udc80", Integer)))
 
 
 # Hints
