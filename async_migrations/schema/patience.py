@@ -74,16 +74,19 @@ async def naming_who_locks(session: Session, deadline: float, outcome: str) -> A
         # Not one further down: an error that has a sentence keeps it.
         if getattr(error, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
-        found = await session.read(SELECT_LOCKED)
-        name = qualified(found[0]["schema"], found[0]["name"]) if found else ""
-        raise SchemaError(await _locked(session, name, deadline, outcome)) from error
+        locked, advice = "A table", "Try again."
+        with anyio.move_on_after(RELEASE_DEADLINE):  # a table of the catalog may be what is locked
+            locked, advice = await _who_locks(session) or (locked, advice)
+        raise SchemaError(
+            f"{locked} is locked, and the schema could not be read for {deadline:g} s. {outcome} {advice}"
+        ) from error
 
 
-async def _locked(session: Session, name: str, deadline: float, outcome: str) -> str:
-    if not name:
-        return f"A table was locked for {deadline:g} s, and the schema could not be read. {outcome} Try again."
+async def _who_locks(session: Session) -> tuple[str, str] | None:
+    """Return the table that is locked, and who locks it and what ends that."""
+    found = await session.read(SELECT_LOCKED)
+    if not found:
+        return None
+    name = qualified(found[0]["schema"], found[0]["name"])
     busy = await look_at_holder(session, name)
-    return (
-        f"The table {name} is locked, and the schema could not be read for {deadline:g} s. {busy} {outcome} "
-        f"Try again when that has ended, or {busy.ending}."
-    )
+    return f"The table {name}", f"{busy} Try again when that has ended, or {busy.ending}."

@@ -14,7 +14,7 @@ from sqlalchemy import Table as DeclaredTable
 from sqlalchemy.exc import SQLAlchemyError
 
 from async_migrations.errors import MetadataRefusedError, MigrationsError, SchemaError
-from async_migrations.retry import describe, is_confused, is_unavailable, sqlstate
+from async_migrations.retry import describe, is_unavailable, sqlstate
 from async_migrations.schema.catalog import Place, read_within
 from async_migrations.schema.collector import held_back
 from async_migrations.schema.copies import make_copies
@@ -30,7 +30,7 @@ _MISSING = frozenset({"42883", "42704", "42P01", "3F000"})
 """No such function, object, table or schema."""
 _CHECKED: Any = getattr(getattr(schema, "CheckFirst", None), "SEQUENCES", False)
 """What is looked for before it is made: a sequence, which SQLAlchemy makes for each column; since its 2.1."""
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE, _PYTHON = Path(__file__).parents[1], Path(traceback.__file__).parent
 _ADVICE = "correct it in the metadata, or see that what it leans on exists in the live database."
 
 
@@ -266,7 +266,7 @@ def _unwritable(error: SQLAlchemyError) -> SchemaError:
 
 def _blamed(error: Exception) -> Exception:
     """Return the sentence on an error of the metadata's own code; any other is itself."""
-    if isinstance(error, MigrationsError) or is_unavailable(error) or is_confused(error):
+    if isinstance(error, MigrationsError) or is_unavailable(error) or type(error).__module__.startswith("asyncpg"):
         return error
     frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_theirs(each.filename)]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
@@ -278,7 +278,7 @@ def _blamed(error: Exception) -> Exception:
 
 def _is_theirs(filename: str) -> bool:
     path = Path(filename)
-    return path.is_file() and "site-packages" not in path.parts and _PACKAGE not in path.parents
+    return path.is_file() and "site-packages" not in path.parts and not {_PACKAGE, _PYTHON} & set(path.parents)
 
 
 def _marked(read: Snapshot, wish: Wish) -> Snapshot:

@@ -148,9 +148,9 @@ async def test_a_table_that_is_locked_ends_the_wait_and_its_holder_is_named(
         with anyio.fail_after(60), pytest.raises(SchemaError) as caught:
             await look(engine)
     assert re.fullmatch(
-        r'The table "public"\."t" is locked, and the schema could not be read for 1 s\. It is held by pid '
-        rf"{pid} \(no application_name\), idle in transaction for \d+ s\. Nothing was (compared|read)\. Try again when "
-        rf"that has ended, or end it with SELECT pg_terminate_backend\({pid}\)\.",
+        r'The table "public"\."t" is locked, and the schema could not be read for 1 s\. Nothing was (compared|read)\. '
+        rf"It is held by pid {pid} \(no application_name\), idle in transaction for \d+ s\. Try again when that has "
+        rf"ended, or end it with SELECT pg_terminate_backend\({pid}\)\.",
         str(caught.value),
     )
     assert not await compare_schema(engine, simple())
@@ -169,6 +169,20 @@ async def test_a_lock_that_comes_later_ends_the_wait_in_scratch_schemas_too(
         monkeypatch.setattr(bench, "create", _after(shadow.create, lock))
         with anyio.fail_after(60), pytest.raises(SchemaError, match=r'"public"\."t" is locked.*held by pid'):
             await compare_schema(poor, simple(), deadline=1)
+
+
+async def test_a_look_at_the_holder_that_has_to_wait_itself_ends_too(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "RELEASE_DEADLINE", 0.5)
+    engine = create_async_engine(own_server.url())
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY)")
+    async with engine.connect() as other:
+        assert not await compare_schema(engine, simple())  # nobody can log in below
+        await other.execute(text("LOCK TABLE t, pg_authid IN ACCESS EXCLUSIVE MODE"))
+        with anyio.fail_after(60), pytest.raises(SchemaError, match="A table is locked, and the schema could not be"):
+            await compare_schema(engine, simple(), deadline=1)
+    await engine.dispose()
 
 
 SILENCES = {"the live schema is read": b"pg_get_partkeydef", "the models are created": b"CREATE TABLE t"}

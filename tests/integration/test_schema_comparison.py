@@ -664,7 +664,7 @@ def changeable() -> dict[str, Any]:
         m,
         Column("id", Integer, Identity(), primary_key=True),
         Column("a", String(5), server_default=text("'x'")),
-        Column("g", String, Computed("a")),
+        Column("g", String, Computed("a", persisted=True)),
         Column("d", pg.DOMAIN("d", Integer, check="VALUE > 0")),
         check := CheckConstraint("a > 'b'", name="ck"),
         key := ForeignKeyConstraint(["id"], [other.c.id], name="fk"),
