@@ -183,8 +183,10 @@ class MigrationFailedError(MigrationsError):
         applied: Sequence[str] = (),
         left: str = "Nothing of it stays.",
         advice: str = "Mend the file and start again: it runs from its beginning.",
+        stays: str = "stays so",
     ) -> None:
         self.migration = migration
+        self._verb = verb
         self.path = path
         self.reason = reason
         self.statement = statement
@@ -198,10 +200,31 @@ class MigrationFailedError(MigrationsError):
             lines.append(f"  statement: {shorten(statement)}")
         lines.append(
             f"  {'applied' if verb == 'upgrade' else 'reverted'} before it in this run: "
-            + (f"{', '.join(self.applied)} (stays so)" if self.applied else "nothing")
+            + (f"{', '.join(self.applied)} ({stays})" if self.applied else "nothing")
         )
         lines.append(f"  next: {advice}")
         super().__init__("\n".join(lines))
+
+    def elsewhere(self, stays: str, left: str) -> MigrationFailedError:
+        """Return the same failure, of a database that is not the one that is migrated.
+
+        Args:
+            stays: what became of what was applied before, in a few words.
+            left: what became of the migration's own work, as a sentence.
+        """
+        return MigrationFailedError(
+            self.migration,
+            self.path,
+            self.reason,
+            verb=self._verb,
+            statement=self.statement,
+            line=self.line,
+            sqlstate=self.sqlstate,
+            applied=self.applied,
+            left=left,
+            advice="Mend the file and replay it again.",
+            stays=stays,
+        )
 
 
 class NotStartedError(MigrationsError):

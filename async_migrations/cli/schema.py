@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from async_migrations.cli.answer import Answer, Code
+from async_migrations.cli.answer import Answer, Code, Failure
 from async_migrations.cli.commands import main
 from async_migrations.cli.comparison import Wanted, compare, comparing, comparison, looking, subject
 from async_migrations.cli.differences import document, text
@@ -55,8 +55,7 @@ def show(project: Project, names: tuple[str, ...], *, models: bool, **options: A
     shown = list(sections(snapshot, chosen))
     found = {"command": "schema show", **facts(snapshot, chosen)}
     if not shown:
-        what = f"There is no {' and no '.join(names)}." if names else "There is nothing in it."
-        return Answer(found, what, Code.FAILED if names else Code.DONE)
+        return _missing("show", names, found) if names else Answer(found, "There is nothing in it.")
     coloured = "\n\n".join("\n".join([click.style(lines[0], bold=True), *lines[1:]]) for lines in shown)
     return Answer(found, coloured)
 
@@ -93,10 +92,19 @@ def diagram(project: Project, names: tuple[str, ...], output: Path | None, *, mo
 
     ending = output.suffix if output else ".mmd"
     see_that_it_can_be_drawn(ending)
-    picture = drawn(*_looked(project, Wanted(**options), names, models=models), ending)
+    snapshot, chosen = _looked(project, Wanted(**options), names, models=models)
+    if names and not any(chosen("table", each.name) for each in snapshot.tables):
+        return _missing("diagram", [f"table {each}" for each in names])
+    picture = drawn(snapshot, chosen, ending)
     if output is None:
         return Answer({"command": "schema diagram", "text": picture.decode()}, picture.decode().rstrip("\n"))
     return _kept(project, "diagram", project.called_from / output, picture)
+
+
+def _missing(command: str, names: Sequence[str], found: Mapping[str, Any] | None = None) -> Failure:
+    text = f"There is no {' and no '.join(names)}."
+    error = {"type": "NotFound", "message": text}
+    return Failure({"command": f"schema {command}", **(found or {}), "error": error}, text, Code.FAILED)
 
 
 def _looked(project: Project, wanted: Wanted, names: Sequence[str], *, models: bool) -> tuple[Snapshot, Chosen]:
@@ -137,13 +145,23 @@ def _chosen(project: Project, how: Wanted, names: Sequence[str], snapshot: Snaps
 
 
 def _checked(project: Project, path: Path, written: str) -> Answer:
-    there = path.read_text(encoding="utf-8") if path.exists() else ""
-    shown = project.path(path)
+    there, shown = _kept_text(path), project.path(path)
     facts = {"command": "schema dump", "path": shown, "current": there == written}
     if there == written:
         return Answer(facts, f"{shown} is current.")
     told = f"{shown} is not current:\n{_changes(there, written)}\nWrite it anew without --check."
     return Answer(facts, told, Code.NOT_CURRENT)
+
+
+def _kept_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except OSError as error:
+        raise MigrationsError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise MigrationsError(
+            f"{path} is not UTF-8 at byte {error.start}, and so no dump. Write it anew without --check."
+        ) from error
 
 
 def _kept(project: Project, command: str, path: Path, content: bytes) -> Answer:

@@ -41,6 +41,9 @@ async def undo(driver: Any, renaming: Renaming, domains: frozenset[Name], transl
             "The rename of a schema cannot be followed through scratch schemas in the live database. Nothing was "
             "compared. Give a scratch_url, or the right CREATEDB."
         )
+    if not translation.names:  # where there are some, all of them are made
+        for home in sorted({_home(hint, renaming) for hint in renaming.hints if hint.kind in _OF_ITS_OWN}):
+            await driver.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(home)}")
     swapped = [hint for hint in renaming.hints if _is_swapped(hint, renaming.hints)]
     for number, hint in enumerate(reversed(renaming.hints)):
         if hint in swapped:
@@ -80,7 +83,7 @@ def _swapped(hints: Sequence[Hint], renaming: Renaming, domains: frozenset[Name]
             back.append(_statements(replace(hint, new=spare), renaming, domains, spare)[0][0])
             continue
         now: Name = getattr(renaming, hint.kind)(hint.owner)
-        home = renaming.schemas.get(hint.owner.schema, hint.owner.schema)
+        home = _home(hint, renaming)
         word = _word(hint, now, domains)
         yield f"ALTER {word} {qualified(now.schema, now.name)} RENAME TO {quote_identifier(spare)}"
         if now.schema != home:
@@ -145,8 +148,7 @@ def _of_its_own(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: 
     """Write the way back of a table, type or sequence: into its schema, then to its name."""
     now: Name = getattr(renaming, hint.kind)(hint.owner)
     word = _word(hint, now, domains)
-    # Schemas are renamed last of all on the way back.
-    home = renaming.schemas.get(hint.owner.schema, hint.owner.schema)
+    home = _home(hint, renaming)
     statements = []
     if now.name != hint.old:
         name, spare = qualified(now.schema, now.name), quote_identifier(away)
@@ -164,6 +166,11 @@ def _of_its_own(hint: Hint, renaming: Renaming, domains: frozenset[Name], away: 
             )
         )
     return statements
+
+
+def _home(hint: Hint, renaming: Renaming) -> str:
+    """Return the schema that a thing goes back to; schemas are renamed last of all on the way back."""
+    return renaming.schemas.get(hint.owner.schema, hint.owner.schema)
 
 
 def _word(hint: Hint, now: Name, domains: frozenset[Name]) -> str:

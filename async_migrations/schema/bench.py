@@ -17,6 +17,7 @@ from async_migrations.schema.catalog import read_within
 from async_migrations.schema.ddl import Step, types_of
 from async_migrations.schema.forms import Address, Forms
 from async_migrations.schema.live import Live
+from async_migrations.schema.patience import answered
 from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.scratch import Kind, Scratch, open_scratch
 from async_migrations.schema.settle import Doubt, settle
@@ -65,7 +66,7 @@ class Bench:
         live: its side.
         wish: the metadata, and where it is meant to be.
         scratch_url: a database to use as the scratch place.
-        deadline: seconds to wait for it.
+        deadline: seconds to wait for it, and for each of its answers.
     """
 
     def __init__(
@@ -100,7 +101,8 @@ class Bench:
             _shadows.move_to_end(self._key)
             return _shadows[self._key]
         scratch = await self._opened()
-        shadow = Shadow(await snapshot(scratch, self._wish), place=str(scratch), note=scratch.note)
+        with answered(self._deadline):
+            shadow = Shadow(await snapshot(scratch, self._wish), place=str(scratch), note=scratch.note)
         if self._key is not None and self._is_lasting(scratch):
             self._remember(self._key, shadow)
         return shadow
@@ -111,9 +113,8 @@ class Bench:
         if key is not None and key in _shadows:
             return _shadows[key]
         scratch = await self._opened()
-        domains = frozenset(each.name for each in shadow.snapshot.domains)
-        await undo(scratch.driver, renaming, domains, scratch.translation)
-        self._backwards = await read_within(scratch.driver, scratch.place, scratch.translation)
+        with answered(self._deadline):
+            self._backwards = await self._undone(scratch, shadow, renaming)
         forms, places = forms_of(self._backwards, renaming)
         result = Shadow(shadow.snapshot, forms, places=places, place=shadow.place, note=shadow.note)
         if key is not None and self._is_lasting(scratch):
@@ -133,15 +134,21 @@ class Bench:
         if not new:
             return False
         scratch = await self._opened()
-        if renaming.hints and self._backwards is None:
-            domains = frozenset(each.name for each in shadow.snapshot.domains)
-            await undo(scratch.driver, renaming, domains, scratch.translation)
-            self._backwards = await read_within(scratch.driver, scratch.place, scratch.translation)
-        known = self._backwards or await read_within(scratch.driver, scratch.place, scratch.translation)
-        learnt = await settle(scratch.driver, new, _types(known), scratch.translation)
+        with answered(self._deadline):
+            if renaming.hints and self._backwards is None:
+                self._backwards = await self._undone(scratch, shadow, renaming)
+            known = self._backwards or await read_within(scratch.driver, scratch.place, scratch.translation)
+            learnt = await settle(scratch.driver, new, _types(known), scratch.translation)
         shadow.forms = shadow.forms.joined(learnt)
         shadow.asked |= {(each.address, each.live, each.wanted) for each in new}
         return bool(learnt.known)
+
+    @staticmethod
+    async def _undone(scratch: Scratch, shadow: Shadow, renaming: Renaming) -> Snapshot:
+        """Return what the shadow is under the live schema's names."""
+        domains = frozenset(each.name for each in shadow.snapshot.domains)
+        await undo(scratch.driver, renaming, domains, scratch.translation)
+        return await read_within(scratch.driver, scratch.place, scratch.translation)
 
     async def _opened(self) -> Scratch:
         if self._scratch is None:
@@ -150,13 +157,14 @@ class Bench:
                     self._engine,
                     self._live,
                     self._wish.place,
-                    self._wish.schemas,
+                    self._wish.schemas | self._wish.left,
                     scratch_url=self._scratch_url,
                     deadline=self._deadline,
                 )
             )
             steps = await self._statements()
-            self._leaning = await create(scratch, self._wish, steps, self._hand_made)
+            with answered(self._deadline):
+                self._leaning = await create(scratch, self._wish, steps, self._hand_made)
             self._scratch = scratch
         return self._scratch
 

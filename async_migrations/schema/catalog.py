@@ -15,6 +15,7 @@ from async_migrations.schema import queries
 from async_migrations.schema.answers import Answers, ask, rows
 from async_migrations.schema.assembly import assemble
 from async_migrations.schema.collector import held_back
+from async_migrations.schema.patience import answered, roll_back, set_lock_timeout
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.translation import Translation
 
@@ -71,20 +72,23 @@ async def read_place(driver: Any) -> Place:
     return Place(version, row[1] or "", row[2], tuple(path), settings, locale, row[6] or "")
 
 
-async def read(driver: Any) -> tuple[Place, Snapshot]:
+async def read(driver: Any, *, deadline: float) -> tuple[Place, Snapshot]:
     """Read the whole schema, as it was at one moment.
 
     Args:
         driver: asyncpg's connection, in no transaction.
+        deadline: seconds to wait for a table that is locked, and for a server that stays silent.
 
     Raises:
         SchemaError: the server is too old, or this role may not read its catalog.
+        TimeoutError: there was no answer by the deadline.
     """
-    for _ in range(TRIES):
-        place, answers, before = await _read_once(driver)
-        # Some of PostgreSQL's printing functions look at the present and not at our snapshot.
-        if before == await _stamp(driver):
-            break
+    with answered(deadline):
+        for _ in range(TRIES):
+            place, answers, before = await _read_once(driver, deadline)
+            # Some of PostgreSQL's printing functions look at the present and not at our snapshot.
+            if before == await _stamp(driver, deadline):
+                break
     return place, await _assembled(answers, place, Translation())
 
 
@@ -124,26 +128,24 @@ async def read_within(driver: Any, place: Place, translation: Translation | None
     return await _assembled(await _ask_all(driver, place.version), place, translation or Translation())
 
 
-async def _read_once(driver: Any) -> tuple[Place, Mapping[str, bytes], bytes]:
-    await driver.execute(BEGIN)
+async def _read_once(driver: Any, deadline: float) -> tuple[Place, Mapping[str, bytes], bytes]:
     try:
+        await driver.execute(f"{BEGIN}; {set_lock_timeout(deadline)}")
         place = await read_place(driver)
         await driver.execute(queries.SET_PRINTED)
         return place, await _ask_all(driver, place.version), await ask(driver, queries.SELECT_STAMP)
     except Exception as error:
         raise _explained(error) from error
     finally:
-        if not driver.is_closed():
-            await driver.execute("ROLLBACK")
+        await roll_back(driver)
 
 
-async def _stamp(driver: Any) -> bytes:
-    await driver.execute(BEGIN)
+async def _stamp(driver: Any, deadline: float) -> bytes:
     try:
+        await driver.execute(f"{BEGIN}; {set_lock_timeout(deadline)}")
         return await ask(driver, queries.SELECT_STAMP)
     finally:
-        if not driver.is_closed():
-            await driver.execute("ROLLBACK")
+        await roll_back(driver)
 
 
 async def _ask_all(driver: Any, version: int) -> Mapping[str, bytes]:

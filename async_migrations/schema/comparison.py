@@ -21,13 +21,16 @@ from async_migrations.schema.compare import Compared, compare
 from async_migrations.schema.difference import Difference
 from async_migrations.schema.fingerprint import Marks, marks_of
 from async_migrations.schema.live import LiveSession
+from async_migrations.schema.patience import naming_who_locks
 from async_migrations.schema.renaming import Renaming
 from async_migrations.schema.resolution import resolve
-from async_migrations.schema.scope import Include, Scope
+from async_migrations.schema.scope import Include, Scope, is_anything_compared
 from async_migrations.schema.settle import Doubt, doubts
 from async_migrations.schema.shadow import Wish
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.session import SessionLostError
+
+NOTHING = "Nothing was compared: which schemas and which names are looked at leaves out everything that there is."
 
 
 async def compare_schema(
@@ -55,12 +58,14 @@ async def compare_schema(
         schemas: which schemas are compared; by default those that the metadata uses.
         include: is told kind and name of a table, enum, domain or sequence, and says whether it is compared.
         ledger_table: this engine's own table, which is nobody's model.
-        deadline: seconds to wait for a connection, and for another comparison to end.
+        deadline: seconds to wait for a connection, for a table that another session has locked, and for another
+            comparison to end; five more for a server that stays silent.
 
     Returns:
         The differences; false when there are none.
 
     Raises:
+        ConfigurationError: there are no models, or one of `schemas` is neither in the database nor in the metadata.
         MetadataRefusedError: PostgreSQL refuses something of the metadata.
         RenameError: a hint cannot be true.
         SchemaError: a schema cannot be read, or there is no scratch place.
@@ -72,24 +77,21 @@ async def compare_schema(
             f"There are no models in {type(metadata).__name__}: compare_schema takes a MetaData or a declarative base."
         )
     try:
-        async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
-            place, live, marks = await _read_both(session.driver, found)
-            wish = Wish(found, place, engine.dialect, live.extensions, marks)
+        async with (
+            connect(EngineConnector(engine), _nobody, deadline=deadline) as session,
+            naming_who_locks(session, deadline, "Nothing was compared."),
+        ):
+            place, live, marks = await _read_both(session.driver, found, deadline)
             hints = h.parse(renames, place.default_schema)
+            wish = Wish(found, place, engine.dialect, live.extensions, marks, left=h.left(hints))
             chosen = frozenset(schemas) if schemas is not None else wish.schemas | _mentioned(hints)
             scope = Scope(chosen, ledger_table, include)
             async with Bench(
                 engine, LiveSession(session, live), wish, scratch_url=scratch_url, deadline=deadline
             ) as bench:
                 return await _compared(bench, wish, live, scope, hints)
-    except MigrationsError:
-        raise
     except Exception as error:
-        if not isinstance(error, SessionLostError) and not is_unavailable(error):
-            raise
-        raise DatabaseUnavailableError(
-            EngineConnector(engine).where, describe(error), "Nothing was compared; try again."
-        ) from error
+        raise _told(error, engine, "Nothing was compared; try again.") from error
 
 
 async def read_schema(engine: AsyncEngine, *, deadline: float = 60.0) -> Snapshot:
@@ -97,7 +99,8 @@ async def read_schema(engine: AsyncEngine, *, deadline: float = 60.0) -> Snapsho
 
     Args:
         engine: of the database.
-        deadline: seconds to wait for a connection.
+        deadline: seconds to wait for a connection, and for a table that another session has locked; five more for a
+            server that stays silent.
 
     Raises:
         SchemaError: the schema cannot be read.
@@ -113,13 +116,24 @@ async def read_version(engine: AsyncEngine, *, deadline: float = 60.0) -> int:
 
 async def _read(engine: AsyncEngine, deadline: float) -> tuple[Place, Snapshot]:
     try:
-        async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
-            return await read(session.driver)
-    except SessionLostError as error:
-        raise DatabaseUnavailableError(EngineConnector(engine).where, str(error), "Nothing was read.") from error
+        async with (
+            connect(EngineConnector(engine), _nobody, deadline=deadline) as session,
+            naming_who_locks(session, deadline, "Nothing was read."),
+        ):
+            return await read(session.driver, deadline=deadline)
+    except Exception as error:
+        raise _told(error, engine, "Nothing was read; try again.") from error
 
 
-async def _read_both(driver: Any, metadata: MetaData) -> tuple[Place, Snapshot, Marks]:
+def _told(error: Exception, engine: AsyncEngine, advice: str) -> Exception:
+    """Return the error that says that the connection is lost, or silent; any other is itself."""
+    lost = isinstance(error, SessionLostError) or is_unavailable(error)
+    if isinstance(error, MigrationsError) or not lost:
+        return error
+    return DatabaseUnavailableError(EngineConnector(engine).where, describe(error), advice)
+
+
+async def _read_both(driver: Any, metadata: MetaData, deadline: float) -> tuple[Place, Snapshot, Marks]:
     """Read the database while a thread reads the metadata."""
     marks: Marks = []
     result: tuple[Place, Snapshot] | Exception
@@ -130,7 +144,7 @@ async def _read_both(driver: Any, metadata: MetaData) -> tuple[Place, Snapshot, 
     async with create_task_group() as group:
         group.start_soon(collect)
         try:
-            result = await read(driver)
+            result = await read(driver, deadline=deadline)
         except Exception as error:
             result = error  # raised below, outside the group that would wrap it
     if isinstance(result, Exception):
@@ -146,10 +160,21 @@ async def _compared(
     if renaming.hints:
         shadow = await bench.renamed(shadow, renaming)
     wanted = shadow.snapshot
+    _see_that_they_are_there(scope.schemas - wish.schemas - {*live.schemas, *wanted.schemas}, live)
     result = await settled(bench, shadow, live, scope, renaming)
     said = [f"{hint} is followed already." for hint in renaming.done]
-    notes = (*([shadow.note] if shadow.note else []), *said, *result.notes)
+    left = [] if is_anything_compared(scope, live, wanted) else [NOTHING]
+    notes = (*([shadow.note] if shadow.note else []), *said, *result.notes, *left)
     return SchemaDifference(result.differences, wish.metadata, live, wanted, notes, shadow.place)
+
+
+def _see_that_they_are_there(missing: Collection[str], live: Snapshot) -> None:
+    if missing:
+        raise ConfigurationError(
+            f"There is no schema {' and no '.join(map(repr, sorted(missing)))}, neither in the database nor in the "
+            f"metadata. Nothing was compared. Correct the name (schemas, --within); the database has "
+            f"{', '.join(sorted(live.schemas)) or 'none'}."
+        )
 
 
 async def settled(bench: Bench, shadow: Shadow, live: Snapshot, scope: Scope, renaming: Renaming) -> Compared:

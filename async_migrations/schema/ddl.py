@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Dialect, MetaData, Table
+from sqlalchemy import Computed, DefaultClause, Dialect, FetchedValue, Identity, MetaData, Table
 from sqlalchemy.engine.mock import MockConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.elements import TextClause
 
@@ -16,6 +17,7 @@ from async_migrations.schema.collector import held_back
 from async_migrations.schema.table import Name
 
 _TYPES = {"CreateEnumType": "enum", "CreateDomainType": "domain"}
+_SAID = (Computed, DefaultClause, Identity)
 _NO_MAP: Mapping[str | None, str | None] = {}
 _CONCURRENTLY = re.compile(r"(\s*CREATE\s+(?:UNIQUE\s+)?INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
 
@@ -68,8 +70,10 @@ def compiled(
     try:
         with held_back():
             metadata.create_all(MockConnection(dialect, execute), checkfirst=False)
-    except (AttributeError, TypeError) as error:
-        # A listener asked for what the stand-in cannot do, or used an answer that it did not get.
+    except (NotPlainError, SQLAlchemyError):
+        raise
+    except Exception as error:
+        # A listener asked for what the stand-in cannot do, or used an answer that it did not get; or it is broken.
         raise NotPlainError(str(error)) from error
     return tuple(steps)
 
@@ -120,6 +124,15 @@ def types_of(metadata: MetaData, steps: Sequence[Step] | None, default_schema: s
 def _innermost(kind: Any) -> Any:
     inner = getattr(kind, "item_type", None) or getattr(kind, "impl_instance", None)
     return kind if inner is None or inner is kind else _innermost(inner)
+
+
+def announced(table: Table) -> frozenset[str]:
+    """Return the columns of which a table says that the server fills them, and not how: `FetchedValue()`."""
+    return frozenset(
+        column.name
+        for column in table.columns
+        if isinstance(column.server_default, FetchedValue) and not isinstance(column.server_default, _SAID)
+    )
 
 
 def schemas_of(metadata: MetaData) -> frozenset[str]:

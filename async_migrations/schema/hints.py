@@ -117,6 +117,11 @@ def _bare(text: str) -> str:
     return text[1:-1].replace('""', '"') if len(text) > 2 and text[0] == text[-1] == '"' else text  # noqa: PLR2004
 
 
+def left(hints: Iterable[Hint]) -> frozenset[str]:
+    """Return the schemas that things move out of."""
+    return frozenset(hint.owner.schema for hint in hints if hint.schema)
+
+
 def described(hint: Hint) -> str:
     """Write what a hint renames, for a sentence about it."""
     if hint.kind == "schema":

@@ -72,7 +72,8 @@ def _columns(live: Table, wanted: Table, forms: Forms) -> Iterator[d.Difference]
             yield d.ColumnRemoved(wanted.name, column)
 
 
-def _column(table: Table, live: Column, wanted: Column, forms: Forms) -> Iterator[d.Difference]:
+def _column(table: Table, live: Column, declared: Column, forms: Forms) -> Iterator[d.Difference]:
+    wanted = _filled_as(live, declared) if declared.announced else declared
     name, own = table.name, wanted.name
     collated = forms.same(("collation", name, own), live.collation, wanted.collation)
     if not forms.same(("type", name, own), live.type, wanted.type):
@@ -90,6 +91,11 @@ def _column(table: Table, live: Column, wanted: Column, forms: Forms) -> Iterato
         yield d.NullabilityChanged(name, own, wanted)
     if live.comment != wanted.comment:
         yield d.CommentChanged(name, live.comment, wanted.comment, column=own)
+
+
+def _filled_as(live: Column, wanted: Column) -> Column:
+    """Return a column of which the metadata does not say how it is filled, filled as the live one is."""
+    return replace(wanted, default=live.default, identity=live.identity, computed=live.computed, sequence=live.sequence)
 
 
 def _same_computed(table: Table, name: str, live: Computed | None, wanted: Computed | None, forms: Forms) -> bool:

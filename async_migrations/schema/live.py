@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.connector import EngineConnector, spare
@@ -15,9 +14,10 @@ from async_migrations.events import Event
 from async_migrations.schema import kept
 from async_migrations.schema.catalog import Place
 from async_migrations.schema.copies import copied, read_copies
+from async_migrations.schema.patience import roll_back
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Name
-from async_migrations.session import RELEASE_DEADLINE, Session
+from async_migrations.session import Session
 
 _SAVEPOINT = "async_migrations_look"
 
@@ -101,11 +101,7 @@ async def looking(driver: Any) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        with anyio.move_on_after(RELEASE_DEADLINE, shield=True) as scope:
-            if not driver.is_closed():
-                await driver.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
-        if scope.cancelled_caught:
-            driver.terminate()
+        await roll_back(driver, f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
 def _nobody(_event: Event) -> None:

@@ -142,6 +142,7 @@ def _is_removable(sequence: Sequence, sides: Sides) -> bool:
         table, name = sequence.owner
         wanted = sides.there.get(table)
         # With its table or column it goes by itself.
-        return wanted is not None and any(column.name == name for column in wanted.columns)
+        return wanted is not None and any(column.name == name and not column.announced for column in wanted.columns)
     taken = f"'{sequence.name}'"
-    return all(taken not in (column.default or "") for table in sides.kept for column in table.columns)
+    columns = [column for table in sides.kept for column in table.columns]
+    return all(taken not in (column.default or "") for column in (*columns, *sides.announced))

@@ -88,16 +88,20 @@ UNION ALL SELECT 'order', quote_ident(n.nspname), quote_ident(l.collname), l.oid
 ORDER BY 1, 2, 3"""
 
 SELECT_RELATIONS = f"""SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition, c.relpersistence = 'u',
- to_json(c.reloptions), s.spcname, a.amname,
+ to_json(c.reloptions || ARRAY(SELECT 'toast.' || option FROM unnest(b.reloptions) AS option)), s.spcname, a.amname,
  (SELECT json_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_inherits AS i WHERE i.inhrelid = c.oid),
  CASE c.relkind WHEN 'p' THEN pg_get_partkeydef(c.oid) END,
  CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END, o.description, x.extname
  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
  LEFT JOIN pg_tablespace AS s ON s.oid = c.reltablespace LEFT JOIN pg_am AS a ON a.oid = c.relam
+ LEFT JOIN pg_class AS b ON b.oid = c.reltoastrelid AND b.reloptions IS NOT NULL
  {_comment("pg_class", "c.oid")} {_extension("pg_class", "c.oid")}
  WHERE c.relkind IN ('r', 'p', 'f') AND {_OURS} ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C" """
 
-SELECT_COLUMNS = f"""SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+# Since PostgreSQL 18 a NOT NULL may be NOT VALID: there may be rows that it does not hold for.
+SELECT_COLUMNS = f"""SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),
+ NOT a.attnotnull OR (a.attrelid, a.attnum) IN (SELECT conrelid, conkey[1] FROM pg_constraint
+ WHERE contype = 'n' AND NOT convalidated),
  CASE WHEN d.oid IS NOT NULL THEN pg_get_expr(d.adbin, d.adrelid) END, nullif(a.attidentity, ''),
  nullif(a.attgenerated, ''), CASE WHEN a.attcollation <> t.typcollation AND a.attcollation <> 0 THEN
  (SELECT quote_ident(l.nspname) || '.' || quote_ident(k.collname) FROM pg_collation AS k

@@ -82,6 +82,22 @@ def excluding(patterns: Collection[str]) -> Include | None:
     return include
 
 
+def is_anything_compared(scope: Scope, *sides: Snapshot) -> bool:
+    """Whether a scope leaves anything of either side; also True where there is nothing."""
+    kinds = [
+        (kind, each.name)
+        for side in sides
+        for kind, things in (
+            ("table", side.tables),
+            ("enum", side.enums),
+            ("domain", side.domains),
+            ("sequence", side.sequences),
+        )
+        for each in things
+    ]
+    return not kinds or any(scope.holds(*each) for each in kinds)
+
+
 def is_ledger(table: Table, ledger: str) -> bool:
     """Whether a table is this engine's ledger or another tool's."""
     columns = {column.name for column in table.columns}

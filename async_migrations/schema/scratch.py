@@ -21,16 +21,26 @@ from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.catalog import Place, read_place
 from async_migrations.schema.kept import ensure, scratch_name
 from async_migrations.schema.live import Live
+from async_migrations.schema.patience import answered, set_lock_timeout
 from async_migrations.schema.translation import Translation, translation
 from async_migrations.session import Session
 
 LOCK = 0x61736D5F73637261
 """The advisory lock of a scratch database: two comparisons would wait for each other's names, or deadlock."""
 
-SELECT_LEFTOVERS = """SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n
- ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname !~ '^pg_'
- AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
- WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1"""
+_EMPTY_OF = {
+    "pg_class": ("relname", "relnamespace", "relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'c')"),
+    "pg_type": ("typname", "typnamespace", "typtype IN ('e', 'd', 'r')"),
+    "pg_proc": ("proname", "pronamespace", "true"),
+    "pg_collation": ("collname", "collnamespace", "true"),
+}
+SELECT_LEFTOVERS = " UNION ALL ".join(
+    f"""(SELECT n.nspname, c.{name} FROM pg_catalog.{catalog} AS c JOIN pg_catalog.pg_namespace AS n
+ ON n.oid = c.{schema} WHERE {kinds} AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+ WHERE d.classid = 'pg_catalog.{catalog}'::regclass AND d.objid = c.oid AND d.deptype = 'e') LIMIT 1)"""
+    for catalog, (name, schema, kinds) in _EMPTY_OF.items()
+)
 _DATABASE: ContextVar[str | None] = ContextVar("scratch_database", default=None)
 
 
@@ -88,7 +98,7 @@ async def open_scratch(
         engine: of the live database.
         live: its side, which has a scratch database made.
         place: what it said of itself.
-        schemas: those of the metadata.
+        schemas: those of the metadata, and those that things move out of.
         scratch_url: a database to use instead; when it is not empty, one beside it.
         deadline: seconds to wait for a connection, and for another comparison to end.
 
@@ -107,7 +117,8 @@ async def open_scratch(
 async def _opened(
     stack: AsyncExitStack, engine: AsyncEngine, live: Live, place: Place, schemas: Collection[str], deadline: float
 ) -> Scratch:
-    reason = await live.ensure(name := scratch_name(place), place)
+    with answered(deadline):
+        reason = await live.ensure(name := scratch_name(place), place)
     if reason is None:
         try:
             return await stack.enter_async_context(_begun(engine, name, deadline))
@@ -124,12 +135,11 @@ async def _given(url: str, place: Place, deadline: float) -> AsyncIterator[Scrat
     engine = create_async_engine(url, poolclass=NullPool)
     try:
         async with connect(EngineConnector(engine), _nobody, deadline=deadline) as session:
-            there = await read_place(session.driver)
-            occupied = await ask(session.driver, SELECT_LEFTOVERS)
-            name = None
-            if occupied:
-                name = scratch_name(there)
-                if reason := await ensure(session, name, there):
+            with answered(deadline):
+                there = await read_place(session.driver)
+                occupied = await ask(session.driver, SELECT_LEFTOVERS)
+                name = scratch_name(there) if occupied else None
+                if name and (reason := await ensure(session, name, there)):
                     raise SchemaError(
                         f"scratch_url names {EngineConnector(engine).where}, which is not empty, and {reason}."
                     )
@@ -167,23 +177,24 @@ async def _begun(
                 spare(EngineConnector(engine), _nobody, deadline=deadline, pooled=True)
             )
         stack.push_async_callback(session.rollback)
-        await _begin(session, deadline)
-        place = await read_place(session.driver)
-        if database is not None and place.database != database:
-            raise DatabaseUnavailableError(
-                EngineConnector(engine).where,
-                "the engine's own way to connect leads to one database only",
-                "Give a scratch_url.",
-            )
-        await _lock(session, place, deadline)
-        await _check_empty(session, place, kind)
+        with answered(deadline):
+            await _begin(session, deadline)
+            place = await read_place(session.driver)
+            if database is not None and place.database != database:
+                raise DatabaseUnavailableError(
+                    EngineConnector(engine).where,
+                    "the engine's own way to connect leads to one database only",
+                    "Give a scratch_url.",
+                )
+            await _lock(session, place, deadline)
+            await _check_empty(session, place, kind)
         yield Scratch(session, place, kind, note)
 
 
 async def _begin(session: Session, deadline: float) -> None:
     # A role's own timeouts are made for requests, and a client that hangs must not keep the others out for ever.
     patience = (
-        f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {int(deadline * 1000)}; "
+        f"SET LOCAL statement_timeout = 0; {set_lock_timeout(deadline)}; "
         "SET LOCAL idle_in_transaction_session_timeout = '10min'"
     )
     try:
@@ -199,7 +210,7 @@ async def _begin(session: Session, deadline: float) -> None:
 
 async def _lock(session: Session, place: Place, deadline: float) -> None:
     try:
-        await session.send(f"SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout = 0")
+        await session.send(f"SELECT pg_advisory_xact_lock({LOCK})")
     except Exception as error:
         if not is_lock_timeout(error):
             raise

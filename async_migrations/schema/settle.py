@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from async_migrations.retry import sqlstate
+from async_migrations.retry import is_lock_timeout, sqlstate
 from async_migrations.schema import difference as d
 from async_migrations.schema.answers import ask, rows
 from async_migrations.schema.forms import Address, Forms
@@ -194,17 +194,18 @@ async def _printed(driver: Any, statements: Sequence[tuple[int, str]]) -> dict[i
     if not statements:
         return {}
     await driver.execute("SAVEPOINT probes")
+    answer = None
     try:
         await driver.execute("; ".join(sql for _, sql in statements))
-        return {int(number or 0): text or "" for number, text in rows(await ask(driver, SELECT_PROBES))}
+        answer = await ask(driver, SELECT_PROBES)
     except Exception as error:
-        if sqlstate(error) is None:
+        if sqlstate(error) is None or is_lock_timeout(error):
             raise
-        refused = len(statements) == 1
-    finally:
-        if not driver.is_closed():
-            await driver.execute("ROLLBACK TO SAVEPOINT probes")
-    if refused:
+    # Not where it is cancelled or lost: the whole transaction goes then.
+    await driver.execute("ROLLBACK TO SAVEPOINT probes")
+    if answer is not None:
+        return {int(number or 0): text or "" for number, text in rows(answer)}
+    if len(statements) == 1:
         return {}
     middle = len(statements) // 2
     return await _printed(driver, statements[:middle]) | await _printed(driver, statements[middle:])

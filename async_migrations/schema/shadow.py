@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -11,12 +13,12 @@ from sqlalchemy import Connection, Dialect, MetaData, event, schema
 from sqlalchemy import Table as DeclaredTable
 from sqlalchemy.exc import SQLAlchemyError
 
-from async_migrations.errors import MetadataRefusedError, SchemaError
-from async_migrations.retry import describe, sqlstate
+from async_migrations.errors import MetadataRefusedError, MigrationsError, SchemaError
+from async_migrations.retry import describe, is_unavailable, sqlstate
 from async_migrations.schema.catalog import Place, read_within
 from async_migrations.schema.collector import held_back
 from async_migrations.schema.copies import make_copies
-from async_migrations.schema.ddl import NotPlainError, Step, alone, compiled, schemas_of
+from async_migrations.schema.ddl import NotPlainError, Step, alone, announced, compiled, schemas_of
 from async_migrations.schema.fingerprint import Marks
 from async_migrations.schema.scratch import Kind, Scratch
 from async_migrations.schema.snapshot import Domain, Extension, Snapshot
@@ -28,6 +30,7 @@ _MISSING = frozenset({"42883", "42704", "42P01", "3F000"})
 """No such function, object, table or schema."""
 _CHECKED: Any = getattr(getattr(schema, "CheckFirst", None), "SEQUENCES", False)
 """What is looked for before it is made: a sequence, which SQLAlchemy makes for each column; since its 2.1."""
+_PACKAGE, _PYTHON = Path(__file__).parents[1], Path(traceback.__file__).parent
 _ADVICE = "correct it in the metadata, or see that what it leans on exists in the live database."
 
 
@@ -42,6 +45,7 @@ class Wish:
         extensions: those of the live database.
         marks: by which a change of the metadata is noticed.
         translate: which schemas of the metadata go by another name, as in SQLAlchemy's `schema_translate_map`.
+        left: schemas that things move out of, which the metadata may not use any more.
     """
 
     metadata: MetaData
@@ -50,6 +54,7 @@ class Wish:
     extensions: tuple[Extension, ...] = ()
     marks: Marks = field(default_factory=list)
     translate: Mapping[str | None, str | None] = field(default_factory=dict)
+    left: frozenset[str] = frozenset()
 
     @property
     def schemas(self) -> frozenset[str]:
@@ -63,15 +68,28 @@ class Wish:
 
 
 async def steps_of(wish: Wish) -> tuple[Step, ...] | None:
-    """Return the statements of `create_all`; None if only a real connection can tell them."""
+    """Return the statements of `create_all`; None if only a real connection can tell them.
+
+    Raises:
+        SchemaError: there are none, or one cannot be sent.
+    """
     try:
-        return await to_thread.run_sync(
+        steps = await to_thread.run_sync(
             compiled, wish.metadata, wish.dialect, wish.place.default_schema, wish.translate
         )
     except NotPlainError:
         return None
     except SQLAlchemyError as error:
         raise _unwritable(error) from error
+    try:
+        "".join(step.sql for step in steps).encode()  # the driver is broken by what it cannot send
+    except UnicodeEncodeError as error:
+        broken = ascii(error.object[error.start : error.end])
+        raise SchemaError(
+            f"The metadata holds {broken}, which is half a character: PostgreSQL cannot take it. Nothing was compared. "
+            "Correct the name or the text that it is in."
+        ) from error
+    return steps
 
 
 async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, source: Source) -> bool:
@@ -88,7 +106,9 @@ async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, sou
 
     Raises:
         MetadataRefusedError: PostgreSQL refuses a statement.
+        SchemaError: something has no place.
     """
+    _see_that_all_has_a_place(wish)
     await _furnish(scratch, wish)
     try:
         await _build(scratch, wish, steps)
@@ -99,6 +119,17 @@ async def create(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None, sou
         await _build(scratch, wish, steps)
         return True
     return False
+
+
+def _see_that_all_has_a_place(wish: Wish) -> None:
+    things: list[Any] = [*wish.metadata.tables.values(), *wish.metadata._sequences.values()]  # noqa: SLF001 - see ddl
+    homeless = next((each.name for each in things if not wish.schema(each.schema)), None)
+    if homeless is not None:
+        raise SchemaError(
+            f"There is no schema for {homeless}: the metadata names none, and the search path of the role "
+            f"{wish.place.role} in {wish.place.database} leads to none that exists and that it may use. Nothing was "
+            "compared. Create the schema (CREATE SCHEMA), GRANT USAGE on it, or set the search_path of the role."
+        )
 
 
 async def _build(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None) -> None:
@@ -114,7 +145,9 @@ async def _build(scratch: Scratch, wish: Wish, steps: Sequence[Step] | None) -> 
             await driver.execute(";\n".join(step.sql for step in steps))
     except Exception as error:
         await driver.execute("ROLLBACK TO SAVEPOINT whole")
-        if steps is None or sqlstate(error) is None or scratch.kind is Kind.SCHEMAS:
+        if sqlstate(error) is None:
+            raise _blamed(error) from error
+        if steps is None or scratch.kind is Kind.SCHEMAS:
             raise
         await _one_by_one(scratch, steps)
 
@@ -158,6 +191,8 @@ async def _furnish(scratch: Scratch, wish: Wish) -> None:
 
 async def _furnish_schemas(scratch: Scratch) -> None:
     made = [f"CREATE SCHEMA {quote_identifier(each)}" for each in scratch.translation.names.values()]
+    if not made:
+        return  # the driver cannot read the answer to an empty text
     try:
         await scratch.driver.execute("; ".join(made))
     except Exception as error:
@@ -229,6 +264,23 @@ def _unwritable(error: SQLAlchemyError) -> SchemaError:
     )
 
 
+def _blamed(error: Exception) -> Exception:
+    """Return the sentence on an error of the metadata's own code; any other is itself."""
+    if isinstance(error, MigrationsError) or is_unavailable(error) or type(error).__module__.startswith("asyncpg"):
+        return error
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_theirs(each.filename)]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return SchemaError(
+        f"The metadata's own code fails while it is created: {type(error).__name__}: {describe(error).rstrip('.')}"
+        f"{where}. Nothing was compared. Correct it first: create_all fails in the same way."
+    )
+
+
+def _is_theirs(filename: str) -> bool:
+    path = Path(filename)
+    return path.is_file() and "site-packages" not in path.parts and not {_PACKAGE, _PYTHON} & set(path.parents)
+
+
 def _marked(read: Snapshot, wish: Wish) -> Snapshot:
     declared = {_name(table, wish): table for table in wish.metadata.tables.values()}
     with held_back():
@@ -260,7 +312,9 @@ def _marked_table(table: Table, declared: DeclaredTable | None, wish: Wish) -> T
         )
         for each in table.constraints
     )
-    return replace(table, constraints=constraints)
+    names = announced(declared)
+    columns = tuple(replace(each, announced=True) if each.name in names else each for each in table.columns)
+    return replace(table, constraints=constraints, columns=columns if names else table.columns)
 
 
 def _is_not_valid(constraint: Any) -> bool:

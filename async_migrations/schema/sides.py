@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from async_migrations.schema.forms import Forms
 from async_migrations.schema.scope import Scope, removable
 from async_migrations.schema.snapshot import Snapshot
-from async_migrations.schema.table import Name, Table, TableKind
+from async_migrations.schema.table import Column, Name, Table, TableKind
 
 
 class Sides:
@@ -18,6 +18,7 @@ class Sides:
         there: wanted tables that are compared.
         removed: live tables that the metadata lacks.
         kept: live tables that are nobody's business here.
+        announced: live columns that are filled as they are, since the metadata does not say how.
     """
 
     def __init__(self, live: Snapshot, wanted: Snapshot, scope: Scope, forms: Forms) -> None:
@@ -29,6 +30,7 @@ class Sides:
         self.removed = removable(live, self.there, scope)
         gone = {table.name for table in self.removed}
         self.kept = tuple(each for each in live.tables if each.name not in gone and each.name not in self.there)
+        self.announced = tuple(_announced(self.here, self.there))
         self._others = {each.name: each.kind for each in live.others}
 
     def left_alone(self, wanted: Table) -> str | None:
@@ -41,3 +43,10 @@ class Sides:
             kinds = f"a {live.kind.value} in the database and a {wanted.kind.value} in the metadata"
             return f"{name} is {kinds}: left alone."
         return live.extension and f"{name} belongs to the extension {live.extension}: left alone."
+
+
+def _announced(here: Mapping[Name, Table], there: Mapping[Name, Table]) -> Iterator[Column]:
+    for name, wanted in there.items():
+        names = {each.name for each in wanted.columns if each.announced}
+        if names and name in here:
+            yield from (each for each in here[name].columns if each.name in names)

@@ -102,6 +102,8 @@ class Column:
         sequence: of a serial column, the sequence that belongs to it and fills it.
         local: declared here; False when it only comes from a parent.
         base: of a domain, or of an array of one, the type that is under it in the end.
+        announced: the metadata says that the server fills it and not how, `FetchedValue()`; always False in a live
+            snapshot.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Column:
     sequence: Name | None = None
     local: bool = True
     base: str | None = field(default=None, compare=False)
+    announced: bool = field(default=False, compare=False)
 
     @property
     def stored(self) -> str:

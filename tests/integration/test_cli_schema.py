@@ -144,7 +144,13 @@ def test_diff_is_0_and_silent_when_nothing_differs(migrated: Project) -> None:
 
 
 def test_only_some_schemas_are_compared(migrated: Project) -> None:
-    assert migrated("diff", "--within", "elsewhere").code == 0
+    asyncio.run(migrated.value("CREATE SCHEMA elsewhere"))
+    result = migrated("diff", "--within", "elsewhere")
+    assert (result.code, result.out.splitlines()[1].partition(":")[0]) == (0, "Note")
+    assert "Nothing was compared" in result.out
+    typed = migrated("verify", "--models", "--within", "elsewere")
+    assert typed.code == 2
+    assert "There is no schema 'elsewere', neither in the database nor in the metadata. Nothing was" in typed.err
 
 
 def test_what_is_excluded_is_left_alone(migrated: Project) -> None:
@@ -400,6 +406,51 @@ def test_a_replay_needs_no_database_at_all(project: Project) -> None:
     assert project("diff", "--replay", "--scratch-embedded", DATABASE_URL="").code == 3
 
 
+ROLES_IN_PYTHON = """
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self) -> None:
+        await self.execute("SELECT 1; CREATE ROLE {role}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        ("002_role.sql", "SELECT 1;\n\nCREATE ROLE {role};", "002_role.sql, line 3: CREATE ROLE changes what all"),
+        (
+            "002_role.sql",
+            "DO $$ BEGIN CREATE ROLE {role}; END $$",
+            "002_role.sql, line 1: CREATE ROLE changes what all",
+        ),
+        ("002_role.py", ROLES_IN_PYTHON, "The upgrade of 002_role failed: CREATE ROLE changes what all databases of"),
+    ],
+    ids=["sql", "block", "python"],
+)
+def test_a_replay_beside_the_database_changes_nothing_that_others_see(
+    project: Project, ask: Callable[[str], Any], name: str, file: str, said: str
+) -> None:
+    role = f"reporting_{os.getpid()}"
+    project.write(f"migrations/{name}", file.format(role=role))
+    result = project("diff", "--replay")
+    assert result.code == 1
+    assert said in result.err
+    assert "With --scratch-embedded the migrations are replayed on a PostgreSQL of this command's own" in result.err
+    assert ask(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == 0
+    assert project("diff", "--replay", "--scratch-embedded").code == 3
+    assert project("upgrade").code == 0
+    assert ask(f"DROP ROLE {role}") is None
+
+
+def test_a_replay_that_fails_says_that_its_database_is_gone(project: Project) -> None:
+    project.write("migrations/002_wrong.sql", "SELECT nothing;")
+    failed = project("diff", "--replay").err
+    assert "The upgrade of 002_wrong failed" in failed
+    assert "applied before it in this run: 001_first (in a database that is gone)" in failed
+    assert "next: Mend the file and replay it again." in failed
+
+
 # schema
 
 
@@ -413,6 +464,10 @@ def test_the_schema_is_shown_whole_or_in_parts(migrated: Project) -> None:
     assert "public.authors\n" not in part
     models = migrated("schema", "show", "--models", "public.books").out
     assert "  index ix_books_title: btree (title)\n" in models
+    for command in ("show", "diagram"):
+        nobody = migrated("schema", command, "nobody")
+        assert (nobody.code, nobody.out) == (1, "")
+        assert re.match(r"There is no (table )?nobody\.\n", nobody.err)
     (table,) = json.loads(migrated("schema", "show", "books", "--json").out)["tables"]
     assert (table["name"], table["kind"], table["columns"][2]["name"]) == ("public.books", "table", "title")
 
@@ -427,6 +482,12 @@ def test_a_dump_is_kept_in_a_file_and_checked(migrated: Project) -> None:
     late = migrated("schema", "dump", "--check", "-o", str(file))
     assert late.code == 3
     assert re.search(r"^\+  isbn +text$", late.out, re.MULTILINE)
+    file.write_bytes(b"table \xff")
+    other = migrated("schema", "dump", "--check", "-o", str(file))
+    assert (other.code, other.err) == (
+        1,
+        f"{file} is not UTF-8 at byte 6, and so no dump. Write it anew without --check.\n",
+    )
 
 
 NO_PROGRAM: dict[str, Any] = {"PATH": "/nowhere"}

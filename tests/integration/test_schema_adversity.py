@@ -1,18 +1,21 @@
 """Comparing schemas against odds: killed processes, lost connections, poolers, missing rights, read-only servers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from async_migrations import compare_schema
 from async_migrations.errors import DatabaseUnavailableError, MetadataRefusedError, SchemaError
-from async_migrations.schema import bench, shadow
+from async_migrations.schema import bench, patience, shadow
+from async_migrations.schema.comparison import read_schema
 from async_migrations.schema.kept import PREFIX
 from async_migrations.testing.server import Server, temporary_directory, temporary_server
 from tests.conftest import MakeDatabase
@@ -20,8 +23,10 @@ from tests.integration.test_schema_comparison import answer, as_role, kinds, sim
 from tests.integration.test_standby import REPLICATION
 from tests.support.pgbouncer import PoolMode, pgbouncer
 from tests.support.processes import Child, module_process
+from tests.support.proxy import Action, Fault, WireProxy
 from tests.support.replica_launcher import open_engine
 from tests.support.schemas import run_sql
+from tests.support.wire import Message
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +128,102 @@ def _first(work: Any, before: Any) -> Any:
     async def both(*arguments: Any, **options: Any) -> Any:
         before()
         return await work(*arguments, **options)
+
+    return both
+
+
+# Waits
+
+
+@pytest.mark.parametrize(
+    "look", [lambda e: compare_schema(e, simple(), deadline=1), lambda e: read_schema(e, deadline=1)]
+)
+async def test_a_table_that_is_locked_ends_the_wait_and_its_holder_is_named(
+    engine: AsyncEngine, look: Callable[[AsyncEngine], Awaitable[Any]]
+) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY)")
+    async with engine.connect() as other:
+        await other.execute(text("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"))
+        pid = (await other.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        with anyio.fail_after(60), pytest.raises(SchemaError) as caught:
+            await look(engine)
+    assert re.fullmatch(
+        r'The table "public"\."t" is locked, and the schema could not be read for 1 s\. Nothing was (compared|read)\. '
+        rf"It is held by pid {pid} \(no application_name\), idle in transaction for \d+ s\. Try again when that has "
+        rf"ended, or end it with SELECT pg_terminate_backend\({pid}\)\.",
+        str(caught.value),
+    )
+    assert not await compare_schema(engine, simple())
+
+
+async def test_a_lock_that_comes_later_ends_the_wait_in_scratch_schemas_too(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY)")
+    async with as_role(engine, "poor") as poor, engine.connect() as other:
+        await run_sql(engine, f"GRANT CREATE ON DATABASE {engine.url.database} TO {poor.url.username}")
+
+        async def lock() -> None:
+            await other.execute(text("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"))
+
+        monkeypatch.setattr(bench, "create", _after(shadow.create, lock))
+        with anyio.fail_after(60), pytest.raises(SchemaError, match=r'"public"\."t" is locked.*held by pid'):
+            await compare_schema(poor, simple(), deadline=1)
+
+
+async def test_a_look_at_the_holder_that_has_to_wait_itself_ends_too(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "RELEASE_DEADLINE", 0.5)
+    engine = create_async_engine(own_server.url())
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY)")
+    async with engine.connect() as other:
+        assert not await compare_schema(engine, simple())  # nobody can log in below
+        await other.execute(text("LOCK TABLE t, pg_authid IN ACCESS EXCLUSIVE MODE"))
+        with anyio.fail_after(60), pytest.raises(SchemaError, match="A table is locked, and the schema could not be"):
+            await compare_schema(engine, simple(), deadline=1)
+    await engine.dispose()
+
+
+SILENCES = {"the live schema is read": b"pg_get_partkeydef", "the models are created": b"CREATE TABLE t"}
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["waited for", "cancelled"])
+@pytest.mark.parametrize("words", SILENCES.values(), ids=SILENCES.keys())
+async def test_a_network_that_goes_silent_ends_the_comparison(
+    server: Server, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, words: bytes, *, cancelled: bool
+) -> None:
+    monkeypatch.setattr(patience, "RELEASE_DEADLINE", 0.5)
+    await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY)")
+
+    async def strike(message: Message) -> None:
+        if words in message.data:
+            proxy.arm(Fault(message.index, Action.SILENCE, before=True))
+
+    async with WireProxy("127.0.0.1", server.port, on_message=strike) as proxy:
+        url = proxy.url(engine.url.render_as_string(hide_password=False))
+        async with engine_on(url) as through:
+            work = asyncio.create_task(compare_schema(through, simple(), deadline=60 if cancelled else 1))
+            with anyio.fail_after(60):
+                await proxy.struck.wait()
+            if cancelled:
+                work.cancel()
+            await asyncio.wait([work], timeout=50)
+            assert work.done()
+            if cancelled:
+                assert work.cancelled()
+            else:
+                with pytest.raises(
+                    DatabaseUnavailableError, match=r"no answer in time\. Nothing was compared; try again"
+                ):
+                    await work
+
+
+def _after(work: Any, also: Any) -> Any:
+    async def both(*arguments: Any, **options: Any) -> Any:
+        result = await work(*arguments, **options)
+        await also()
+        return result
 
     return both
 

@@ -1,17 +1,20 @@
 """Comparing schemas: the scratch place, what goes wrong, who else is there."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Computed,
+    DateTime,
     Enum,
+    FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -30,6 +33,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
+from sqlalchemy.types import UserDefinedType
 
 from async_migrations import RawType, SchemaDifference, compare_schema
 from async_migrations.errors import (
@@ -41,6 +45,7 @@ from async_migrations.errors import (
 )
 from async_migrations.schema import bench, catalog, queries
 from async_migrations.schema import difference as d
+from async_migrations.schema.comparison import NOTHING
 from async_migrations.schema.kept import PREFIX
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
@@ -50,6 +55,12 @@ from tests.support.schemas import run_sql
 def simple(*parts: Any) -> MetaData:
     m = MetaData()
     Table("t", m, Column("id", Integer, primary_key=True), *parts)
+    return m
+
+
+def simple_in(schema: str | None, *parts: Any) -> MetaData:
+    m = MetaData()
+    Table("t", m, Column("id", Integer, primary_key=True), *parts, schema=schema)
     return m
 
 
@@ -156,16 +167,29 @@ async def test_two_processes_may_make_the_scratch_database_at_once(own_server: S
         await each.dispose()
 
 
+LEFT_BEHIND = {
+    "TABLE left_behind (a integer)": "TABLE left_behind",
+    "TYPE left_behind AS ENUM ('a')": "TYPE left_behind",
+    "TYPE left_behind AS (a integer)": "TYPE left_behind",
+    "FUNCTION left_behind() RETURNS integer LANGUAGE sql AS 'SELECT 1'": "FUNCTION left_behind",
+}
+
+
 async def test_a_scratch_database_with_things_in_it_is_refused(own_server: Server) -> None:
     engine = create_async_engine(own_server.url(), poolclass=NullPool)
     bench.forget()
     await compare_schema(engine, simple())
     (name,) = await answer(engine, f"SELECT datname::text FROM pg_database WHERE datname LIKE '{PREFIX}%'")
     scratch = create_async_engine(own_server.url(name), poolclass=NullPool)
-    await run_sql(scratch, "CREATE TABLE left_behind (a integer)")
-    bench.forget()
-    with pytest.raises(SchemaError, match=r"not empty: it has public.left_behind. Nothing was compared"):
-        await compare_schema(engine, simple())
+    for made, gone in LEFT_BEHIND.items():
+        await run_sql(scratch, f"CREATE {made}")
+        bench.forget()
+        with pytest.raises(SchemaError, match=r"not empty: it has public.left_behind. Nothing was compared"):
+            await compare_schema(engine, simple())
+        await run_sql(scratch, f"DROP {gone}")
+    member = "CREATE FUNCTION member() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    await run_sql(scratch, f"{member}; ALTER EXTENSION plpgsql ADD FUNCTION member()")
+    assert kinds(await compare_schema(engine, simple())) == ["TableAdded"]
     for each in (engine, scratch):
         await each.dispose()
 
@@ -235,6 +259,28 @@ async def test_renames_are_followed_in_scratch_schemas_too(engine: AsyncEngine) 
         hints = [("table", "public.t", "u"), ("column", "public.t.a", "b")]
         difference = await compare_schema(poor, after, renames=hints)
         assert sorted(kinds(difference)) == ["ColumnRenamed", "ConstraintRenamed", "SequenceRenamed", "TableRenamed"]
+
+
+@pytest.mark.parametrize("rights", ["", "CREATEDB"], ids=["scratch schemas", "scratch database"])
+async def test_things_may_move_out_of_a_schema_that_the_models_use_no_more(engine: AsyncEngine, rights: str) -> None:
+    def models(schema: str | None) -> MetaData:
+        return simple_in(schema, Column("e", Enum("a", name="e", schema=schema), server_default="a"))
+
+    hints = [("table", "old.t", "public.t"), ("type", "old.e", "public.e")]
+    async with as_role(engine, "mover") as mover:
+        name = mover.url.username
+        grants = f"GRANT CREATE ON DATABASE {engine.url.database} TO {name}; GRANT ALL ON SCHEMA public TO {name}"
+        await run_sql(engine, f"ALTER ROLE {name} LOGIN {rights}; {grants}")
+        await run_sql(mover, "CREATE SCHEMA old")
+        async with mover.begin() as connection:
+            await connection.run_sync(models("old").create_all)
+        bench.forget()
+        difference = await compare_schema(mover, models(None), renames=hints)
+        assert kinds(difference) == ["TypeRenamed", "TableRenamed"]
+        await run_sql(mover, "ALTER TABLE old.t SET SCHEMA public; ALTER TYPE old.e SET SCHEMA public")
+        assert not await compare_schema(mover, models(None))
+        for each in await answer(engine, f"SELECT datname::text FROM pg_database WHERE datdba = '{name}'::regrole"):
+            await run_sql(engine, f'DROP DATABASE "{each}"')
 
 
 async def test_without_any_right_the_error_says_what_to_give(engine: AsyncEngine) -> None:
@@ -335,6 +381,31 @@ async def test_a_metadata_without_ddl_is_a_sentence(engine: AsyncEngine) -> None
         await compare_schema(engine, simple(Column("a", ForeignKey("nowhere.id"))))
 
 
+class Broken(UserDefinedType[str]):
+    """A type that cannot say what it is."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        raise KeyError("spec")
+
+
+async def test_code_of_the_models_that_fails_is_a_sentence_with_its_place(engine: AsyncEngine) -> None:
+    sentence = r"The metadata's own code fails while it is created: {}: {} \({}, line \d+\)\. Nothing was compared\."
+    with pytest.raises(SchemaError, match=sentence.format("KeyError", "'spec'", re.escape(__file__))):
+        await compare_schema(engine, simple(Column("a", Broken())))
+    m = simple()
+
+    @event.listens_for(m, "after_create")
+    def broken(_target: Any, _connection: Any, **_: Any) -> None:
+        raise ValueError("no such tenant")
+
+    with pytest.raises(SchemaError, match=sentence.format("ValueError", "no such tenant", re.escape(__file__))):
+        await compare_schema(engine, m)
+    with pytest.raises(SchemaError, match=r"holds '\\udc80', which is half a character"):
+        await compare_schema(engine, simple(Column("a\udc80", Integer)))
+
+
 # Hints
 
 
@@ -421,9 +492,57 @@ async def test_what_is_compared_can_be_chosen(engine: AsyncEngine) -> None:
     )
     assert kinds(await compare_schema(engine, MetaData())) == ["TableRemoved", "EnumRemoved"]
     assert kinds(await compare_schema(engine, MetaData(), schemas=["app"])) == ["TableRemoved"]
-    assert kinds(await compare_schema(engine, MetaData(), schemas=[])) == []
+    nothing = await compare_schema(engine, MetaData(), schemas=[])
+    assert (kinds(nothing), [note.partition(":")[0] for note in nothing.notes]) == ([], ["Nothing was compared"])
     chosen = await compare_schema(engine, MetaData(), include=lambda kind, name: (kind, name.name) != ("table", "old"))
     assert kinds(chosen) == ["EnumRemoved"]
+
+
+@pytest.mark.parametrize("typed", ["pubilc", ""])
+async def test_a_schema_that_nobody_has_is_no_equal_one(engine: AsyncEngine, typed: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"There is no schema '{typed}', neither .* the database has public\."
+    ):
+        await compare_schema(engine, simple(), schemas=["public", typed])
+    only_declared = MetaData()
+    Table("t", only_declared, Column("a", Integer), schema="app")
+    assert kinds(await compare_schema(engine, only_declared, schemas=["app"])) == ["SchemaAdded", "TableAdded"]
+
+
+async def test_where_nothing_is_left_to_compare_it_is_said(engine: AsyncEngine) -> None:
+    assert not (await compare_schema(engine, MetaData())).notes
+    excluded = await compare_schema(engine, simple(), include=lambda _kind, _name: False)
+    assert (kinds(excluded), excluded.notes) == ([], (NOTHING,))
+
+
+async def test_what_the_models_only_announce_is_filled_as_the_database_has_it(engine: AsyncEngine) -> None:
+    await run_sql(
+        engine,
+        "CREATE SEQUENCE free; CREATE TABLE t (id serial PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), "
+        "n bigint DEFAULT nextval('free'), i int GENERATED ALWAYS AS IDENTITY, "
+        "c int GENERATED ALWAYS AS (1 + 1) STORED)",
+    )
+    fetched = [Column(name, Integer, server_default=FetchedValue()) for name in ("n", "c")]
+    m = MetaData()
+    Table(
+        "t",
+        m,
+        Column("id", Integer, FetchedValue(), primary_key=True),
+        Column("at", DateTime(timezone=True), FetchedValue(), nullable=False),
+        Column("i", Integer, FetchedValue(), nullable=False),
+        *fetched,
+    )
+    (changed,) = (await compare_schema(engine, m)).operations
+    assert isinstance(changed, d.ColumnTypeChanged)
+    assert changed.after.default == changed.before.default == "nextval('public.free'::regclass)"
+    fetched[0].type = BigInteger()
+    assert not await compare_schema(engine, m)
+    # The same DDL without the word is another metadata.
+    bare = MetaData()
+    for column in m.tables["t"].to_metadata(bare).columns:
+        column.server_default = None
+    bare.tables["t"].c.id.autoincrement = False
+    assert "DefaultChanged" in kinds(await compare_schema(engine, bare))
 
 
 async def test_two_tables_of_one_name_are_two_tables(engine: AsyncEngine) -> None:
@@ -447,6 +566,23 @@ async def test_a_search_path_elsewhere_is_followed(engine: AsyncEngine) -> None:
     assert not difference, str(difference)
     assert difference.wanted.default_schema == "app"
     await elsewhere.dispose()
+
+
+@pytest.mark.parametrize("place", ["not there", "closed"])
+async def test_a_search_path_that_leads_nowhere_is_not_the_models_fault(engine: AsyncEngine, place: str) -> None:
+    async with as_role(engine, "lost") as lost:
+        name = lost.url.username
+        closed = "CREATE SCHEMA app" if place == "closed" else "SELECT 1"
+        await run_sql(engine, f"{closed}; ALTER ROLE {name} SET search_path = app")
+        with pytest.raises(
+            SchemaError, match=rf"There is no schema for t: .* of the role {name} in .* GRANT USAGE on it"
+        ):
+            await compare_schema(lost, simple())
+        sequences = MetaData()
+        Sequence("s", metadata=sequences)
+        with pytest.raises(SchemaError, match="There is no schema for s"):
+            await compare_schema(lost, sequences)
+        assert kinds(await compare_schema(lost, MetaData())) == []
 
 
 async def test_a_view_under_the_name_of_a_table_is_left_alone_and_said(engine: AsyncEngine) -> None:
@@ -518,6 +654,55 @@ async def test_a_changed_metadata_is_not_taken_for_the_remembered_one(engine: As
     assert kinds(await compare_schema(engine, m)) == ["NullabilityChanged"]
     m.tables["t"].append_column(Column("b", Integer))
     assert kinds(await compare_schema(engine, m)) == ["ColumnAdded", "NullabilityChanged"]
+
+
+def changeable() -> dict[str, Any]:
+    m = MetaData()
+    other = Table("other", m, Column("id", Integer, primary_key=True))
+    table = Table(
+        "t",
+        m,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("a", String(5), server_default=text("'x'")),
+        Column("g", String, Computed("a", persisted=True)),
+        Column("d", pg.DOMAIN("d", Integer, check="VALUE > 0")),
+        check := CheckConstraint("a > 'b'", name="ck"),
+        key := ForeignKeyConstraint(["id"], [other.c.id], name="fk"),
+    )
+    index = Index("ix", table.c.a, postgresql_where=text("a > 'c'"))
+    sequence = Sequence("s", start=5, metadata=m)
+    return {"m": m, "t": table, "c": table.c, "check": check, "key": key, "index": index, "sequence": sequence}
+
+
+CHANGES: dict[str, tuple[Callable[..., Any], str]] = {
+    "check": (lambda check, **_: setattr(check, "sqltext", text("a > 'q'")), "ConstraintChanged"),
+    "default": (lambda c, **_: setattr(c.a.server_default, "arg", text("'z'")), "DefaultChanged"),
+    "computed": (lambda c, **_: setattr(c.g.computed, "sqltext", text("a || 'x'")), "ComputedChanged"),
+    "identity": (lambda c, **_: setattr(c.id.identity, "always", True), "IdentityChanged"),
+    "predicate": (
+        lambda index, **_: index.dialect_options["postgresql"].update(where=text("a > 'z'")),
+        "IndexChanged",
+    ),
+    "unique": (lambda index, **_: setattr(index, "unique", True), "IndexChanged"),
+    "ondelete": (lambda key, **_: setattr(key, "ondelete", "CASCADE"), "ConstraintChanged"),
+    "deferrable": (lambda key, **_: setattr(key, "deferrable", True), "DeferrabilityChanged"),
+    "sequence": (lambda sequence, **_: setattr(sequence, "start", 7), "SequenceChanged"),
+    "prefix": (lambda t, **_: t._prefixes.append("UNLOGGED"), "PersistenceChanged"),
+    "domain": (lambda c, **_: setattr(c.d.type, "check", text("VALUE > 1")), "DomainChanged"),
+}
+
+
+@pytest.mark.parametrize(("change", "kind"), CHANGES.values(), ids=CHANGES)
+async def test_what_is_changed_in_place_is_not_taken_for_the_remembered(
+    engine: AsyncEngine, change: Callable[..., Any], kind: str
+) -> None:
+    models = changeable()
+    m = models.pop("m")
+    async with engine.begin() as connection:
+        await connection.run_sync(m.create_all)
+    assert not await compare_schema(engine, m)
+    change(**models)
+    assert kind in kinds(await compare_schema(engine, m))
 
 
 async def test_a_remembered_shadow_needs_no_scratch_place(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationRunner, compare_schema
 from async_migrations.discovery import discover
-from async_migrations.errors import ConfigurationError, MigrationsError
+from async_migrations.errors import ConfigurationError, MigrationFailedError, MigrationsError
 from async_migrations.schema.difference import ColumnTypeChanged
 from tests.schema_cases.moved import Percent, Range8
 from tests.support.generated import upgrade, values
@@ -85,6 +85,41 @@ async def test_each_step_stands_in_the_file_that_keeps_the_service_running(engin
     assert "transactional = False" in validate
     assert 'validate_constraint("fk", "t")' in validate
     assert 'set_not_null("t", "b")' in validate
+
+
+async def test_a_not_null_that_was_never_validated_is_proved(
+    engine: AsyncEngine, tmp_path: Path, postgres_version: int
+) -> None:
+    if postgres_version < 18:
+        pytest.skip("needs PostgreSQL 18")
+    await create(engine, simple(Column("a", Integer)))
+    await run_sql(engine, "INSERT INTO t (a) VALUES (NULL); ALTER TABLE t ADD CONSTRAINT nn NOT NULL a NOT VALID")
+    after = simple(Column("a", Integer, nullable=False))
+    difference = await compare_schema(engine, after)
+    assert [str(each) for each in difference.operations] == ["column public.t.a may be NULL"]
+    difference.write_migrations(tmp_path, "proof")
+    with pytest.raises(MigrationFailedError, match="is violated by some row"):
+        await upgrade(engine, tmp_path)
+    await run_sql(engine, "UPDATE t SET a = 1")
+    await upgrade(engine, tmp_path)
+    assert not await compare_schema(engine, after)
+
+
+async def test_storage_parameters_of_what_lies_outside_the_table_are_followed(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    parameters = {"toast.autovacuum_enabled": False, "fillfactor": 70}
+    for number, before in enumerate(({}, {"toast.vacuum_truncate": True, "fillfactor": 70}, {"fillfactor": 70})):
+        await run_sql(engine, "DROP TABLE IF EXISTS t, schema_migrations")
+        first, after = simple(Column("a", Text)), simple(Column("a", Text))
+        first.tables["t"].dialect_options["postgresql"]["with"] = before
+        after.tables["t"].dialect_options["postgresql"]["with"] = parameters
+        await create(engine, first)
+        difference = await compare_schema(engine, after)
+        assert [type(each).__name__ for each in difference.operations] == ["TableOptionsChanged"]
+        difference.write_migrations(tmp_path / str(number), "parameters")
+        await upgrade(engine, tmp_path / str(number))
+        assert not await compare_schema(engine, after)
 
 
 async def test_a_new_table_is_one_file_with_its_indexes(engine: AsyncEngine, tmp_path: Path) -> None:
