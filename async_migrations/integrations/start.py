@@ -8,7 +8,7 @@ from contextlib import suppress
 import anyio
 
 from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError, RunStoppedError
-from async_migrations.integrations.signals import stopping
+from async_migrations.integrations.signals import is_stopping, stopping
 from async_migrations.reporting import LOGGER
 from async_migrations.runner import MigrationRunner
 from async_migrations.standing import Standing, Watch
@@ -59,7 +59,10 @@ async def bring_up(current_only: float | None, watch: Watch, ending: Ending) -> 
         MigrationsError: see `errors`.
     """
     with ending.scope, stopping(lambda: ending.ask(received[-1].name)) as received, suppress(RunStoppedError):
-        if current_only is None:
+        if is_stopping():
+            # The signal came while the application was imported, and only the server heard it.
+            ending.ask(SHUTDOWN)
+        elif current_only is None:
             await ending.runner.run_migrations()
         else:
             await ending.runner.wait_until_current(current_only)
