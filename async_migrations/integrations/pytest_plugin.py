@@ -111,7 +111,7 @@ def migrated_databases(pytestconfig: pytest.Config, postgres_server: DatabaseSer
     from async_migrations.testing.databases import databases_of
 
     home = pytestconfig.stash.get(HOME, None)
-    with databases_of(postgres_server, lasting=home is None or home.stays) as databases:
+    with _in_a_sentence(), databases_of(postgres_server, lasting=home is None or home.stays) as databases:
         yield databases
 
 
@@ -170,7 +170,7 @@ def before_migration(empty_database_url: str, migration_recipe: Recipe) -> Befor
 @pytest.fixture(scope="session")
 def _async_migrations_shared(migrated_databases: Databases, migrated_template: str) -> AsyncEngine:
     """Return an engine on one migrated database for all tests of this process that roll back."""
-    name = migrated_databases.take(migrated_template).result()
+    name = _taken(migrated_databases, migrated_template)
     return _engine(migrated_databases.server.url(name))
 
 
@@ -205,7 +205,7 @@ def _engine(url: str) -> AsyncEngine:
 
 
 def _own_database(request: pytest.FixtureRequest, databases: Databases, *template: str) -> Iterator[str]:
-    name = databases.take(*template).result()
+    name = _taken(databases, *template)
     url = databases.server.url(name)
     request.node.stash.setdefault(OWN, []).append(url)
     yield url
@@ -217,13 +217,18 @@ def _own_database(request: pytest.FixtureRequest, databases: Databases, *templat
         databases.drop(name)
 
 
+def _taken(databases: Databases, *template: str) -> str:
+    with _in_a_sentence():
+        return databases.take(*template).result()
+
+
 @contextmanager
 def _in_a_sentence() -> Iterator[None]:
     """Let a failure of ours be its sentence, not a page of traceback."""
     try:
         yield
     except MigrationsError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _ini(config: pytest.Config, name: str) -> str:

@@ -220,6 +220,39 @@ def test_a_mistake_is_a_sentence(
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.parametrize(
+    ("role", "query", "sentence"),
+    [
+        ("nobody_here", "", '*//nobody_here:[*][*][*]@*: role "nobody_here" does not exist. See that*'),
+        ("postgres", "?sslmode=hunter2", "*ssl=hunter2: `sslmode` parameter must be one of*See that the server runs*"),
+        ("postgres", "?connect_timeout=9", "*unexpected keyword argument 'connect_timeout'. See that*"),
+        ("creates_nothing", "", "*permission denied to create database (SQLSTATE 42501). Give this role CREATEDB*"),
+    ],
+)
+async def test_a_server_that_is_of_no_use_is_a_sentence_without_the_password(
+    example: Example, given_server: Server, role: str, query: str, sentence: str
+) -> None:
+    if role == "creates_nothing":
+        connection = await asyncpg.connect(given_server.url(driver=""))
+        await connection.execute("CREATE ROLE creates_nothing LOGIN")
+        await connection.close()
+    url = given_server.url(driver="").replace("postgres@", f"{role}:S3CRET@")
+    example.settings(async_migrations_url=url + query)
+    example.write("test_it.py", "def test_it(migrated_database_url): ...")
+    result = example.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([sentence])
+    result.stdout.no_fnmatch_line("*S3CRET*")
+    result.stdout.no_fnmatch_line("*Error:*")
+    assert result.stdout.str().count("See that") <= 1
+
+
+def test_a_url_as_postgresqls_own_library_has_it_will_do(example: Example, given_server: Server) -> None:
+    example.settings(asyncio_mode="auto", async_migrations_url=given_server.url(driver="") + "?sslmode=prefer")
+    example.tests()
+    example.run().assert_outcomes(passed=PASSED + 1)
+
+
 def test_a_failed_migration_is_told_to_every_test_that_needs_it(example: Example) -> None:
     example.settings(asyncio_mode="auto")
     example.write("migrations/003_broken.sql", "ALTER TABLE nobody ADD COLUMN x int;")

@@ -94,7 +94,14 @@ class TestGivenServer:
         assert server.url() == "postgresql+asyncpg://me:p%40ss@db:5433/first?ssl=require"
         assert server.url("a/b", driver="") == "postgresql://me:p%40ss@db:5433/a%2Fb?ssl=require"
 
-    @pytest.mark.parametrize("given", ["mysql://me:secret@db/a", "me:secret@db", "postgresql"])
+    def test_says_sslmode_as_the_driver_does(self) -> None:
+        server = GivenServer("postgresql://db/first?application_name=sslmode=a&sslmode=require")
+        assert server.url() == "postgresql+asyncpg://db/first?application_name=sslmode=a&ssl=require"
+        assert server.url(driver="") == "postgresql://db/first?application_name=sslmode=a&sslmode=require"
+
+    @pytest.mark.parametrize(
+        "given", ["mysql://me:secret@db/a", "me:secret@db", "postgresql", "postgresql://me:my@secret:x@db/a"]
+    )
     def test_refuses_others_without_repeating_them(self, given: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             GivenServer(given)
