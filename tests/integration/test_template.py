@@ -1,4 +1,6 @@
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from async_migrations.testing.recipe import Recipe
 from async_migrations.testing.server import Server, temporary_server
 from async_migrations.testing.shared import Home, home_of, shared_server
 from async_migrations.testing.template import Template, template_of
+from tests.support.processes import child_process
 from tests.support.waiting import eventually
 
 COPY = "SELECT count(*) FROM things"
@@ -134,6 +137,17 @@ class TestDatabases:
         assert await names_on(quiet_server) == before | {kept}
 
 
+FORKING = """
+import os, signal, sys
+from async_migrations.testing.shared import home_of, shared_server
+home = home_of(sys.argv[1])
+with shared_server(home, int(sys.argv[2])):
+    print("home", home.directory)
+    print("sleeper", os.fork() or signal.pause())
+print("left")
+"""
+
+
 class TestSharedServer:
     def test_lives_as_long_as_any_user(self, postgres_version: int) -> None:
         home = home_of(uuid4().hex)
@@ -144,6 +158,14 @@ class TestSharedServer:
                 assert second.port == first.port
             assert first.is_running()
         assert not home.directory.exists()
+
+    async def test_goes_although_a_forked_child_of_its_user_lives_on(self, postgres_version: int) -> None:
+        async with child_process(FORKING, uuid4().hex, str(postgres_version)) as child:
+            directory = (await child.line_matching("^home", deadline=60)).split()[1]
+            sleeping = int((await child.line_matching("^sleeper")).split()[1])
+            await child.line_matching("left", deadline=60)
+            assert not os.path.lexists(directory)  # noqa: ASYNC240 - one look
+            os.kill(sleeping, signal.SIGKILL)
 
     def test_one_that_is_left_by_all_is_not_joined_but_made_anew(self, postgres_version: int) -> None:
         home = home_of(uuid4().hex)
