@@ -196,10 +196,10 @@ class MigrationGate:
         self.watch.fail(reason)
         LOG.warning(reason)
 
-    def _fail(self, reason: str, report: str | Exception) -> None:
+    def _fail(self, reason: str, report: str | BaseException) -> None:
         self._readiness = Readiness(Application.FAILED, reason)
-        unforeseen = report if isinstance(report, Exception) and not isinstance(report, MigrationsError) else None
-        LOG.error("The service does not start. %s", report, exc_info=unforeseen)
+        unforeseen = report if isinstance(report, BaseException) and not isinstance(report, MigrationsError) else None
+        LOG.error("The service does not start. %s", str(report) or type(report).__name__, exc_info=unforeseen)
 
     @property
     def _must_exit(self) -> bool:

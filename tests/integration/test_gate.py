@@ -371,7 +371,9 @@ async def test_probes_that_are_not_wanted_belong_to_the_application(history: His
         assert (await server.client.get("/readyz")).status_code == 404
 
 
-async def test_an_application_without_a_lifespan_starts_all_the_same(history: History) -> None:
+async def test_an_application_without_a_lifespan_starts_all_the_same(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
     async def bare(scope: Scope, _: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -380,6 +382,43 @@ async def test_an_application_without_a_lifespan_starts_all_the_same(history: Hi
     async with served(MigrationGate(bare, history.runner())) as server:
         await eventually(lambda: is_ready(server.client))
         assert (await server.client.get("/")).status_code == 204
+    assert server.kinds == ["startup.complete", "shutdown.complete"]
+    (record,) = [each for each in caplog.records if "takes no part in the lifespan" in each.message]
+    assert record.levelname == "WARNING"
+
+
+async def broken() -> None:
+    raise RuntimeError("the password of the cache is hunter2")
+
+
+async def astray() -> None:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize(("start", "named"), [(broken, "hunter2"), (astray, "CancelledError")])
+async def test_an_application_that_breaks_off_its_start_has_not_started(
+    history: History, caplog: pytest.LogCaptureFixture, start: Callable[[], Awaitable[None]], named: str
+) -> None:
+    async def bare(_: Scope, receive: Receive, __: Send) -> None:
+        await receive()
+        await start()
+
+    gate = MigrationGate(bare, history.runner(), on_failure="stay")
+    async with served(gate) as server:
+
+        async def decided() -> Any:
+            says = (await server.client.get("/readyz")).json()
+            return says if says["application"] not in {"waiting", "starting"} else None
+
+        says = await eventually(decided)
+        assert says["application"] == "failed"
+        assert says["reason"].startswith("The migrations are applied; the application itself failed to start.")
+        assert (await server.client.get("/")).status_code == 503
+    (record,) = [each for each in caplog.records if each.message.startswith("The service does not start.")]
+    assert named in record.message
+    assert record.exc_info
     assert server.kinds == ["startup.complete", "shutdown.complete"]
 
 
