@@ -7,8 +7,16 @@ from contextlib import suppress
 
 import anyio
 
-from async_migrations.errors import MigrationFailedError, MigrationsError, NotStartedError, RunStoppedError
+from async_migrations.errors import (
+    LockWaitError,
+    MigrationFailedError,
+    MigrationsError,
+    NotCurrentError,
+    NotStartedError,
+    RunStoppedError,
+)
 from async_migrations.integrations.signals import is_stopping, stopping
+from async_migrations.lock import without_statement
 from async_migrations.reporting import LOGGER
 from async_migrations.runner import MigrationRunner
 from async_migrations.standing import Standing, Watch
@@ -102,4 +110,6 @@ def sentence(error: Exception) -> str:
     """Say why a run failed, to whoever asks a probe; statements of migrations may hold secrets, so they stay out."""
     if isinstance(error, MigrationFailedError):
         return str(error).partition("\n")[0]
+    if isinstance(error, LockWaitError | NotCurrentError) and error.holder:
+        return str(error).replace(error.holder, without_statement(error.holder))
     return str(error) if isinstance(error, MigrationsError) else f"{type(error).__name__}; the log says more."

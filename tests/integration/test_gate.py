@@ -164,6 +164,30 @@ async def test_a_second_replica_names_the_holder(
             await eventually(lambda: is_ready(server.client), deadline=DEADLINE)
 
 
+async def test_nobody_is_told_the_statement_that_the_holder_runs(
+    history: History, application: Application, held: Callable[[], Awaitable[None]]
+) -> None:
+    statement = "SELECT 'hunter2', pg_advisory_xact_lock(42)"
+    history.python("001_secret", f'self.progress(1)\nawait self.execute("{statement}")')
+    first = MigrationGate(application.app, patient(history))
+    waiting = MigrationGate(application.app, history.runner(wait_deadline=600))
+    late = MigrationGate(application.app, history.runner(wait_deadline=0), on_failure="stay")
+    later = MigrationGate(application.app, history.runner(), current_only=0, on_failure="stay")
+    async with served(first):
+        await at_work(first)
+        await eventually(lambda: history.value("SELECT count(*) FROM pg_locks WHERE objid = 42 AND NOT granted"))
+        async with served(waiting) as second, served(late) as third, served(later) as fourth:
+            await standing(waiting, lambda: waiting.watch.now.holder is not None)
+            for gate in (late, later):
+                await standing(gate, lambda gate=gate: gate.watch.now.is_over)
+            said = [(await server.client.get("/readyz")).text for server in (second, third, fourth)]
+            assert "hunter2" in str(waiting.watch.now.holder)
+            assert all("at migration 001_secret for " in text and "hunter2" not in text for text in said)
+            assert "If it is at work, wait longer" in said[1]
+            assert "If it is at work, wait longer" in said[2]
+            await held()
+
+
 async def test_who_comes_too_early_is_told_to_come_again(
     slow: History, application: Application, held: Callable[[], Awaitable[None]]
 ) -> None:
