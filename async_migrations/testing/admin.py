@@ -37,11 +37,13 @@ class Nature:
         version: as `server_version_num` says it.
         fsync: whether its commits wait for the disk.
         oid: the number of the database in which we administer; advisory locks of two databases never meet.
+        role: as whom we make databases, and own them.
     """
 
     version: int
     fsync: bool
     oid: int
+    role: str = ""
 
     @property
     def strategy(self) -> Mapping[str, str]:
@@ -109,7 +111,7 @@ class Admin:
             async with self.session() as connection:
                 row = await connection.fetchrow(
                     "SELECT current_setting('server_version_num')::int AS version, "
-                    "current_setting('fsync') = 'on' AS fsync, oid::bigint AS oid "
+                    "current_setting('fsync') = 'on' AS fsync, oid::bigint AS oid, current_user AS role "
                     "FROM pg_database WHERE datname = current_database()"
                 )
             assert row is not None  # noqa: S101 - we are connected to it

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -345,10 +346,15 @@ async def test_a_failed_test_keeps_its_databases_on_a_given_server(example: Exam
     assert len(kept) == 2
     assert all("postgres:***@" in url for url in kept)
     assert await databases_on(given_server) == OF_A_NEW_SERVER | names
+    example.write("test_it.py", "def test_it(migrated_database_url): ...")
+    example.run().assert_outcomes(passed=1)
+    assert await databases_on(given_server) == OF_A_NEW_SERVER | names
     connection = await asyncpg.connect(given_server.url(driver=""))
-    for name in names:
-        await connection.execute(f"DROP DATABASE {name}")
+    drops = re.findall(r"^DROP DATABASE .*;$", result.stdout.str(), re.MULTILINE)
+    for drop in drops:
+        await connection.execute(drop)
     await connection.close()
+    assert await databases_on(given_server) == OF_A_NEW_SERVER
 
 
 async def test_a_failed_test_keeps_its_database_and_its_private_server(example: Example) -> None:
