@@ -178,8 +178,8 @@ async def test_nobody_is_told_the_statement_that_the_holder_runs(
         await eventually(lambda: history.value("SELECT count(*) FROM pg_locks WHERE objid = 42 AND NOT granted"))
         async with served(waiting) as second, served(late) as third, served(later) as fourth:
             await standing(waiting, lambda: waiting.watch.now.holder is not None)
-            for gate in (late, later):
-                await standing(gate, lambda gate=gate: gate.watch.now.is_over)
+            await standing(late, lambda: late.watch.now.is_over)
+            await standing(later, lambda: later.watch.now.is_over)
             said = [(await server.client.get("/readyz")).text for server in (second, third, fourth)]
             assert "hunter2" in str(waiting.watch.now.holder)
             assert all("at migration 001_secret for " in text and "hunter2" not in text for text in said)
