@@ -247,11 +247,28 @@ class Migration(BaseMigration):
         await self.execute("CREATE TABLE once ()")
 """
 
+LOUD = """
+import subprocess
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self):
+        subprocess.run(["echo", "hello"], check=True)
+        subprocess.run(["echo", "7"], check=True)
+        print("hello")
+"""
+
 
 class TestProcesses:
     async def test_replicas_apply_once(self, write: Write, database_url: str) -> None:
         recipe = write(models(), m001_users=USERS, m002_theme=THEME)
         await asyncio.to_thread(process_checks.replicas_apply_once, recipe, database_url, 3)
+
+    async def test_what_a_child_of_a_migration_prints_is_no_word_of_a_replica(
+        self, write: Write, database_url: str
+    ) -> None:
+        recipe = write(m001_users=USERS, m002_loud__py=LOUD)
+        await asyncio.to_thread(process_checks.replicas_apply_once, recipe, database_url, 2)
 
     async def test_a_replica_that_fails_is_told(self, write: Write, database_url: str) -> None:
         with pytest.raises(ReplicaError, match="001_users failed"):
