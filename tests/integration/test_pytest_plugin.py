@@ -159,6 +159,43 @@ async def test_it(ada):
     example.run().assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("mark", "ini"), [("", {"asyncio_mode": "auto"}), (ANYIO, {"asyncio_mode": "strict"})], ids=["asyncio", "anyio"]
+)
+def test_a_raw_commit_is_a_sentence_and_harms_no_other_test(example: Example, mark: str, ini: dict[str, str]) -> None:
+    example.settings(**ini)
+    example.write("test_it.py", f"import pytest\n{mark}\n{RAW_COMMIT}")
+    result = example.run()
+    result.assert_outcomes(passed=4, errors=2)
+    result.stdout.fnmatch_lines(["The test has ended the transaction around it*COMMIT or ROLLBACK*", "*"])
+    result.stdout.no_fnmatch_line("*SAVEPOINT*")
+
+
+RAW_COMMIT = """
+from sqlalchemy import text
+
+COUNT = text("SELECT count(*) FROM users")
+ADD = text("INSERT INTO users (email) VALUES ('ada@example.org')")
+
+async def test_commit(migrated_session):
+    await migrated_session.execute(ADD)
+    await migrated_session.execute(text("COMMIT"))
+
+async def test_rollback(migrated_connection):
+    assert await migrated_connection.scalar(COUNT) == 0
+    await migrated_connection.execute(text("ROLLBACK"))
+    await migrated_connection.execute(ADD)
+
+async def test_another(migrated_session):
+    assert await migrated_session.scalar(COUNT) == 0
+    await migrated_session.execute(ADD)
+    await migrated_session.commit()
+
+async def test_one_more(migrated_session):
+    assert await migrated_session.scalar(COUNT) == 0
+"""
+
+
 async def test_a_role_that_may_create_databases_is_enough(example: Example, own_server: Server) -> None:
     connection = await asyncpg.connect(own_server.url(driver=""))
     await connection.execute("CREATE ROLE tester LOGIN CREATEDB")
