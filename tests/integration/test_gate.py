@@ -446,6 +446,39 @@ async def test_an_application_that_breaks_off_its_start_has_not_started(
     assert server.kinds == ["startup.complete", "shutdown.complete"]
 
 
+async def test_a_signal_while_the_application_starts_refuses_the_requests_that_are_held(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    @asynccontextmanager
+    async def hanging(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    gate = MigrationGate(FastAPI(lifespan=hanging), history.runner(), hold=600)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        async with served(gate) as server:
+
+            async def starts() -> bool:
+                return bool((await server.client.get("/readyz")).json()["application"] == "starting")
+
+            await eventually(starts)
+            early = asyncio.create_task(server.client.get("/"))
+            await standing_requests(gate, 1)
+            signal.raise_signal(signal.SIGTERM)
+            async with asyncio.timeout(DEADLINE):
+                assert (await early).status_code == 503
+            says = (await server.client.get("/readyz")).json()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sentence = "Stopped by SIGTERM while the application was starting. The migrations are applied."
+    assert (says["phase"], says["application"], says["reason"]) == ("current", "stopped", sentence)
+    assert sentence in caplog.text
+    assert heard == [signal.SIGTERM]
+    assert server.kinds == ["startup.complete", "shutdown.complete"]
+
+
 async def test_an_application_that_ends_badly_is_heard_by_the_server(history: History) -> None:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
