@@ -91,12 +91,13 @@ class Home:
 
     def _enter(self, name: str) -> bool:
         with suppress(FileNotFoundError):
+            # Anybody may make a directory of this name in the memory that all accounts share.
+            if not _is_ours(self.directory):
+                raise ServerError(f"{self.directory} belongs to another account, or is a symbolic link. Remove it.")
             (self.users / name).mkdir()
             return True
         if not self.directory.exists():
             self._make()
-        elif not _is_ours(self.directory):
-            raise ServerError(f"{self.directory} belongs to another account. Remove it.")
         elif self.stays and (self.is_wanted or not running_postmaster(self.data)):
             self.users.mkdir(exist_ok=True)
         return False

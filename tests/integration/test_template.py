@@ -266,6 +266,14 @@ class TestSharedServer:
                 assert running_postmaster(home.data)
             assert running_postmaster(home.data) is None
 
+    def test_a_place_that_somebody_else_has_made_is_not_joined(self, tmp_path: Path) -> None:
+        (tmp_path / "theirs" / "users").mkdir(parents=True)
+        (tmp_path / "theirs" / "data").mkdir()
+        (tmp_path / "home").symlink_to(tmp_path / "theirs")
+        with pytest.raises(ServerError, match="belongs to another account, or is a symbolic link"):
+            Home(tmp_path / "home", stays=True).join()
+        assert list((tmp_path / "theirs" / "users").iterdir()) == []
+
     def test_a_place_that_nobody_leaves_is_an_error(
         self, reachable_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
