@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from async_migrations.errors import ConfigurationError, MigrationsError, NotStartedError
+from async_migrations.integrations.held import Held
 from async_migrations.integrations.inner import ApplicationFailedError, Inner
 from async_migrations.integrations.protocol import ASGIApp, Message, Page, Receive, Scope, Send
 from async_migrations.integrations.readiness import Application, Readiness, document
@@ -122,9 +123,12 @@ class MigrationGate:
     async def _meet_early(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._held += 1
         try:
-            with anyio.move_on_after(0 if self._readiness.is_decided else self._hold):
-                await self._decided.wait()
-            await self._let_in_or_refuse(scope, receive, send)
+            held = Held(receive)
+            if self._hold and not self._readiness.is_decided:
+                with anyio.move_on_after(self._hold):
+                    await held.until(self._decided)
+            if not held.is_gone:
+                await self._let_in_or_refuse(scope, held.receive, send)
         finally:
             self._held -= 1
             self._answered.set()

@@ -244,6 +244,56 @@ async def standing_requests(gate: MigrationGate, count: int) -> None:
     await eventually(all_wait)
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_held_request_whose_client_has_gone_is_not_served(
+    slow: History, held: Callable[[], Awaitable[None]], kind: str
+) -> None:
+    served_paths: list[str] = []
+
+    async def bare(scope: Scope, _: Receive, __: Send) -> None:
+        assert scope["type"] != "lifespan"
+        served_paths.append(scope["path"])
+
+    first: dict[str, Message] = {
+        "http": {"type": "http.request", "body": b"paid"},
+        "websocket": {"type": "websocket.connect"},
+    }
+    said = [first[kind]]
+
+    async def receive() -> Message:
+        return said.pop() if said else {"type": f"{kind}.disconnect"}
+
+    gate = MigrationGate(bare, patient(slow), hold=DEADLINE)
+    async with served(gate) as server:
+        await at_work(gate)
+        async with asyncio.timeout(DEADLINE):
+            await gate({"type": kind, "method": "POST", "path": "/pay", "headers": []}, receive, unheard)
+        await held()
+        await eventually(lambda: is_ready(server.client), deadline=DEADLINE)
+    assert served_paths == []
+
+
+async def unheard(message: Message) -> None:
+    raise AssertionError(message)
+
+
+async def test_the_body_of_a_held_request_is_read_by_the_application(
+    slow: History, application: Application, held: Callable[[], Awaitable[None]]
+) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"a", b"b", b"c"):
+            yield part
+
+    gate = MigrationGate(application.app, patient(slow), hold=DEADLINE)
+    async with served(gate) as server:
+        await at_work(gate)
+        async with asyncio.TaskGroup() as tasks:
+            body = tasks.create_task(server.client.post("/echo", content=parts()))
+            await standing_requests(gate, 1)
+            await held()
+        assert body.result().json() == "abc"
+
+
 async def test_a_request_is_held_no_longer_than_it_was_said(
     slow: History, application: Application, held: Callable[[], Awaitable[None]]
 ) -> None:
