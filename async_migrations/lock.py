@@ -49,6 +49,9 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?"
 AT_WORK = re.compile(rf"{APPLICATION}: (?P<migration>.*?)(?: \((?P<done>{_NUMBER})(?:/(?P<total>{_NUMBER}))?\))?")
 """The application_name of a session that is at a migration."""
 
+RUNNING = ", running: "
+"""What stands in a holder's sentence before the statement that it runs."""
+
 Progress = tuple[float, float | None]
 
 
@@ -133,11 +136,17 @@ class Holder:
         what = f"at migration {self.migration}" if self.migration else (self.state or "state unknown")
         since = f" for {self.seconds:.0f} s" if self.seconds is not None else ""
         shown = self.query and self.state == "active" and not self.query.startswith(BEGIN)  # which is the engine's own
-        query = f", running: {' '.join((self.query or '').split())[:120]}" if shown else ""
+        query = f"{RUNNING}{' '.join((self.query or '').split())[:120]}" if shown else ""
         return (
             f"The lock is held by pid {self.pid} ({self.application_name or 'no application_name'}) "
             f"from {client}, {what}{since}{query}."
         )
+
+
+def without_statement(holder: str) -> str:
+    """Return a holder's sentence without the statement that it runs, which may hold what nobody should read."""
+    said, found, _ = holder.partition(RUNNING)
+    return f"{said}." if found else holder
 
 
 @dataclass(slots=True)

@@ -10,10 +10,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from async_migrations.errors import ConfigurationError, MigrationsError, NotStartedError
+from async_migrations.integrations.held import Held
 from async_migrations.integrations.inner import ApplicationFailedError, Inner
 from async_migrations.integrations.protocol import ASGIApp, Message, Page, Receive, Scope, Send
 from async_migrations.integrations.readiness import Application, Readiness, document
 from async_migrations.integrations.replies import path_of, reply, turn_away
+from async_migrations.integrations.signals import is_stopping, stopping
 from async_migrations.integrations.start import LOG, SHUTDOWN, Ending, bring_up, sentence, stopped
 from async_migrations.runner import MigrationRunner
 from async_migrations.standing import Watch
@@ -121,9 +123,12 @@ class MigrationGate:
     async def _meet_early(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._held += 1
         try:
-            with anyio.move_on_after(0 if self._readiness.is_decided else self._hold):
-                await self._decided.wait()
-            await self._let_in_or_refuse(scope, receive, send)
+            held = Held(receive)
+            if self._hold and not self._readiness.is_decided:
+                with anyio.move_on_after(self._hold):
+                    await held.until(self._decided)
+            if not held.is_gone:
+                await self._let_in_or_refuse(scope, held.receive, send)
         finally:
             self._held -= 1
             self._answered.set()
@@ -175,9 +180,7 @@ class MigrationGate:
     async def _rise(self, inner: Inner, tasks: TaskGroup, ending: Ending) -> None:
         try:
             await bring_up(self._current_only, self.watch, ending)
-            self._readiness = Readiness(Application.STARTING)
-            await inner.start(tasks)
-            self._readiness = Readiness(Application.STARTED)
+            await self._start(inner, tasks)
         except NotStartedError as error:
             # The server ends by itself, when the requests that are held have their answers.
             self._stop(str(error))
@@ -191,15 +194,32 @@ class MigrationGate:
         if self._must_exit:
             tasks.cancel_scope.cancel()
 
+    async def _start(self, inner: Inner, tasks: TaskGroup) -> None:
+        """Let the application start, or stop waiting for it: requests that are held would hold up the server's end."""
+        self._readiness = Readiness(Application.STARTING)
+        started = False
+        with anyio.CancelScope() as scope, stopping(scope.cancel) as received:
+            if not is_stopping():
+                await inner.start(tasks)
+                started = True
+        if started:
+            self._readiness = Readiness(Application.STARTED)
+        else:
+            by = received[-1].name if received else SHUTDOWN
+            self._turn_away(f"Stopped by {by} while the application was starting. The migrations are applied.")
+
     def _stop(self, reason: str) -> None:
-        self._readiness = Readiness(Application.STOPPED, reason)
         self.watch.fail(reason)
+        self._turn_away(reason)
+
+    def _turn_away(self, reason: str) -> None:
+        self._readiness = Readiness(Application.STOPPED, reason)
         LOG.warning(reason)
 
-    def _fail(self, reason: str, report: str | Exception) -> None:
+    def _fail(self, reason: str, report: str | BaseException) -> None:
         self._readiness = Readiness(Application.FAILED, reason)
-        unforeseen = report if isinstance(report, Exception) and not isinstance(report, MigrationsError) else None
-        LOG.error("The service does not start. %s", report, exc_info=unforeseen)
+        unforeseen = report if isinstance(report, BaseException) and not isinstance(report, MigrationsError) else None
+        LOG.error("The service does not start. %s", str(report) or type(report).__name__, exc_info=unforeseen)
 
     @property
     def _must_exit(self) -> bool:

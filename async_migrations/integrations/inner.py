@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import anyio
@@ -17,10 +18,10 @@ class ApplicationFailedError(Exception):
     """The application's own start failed.
 
     Attributes:
-        report: what the application said of it; it may be a traceback, with anything in it.
+        report: what the application said of it, or raised; it may be a traceback, with anything in it.
     """
 
-    def __init__(self, report: str) -> None:
+    def __init__(self, report: str | BaseException) -> None:
         self.report = report
         super().__init__("The migrations are applied; the application itself failed to start. Its log says why.")
 
@@ -42,7 +43,7 @@ class Inner:
         self._over = anyio.Event()
         self._started = anyio.Event()
         self._ended = anyio.Event()
-        self._refusal: str | None = None
+        self._refusal: str | BaseException | None = None
         self.said_goodbye = False
         self.error: BaseException | None = None
 
@@ -53,7 +54,7 @@ class Inner:
             tasks: where its lifespan runs until it ends.
 
         Raises:
-            ApplicationFailedError: it said so.
+            ApplicationFailedError: it said so, or broke off.
         """
         tasks.start_soon(self._live, tasks)
         await self._started.wait()
@@ -71,11 +72,17 @@ class Inner:
             await self._app(self._scope, self._tell, self._hear)
         except Exception as error:
             self._judge(error, tasks)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancels us: it has awaited a task of its own that was cancelled.
+            self._judge(error, tasks)
         finally:
             self._ended.set()
             self._started.set()
 
-    def _judge(self, error: Exception, tasks: TaskGroup) -> None:
+    def _judge(self, error: BaseException, tasks: TaskGroup) -> None:
         if self._refusal is not None:
             return
         if self._started.is_set():
@@ -83,8 +90,12 @@ class Inner:
             self.error = error
             tasks.cancel_scope.cancel()
             return
+        if self._told:
+            self._refusal = error
+            return
         # See https://asgi.readthedocs.io/en/latest/specs/lifespan.html: who raises there knows no lifespan.
-        LOG.info("The application takes no part in the lifespan: %s", type(error).__name__)
+        name = type(error).__name__
+        LOG.warning("The application takes no part in the lifespan, so it counts as started. %s: %s", name, error)
 
     async def _tell(self) -> Message:
         if not self._told:

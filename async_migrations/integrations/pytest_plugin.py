@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def migration_recipe(pytestconfig: pytest.Config) -> Recipe:
     """What the test databases are made from; override it to say so in Python."""
     from async_migrations.testing.recipe import recipe_of
 
-    with _in_a_sentence():
+    with in_a_sentence():
         return recipe_of(_project(pytestconfig), _ini(pytestconfig, "directory"), _ini(pytestconfig, "base"))
 
 
@@ -93,7 +93,7 @@ def postgres_server(pytestconfig: pytest.Config) -> Iterator[DatabaseServer]:
     given = _ini(pytestconfig, "url")
     if given.startswith("$"):
         given = os.environ.get(given[1:], "")
-    with _in_a_sentence():
+    with in_a_sentence():
         if given:
             yield GivenServer(given)
             return
@@ -111,7 +111,7 @@ def migrated_databases(pytestconfig: pytest.Config, postgres_server: DatabaseSer
     from async_migrations.testing.databases import databases_of
 
     home = pytestconfig.stash.get(HOME, None)
-    with databases_of(postgres_server, lasting=home is None or home.stays) as databases:
+    with in_a_sentence(), databases_of(postgres_server, lasting=home is None or home.stays) as databases:
         yield databases
 
 
@@ -123,7 +123,7 @@ def migrated_template(
     from async_migrations.testing.template import template_of
 
     kept_for = str(_project(pytestconfig)) if _keeps_template(pytestconfig) else None
-    with _in_a_sentence(), template_of(migrated_databases, migration_recipe, kept_for) as name:
+    with in_a_sentence(), template_of(migrated_databases, migration_recipe, kept_for) as name:
         yield name
 
 
@@ -168,27 +168,34 @@ def before_migration(empty_database_url: str, migration_recipe: Recipe) -> Befor
 
 
 @pytest.fixture(scope="session")
-def _async_migrations_shared(migrated_databases: Databases, migrated_template: str) -> AsyncEngine:
-    """Return an engine on one migrated database for all tests of this process that roll back."""
-    name = migrated_databases.take(migrated_template).result()
-    return _engine(migrated_databases.server.url(name))
+def _async_migrations_shared() -> list[AsyncEngine]:
+    """Return where the engine on one migrated database is kept, for all tests of this process that roll back."""
+    return []
 
 
 @pytest.fixture
-def _async_migrations_engine(request: pytest.FixtureRequest) -> AsyncEngine:
-    """Return where to roll back: in the test's own database, if it has one."""
-    own = "migrated_database_url" in request.fixturenames
-    engine: AsyncEngine = request.getfixturevalue("migrated_engine" if own else "_async_migrations_shared")
-    return engine
+def _async_migrations_place(
+    request: pytest.FixtureRequest, migrated_databases: Databases, migrated_template: str
+) -> tuple[AsyncEngine, Callable[[], object]]:
+    """Return where to roll back, in the test's own database if it has one, and what to call when that is spoiled."""
+    if "migrated_database_url" in request.fixturenames:
+        return request.getfixturevalue("migrated_engine"), lambda: None
+    shared: list[AsyncEngine] = request.getfixturevalue("_async_migrations_shared")
+    if not shared:
+        shared.append(_engine(migrated_databases.server.url(_taken(migrated_databases, migrated_template))))
+    return shared[0], shared.clear
 
 
 @pytest.fixture
-async def _async_migrations_anyio(_async_migrations_engine: AsyncEngine) -> AsyncIterator[Any]:
+async def _async_migrations_anyio(
+    _async_migrations_place: tuple[AsyncEngine, Callable[[], object]],
+) -> AsyncIterator[Any]:
     """Be run by anyio's plugin, in its own loop."""
     from async_migrations.testing.rollback import rolled_back
 
-    async with rolled_back(_async_migrations_engine) as pair:
-        yield pair
+    with in_a_sentence():
+        async with rolled_back(*_async_migrations_place) as pair:
+            yield pair
 
 
 @pytest.fixture
@@ -205,7 +212,7 @@ def _engine(url: str) -> AsyncEngine:
 
 
 def _own_database(request: pytest.FixtureRequest, databases: Databases, *template: str) -> Iterator[str]:
-    name = databases.take(*template).result()
+    name = _taken(databases, *template)
     url = databases.server.url(name)
     request.node.stash.setdefault(OWN, []).append(url)
     yield url
@@ -217,13 +224,18 @@ def _own_database(request: pytest.FixtureRequest, databases: Databases, *templat
         databases.drop(name)
 
 
+def _taken(databases: Databases, *template: str) -> str:
+    with in_a_sentence():
+        return databases.take(*template).result()
+
+
 @contextmanager
-def _in_a_sentence() -> Iterator[None]:
+def in_a_sentence() -> Iterator[None]:
     """Let a failure of ours be its sentence, not a page of traceback."""
     try:
         yield
     except MigrationsError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _ini(config: pytest.Config, name: str) -> str:

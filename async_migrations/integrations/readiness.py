@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from async_migrations.lock import without_statement
 from async_migrations.standing import Standing
 
 
@@ -45,7 +46,7 @@ class Readiness:
 
 
 def document(standing: Standing, readiness: Readiness) -> Mapping[str, Any]:
-    """Return what `/readyz` says; what is not known is left out."""
+    """Return what `/readyz` says; what is not known is left out, and so is every statement."""
     facts = {
         "ready": readiness.is_ready,
         "phase": standing.phase,
@@ -55,7 +56,7 @@ def document(standing: Standing, readiness: Readiness) -> Mapping[str, Any]:
         "position": standing.position,
         "of": len(standing.pending) or None,
         "progress": standing.progress and dict(zip(("done", "total"), standing.progress, strict=True)),
-        "holder": standing.holder,
+        "holder": standing.holder and without_statement(standing.holder),
         "reason": readiness.reason or standing.reason,
     }
     return {key: value for key, value in facts.items() if value is not None}

@@ -15,6 +15,15 @@ from async_migrations.signals import Handler
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
+def is_stopping() -> bool:
+    """Tell whether the server was told to stop; uvicorn's says so, by itself and under gunicorn.
+
+    ASGI has no message for it while the application starts, nor before the last answer has ended.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return getattr(server, "should_exit", False) is True
+
+
 @contextmanager
 def stopping(stop: Callable[[], object]) -> Iterator[list[signal.Signals]]:
     """Call `stop` in the running event loop when the process is told to end.

@@ -8,13 +8,16 @@ from contextlib import suppress
 import anyio
 
 from async_migrations.errors import (
+    LockWaitError,
     MigrationFailedError,
     MigrationsError,
+    NotCurrentError,
     NotStartedError,
     RunStoppedError,
     of_cancelled,
 )
-from async_migrations.integrations.signals import stopping
+from async_migrations.integrations.signals import is_stopping, stopping
+from async_migrations.lock import without_statement
 from async_migrations.reporting import LOGGER
 from async_migrations.runner import MigrationRunner
 from async_migrations.standing import Standing, Watch
@@ -65,7 +68,10 @@ async def bring_up(current_only: float | None, watch: Watch, ending: Ending) -> 
         MigrationsError: see `errors`.
     """
     with ending.scope, stopping(lambda: ending.ask(received[-1].name)) as received, suppress(RunStoppedError):
-        if current_only is None:
+        if is_stopping():
+            # The signal came while the application was imported, and only the server heard it.
+            ending.ask(SHUTDOWN)
+        elif current_only is None:
             await ending.runner.run_migrations()
         else:
             await ending.runner.wait_until_current(current_only)
@@ -105,4 +111,6 @@ def sentence(error: Exception) -> str:
     """Say why a run failed, to whoever asks a probe; statements of migrations may hold secrets, so they stay out."""
     if isinstance(error, MigrationFailedError):
         return str(error).partition("\n")[0]
+    if isinstance(error, LockWaitError | NotCurrentError) and error.holder:
+        return str(error).replace(error.holder, without_statement(error.holder))
     return str(error) if isinstance(error, MigrationsError) else f"{type(error).__name__}; the log says more."

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from async_migrations.errors import masked
+from async_migrations.retry import describe, sqlstate
 from async_migrations.sql import quote_identifier
+from async_migrations.testing.binaries import ServerError
 from async_migrations.testing.given import DatabaseServer
 
 if TYPE_CHECKING:
     import asyncpg
 
 EMPTY = "template0"
+NO_RIGHT = "42501"
 STRATEGIES_SINCE = 150000
 DEADLINE = 600.0
 """Seconds for one statement; another worker's template may be a long history."""
@@ -33,11 +37,13 @@ class Nature:
         version: as `server_version_num` says it.
         fsync: whether its commits wait for the disk.
         oid: the number of the database in which we administer; advisory locks of two databases never meet.
+        role: as whom we make databases, and own them.
     """
 
     version: int
     fsync: bool
     oid: int
+    role: str = ""
 
     @property
     def strategy(self) -> Mapping[str, str]:
@@ -63,13 +69,22 @@ class Admin:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[asyncpg.Connection[Any]]:
-        """Have the session for oneself."""
+        """Have the session for oneself.
+
+        Raises:
+            ServerError: there is none, or the server refused what was asked in it.
+        """
+        import asyncpg
+
         async with self._one_at_a_time:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await connect(self._server.url())
                 for first, second in self._held:
                     await self._connection.execute(f"SELECT pg_advisory_lock_shared({first}, {second})")
-            yield self._connection
+            try:
+                yield self._connection
+            except asyncpg.PostgresError as error:
+                raise ServerError(_refused(error)) from error
 
     async def execute(self, statement: str) -> None:
         """Run one statement."""
@@ -96,7 +111,7 @@ class Admin:
             async with self.session() as connection:
                 row = await connection.fetchrow(
                     "SELECT current_setting('server_version_num')::int AS version, "
-                    "current_setting('fsync') = 'on' AS fsync, oid::bigint AS oid "
+                    "current_setting('fsync') = 'on' AS fsync, oid::bigint AS oid, current_user AS role "
                     "FROM pg_database WHERE datname = current_database()"
                 )
             assert row is not None  # noqa: S101 - we are connected to it
@@ -142,16 +157,32 @@ async def connect(url: str) -> asyncpg.Connection[Any]:
     """Connect as SQLAlchemy would, whatever the URL says of TLS and the like, with nothing of it in between.
 
     Args:
-        url: of the database.
+        url: of the database; holds a password.
+
+    Raises:
+        ServerError: there is no connection; neither the sentence nor a cause shows the password.
     """
     import asyncpg
     from sqlalchemy import make_url
 
-    place = make_url(url)
-    _, arguments = place.get_dialect()().create_connect_args(place)
-    known = {key: value for key, value in arguments.items() if not key.startswith("prepared_")}
-    connection: asyncpg.Connection[Any] = await asyncpg.connect(**known)
+    try:
+        place = make_url(url)
+        _, arguments = place.get_dialect()().create_connect_args(place)
+        known = {key: value for key, value in arguments.items() if not key.startswith("prepared_")}
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(**known)
+    except Exception as error:
+        # Without the cause: pytest prints the arguments of its frames, and they are the credentials.
+        raise ServerError(
+            f"No connection to {masked(url)}: {describe(error)}. See that the server runs and can be reached from "
+            "here, or correct the URL."
+        ) from None
     return connection
+
+
+def _refused(error: asyncpg.PostgresError) -> str:
+    code = sqlstate(error)
+    advice = " Give this role CREATEDB, or use one that has it." if code == NO_RIGHT else ""
+    return f"The server of the tests refused us: {describe(error)} (SQLSTATE {code}).{advice}"
 
 
 def lock_of(kind: int, name: str) -> tuple[int, int]:

@@ -40,7 +40,8 @@ class Sharing:
         return True
 
     def close(self) -> None:
-        """Give the lock up."""
+        """Give the lock up, for a forked child that has the same one, too."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 
 

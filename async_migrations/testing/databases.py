@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from uuid import uuid4
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from async_migrations.reporting import LOGGER
+from async_migrations.sql import quote_identifier, quote_literal
 from async_migrations.testing.admin import DEADLINE, EMPTY, OWNER, Admin, create_statement, drop_statement, locked
 from async_migrations.testing.given import DatabaseServer
 
+LOG = logging.getLogger(LOGGER)
+
 READY_AHEAD = 2
 """Databases that are made before anybody asks for them."""
+
+OURS_TO_DROP = """
+SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database WHERE pg_has_role(datdba, 'USAGE')
+"""
+"""Databases with their comments; another role's on the same server are its own to remove."""
 
 
 class Databases:
@@ -76,8 +87,10 @@ class Databases:
             self.portal.start_task_soon(self._drop, name)
 
     def keep(self, name: str) -> None:
-        """Leave a database behind when we go."""
+        """Leave a database behind when we go, and when the next test run cleans up."""
         self._ours.discard(name)
+        if self.lasting:
+            self.in_background(partial(self._mark, name))
 
     def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something of which only our end has to wait for the end."""
@@ -85,10 +98,13 @@ class Databases:
 
     def close(self) -> None:
         """Drop what is left, where the server does not go with us."""
-        for each in self._background:
-            each.result()
-        self._closing = True
-        self.portal.call(self._close)
+        try:
+            for each in self._background:
+                if error := each.exception():
+                    LOG.warning("Databases of earlier test runs may still be there: %s", error)
+        finally:
+            self._closing = True
+            self.portal.call(self._close)
 
     async def introduce(self) -> None:
         """Say whose databases these are, before there is one."""
@@ -99,8 +115,8 @@ class Databases:
         owners: defaultdict[str, list[str]] = defaultdict(list)
         pattern = re.compile(rf"{await self.prefix()}([0-9a-f]{{12}})_\d+")
         async with self.maker.session() as connection:
-            for (name,) in await connection.fetch("SELECT datname FROM pg_database"):
-                if (found := pattern.fullmatch(name)) and found[1] != self._owner:
+            for name, comment in await connection.fetch(OURS_TO_DROP):
+                if comment is None and (found := pattern.fullmatch(name)) and found[1] != self._owner:
                     owners[found[1]].append(name)
             for owner, names in owners.items():
                 async with locked(connection, OWNER, owner, wait=False) as dead:
@@ -121,6 +137,10 @@ class Databases:
                 self._ours.add(name)
                 await connection.execute(statement, timeout=DEADLINE)
         return name
+
+    async def _mark(self, name: str) -> None:
+        kept = quote_literal("Kept by async_migrations after a test failed")
+        await self.maker.execute(f"COMMENT ON DATABASE {quote_identifier(name)} IS {kept}")
 
     async def _drop(self, name: str) -> None:
         async with self.maker.session() as connection:

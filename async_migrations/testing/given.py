@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from async_migrations.errors import ConfigurationError, masked
+
+LIBPQ_MODE = re.compile(r"(?<![^&])sslmode=")
+"""What PostgreSQL's own library calls the parameter that is `ssl` to asyncpg under SQLAlchemy, with the same values."""
 
 
 class DatabaseServer(Protocol):
@@ -31,10 +35,13 @@ class GivenServer:
 
     def __post_init__(self) -> None:
         scheme = self.given.partition("://")[0].partition("+")[0]
-        if scheme not in {"postgres", "postgresql"} or "://" not in self.given:
+        # A second @ is part of a password, which would be shown as a host.
+        unescaped = self.given.partition("?")[0].count("@") > 1
+        if scheme not in {"postgres", "postgresql"} or "://" not in self.given or unescaped:
             raise ConfigurationError(
                 "async_migrations_url is no URL of a PostgreSQL server: it must look like "
-                "postgresql://user:password@host:5432/database, or be $NAME for an environment variable."
+                "postgresql://user:password@host:5432/database, with special characters of the password as %XX, or be "
+                "$NAME for an environment variable."
             )
 
     def url(self, database: str | None = None, *, driver: str = "asyncpg") -> str:
@@ -47,7 +54,8 @@ class GivenServer:
         parts = urlsplit(self.given)
         path = parts.path if database is None else f"/{quote(database, safe='')}"
         scheme = "+".join(filter(None, ("postgresql", driver)))
-        return urlunsplit(parts._replace(scheme=scheme, path=path or "/"))
+        query = LIBPQ_MODE.sub("ssl=", parts.query) if driver == "asyncpg" else parts.query
+        return urlunsplit(parts._replace(scheme=scheme, path=path or "/", query=query))
 
 
 def without_password(url: str) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from async_migrations.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from sqlalchemy import Dialect, Table
+    from sqlalchemy import Sequence as DatabaseSequence
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from async_migrations.discovery import Folder
@@ -129,21 +130,34 @@ def _files(directory: Path) -> Iterator[bytes]:
 
 
 def _models(base: Any) -> Iterator[bytes]:
+    """Write out what PostgreSQL would be told of the models, their sequences, types and listeners included."""
     metadata = getattr(base, "metadata", base)
-    if metadata is not None:
-        for _, table in sorted(metadata.tables.items()):
-            yield _table(table).encode()
-
-
-def _table(table: Table) -> str:
-    """Write out one table as PostgreSQL would be told of it; a type's labels stand in its repr only."""
+    if metadata is None:
+        return
     from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    from async_migrations.schema.ddl import NotPlainError, compiled
 
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    indexes = sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes)
-    columns = [f"{column.type!r} {column.comment}" for column in table.columns]
-    return "\n".join([str(CreateTable(table).compile(dialect=dialect)), *indexes, *columns, str(table.comment)])
+    try:
+        # In an order of our own: that of types is not always the same.
+        yield from sorted(step.sql.encode() for step in compiled(metadata, dialect, None))
+    except NotPlainError:
+        # A listener asks the database, which is not there yet.
+        for thing in (*metadata._sequences.values(), *metadata.tables.values()):  # noqa: SLF001 - as create_all does
+            yield _written(thing, dialect).encode()
+
+
+def _written(thing: Table | DatabaseSequence, dialect: Dialect) -> str:
+    """Write out one table or sequence by itself; a type's labels stand in its repr only."""
+    from sqlalchemy import Table
+    from sqlalchemy.schema import CreateIndex, CreateSequence, CreateTable
+
+    if not isinstance(thing, Table):
+        return str(CreateSequence(thing).compile(dialect=dialect))
+    indexes = sorted(str(CreateIndex(index).compile(dialect=dialect)) for index in thing.indexes)
+    columns = [f"{column.type!r} {column.comment}" for column in thing.columns]
+    return "\n".join([str(CreateTable(thing).compile(dialect=dialect)), *indexes, *columns, str(thing.comment)])
 
 
 def _options(options: Mapping[str, Any]) -> Iterator[bytes]:

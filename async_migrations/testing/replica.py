@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Read an order, stand at the starting line until the next line comes, then migrate."""
-    # What the project prints at its import is no word of ours.
-    voice, sys.stdout = sys.stdout, sys.stderr
+    # What the project and its child processes print is no word of ours.
+    voice = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     say = partial(_say, voice)
     order = json.loads(sys.stdin.readline())
     sys.path[:] = order["path"]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from async_migrations.errors import MigrationsError
@@ -113,7 +113,8 @@ class Replica:
     def _listen(self) -> None:
         assert self._process.stdout  # noqa: S101 - it is a pipe
         for line in self._process.stdout:
-            self._news.put(json.loads(line))
+            with suppress(ValueError):  # what an interpreter prints before it runs our program
+                self._news.put(json.loads(line))
         self._news.put({"kind": ""})
 
 

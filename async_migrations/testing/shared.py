@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from uuid import uuid4
 from async_migrations.testing.binaries import ServerError, scratch_places, unprivileged
 from async_migrations.testing.postmaster import running_postmaster
 from async_migrations.testing.server import Server
-from async_migrations.testing.watchdog import SHARED_MEMORY, place_for_data
+from async_migrations.testing.watchdog import SHARED_MEMORY, dismiss, place_for_data, start_watchdog
 
 DEADLINE = 60.0
 
@@ -23,8 +22,8 @@ CLONES_SINCE = 18
 KERNEL_COPIES = {"file_copy_method": "clone"}
 """Let the kernel copy the files of a template: a third less work, also where a file system shares no blocks."""
 
-# Its input ends when its process ends. The last one whose process has ended does the rest: a directory that is
-# empty can be removed by one of them only, and nobody can join any more.
+# Its input has a line, or ends, when its process ends. The last one whose process has ended does the rest: a directory
+# that is empty can be removed by one of them only, and nobody can join any more.
 WATCHDOG = """
 trap '' HUP INT TERM
 read -r _
@@ -92,12 +91,13 @@ class Home:
 
     def _enter(self, name: str) -> bool:
         with suppress(FileNotFoundError):
+            # Anybody may make a directory of this name in the memory that all accounts share.
+            if not _is_ours(self.directory):
+                raise ServerError(f"{self.directory} belongs to another account, or is a symbolic link. Remove it.")
             (self.users / name).mkdir()
             return True
         if not self.directory.exists():
             self._make()
-        elif not _is_ours(self.directory):
-            raise ServerError(f"{self.directory} belongs to another account. Remove it.")
         elif self.stays and (self.is_wanted or not running_postmaster(self.data)):
             self.users.mkdir(exist_ok=True)
         return False
@@ -153,14 +153,7 @@ def shared_server(home: Home, version: int) -> Iterator[Server]:
         ServerError: it cannot be started.
     """
     name = home.join()
-    watchdog = subprocess.Popen(  # noqa: S603 - a constant script
-        ["/bin/sh", "-c", WATCHDOG, "sh", home.directory, name, "stays" if home.stays else "goes"],
-        cwd="/",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    watchdog = start_watchdog(WATCHDOG, home.directory, name, "stays" if home.stays else "goes")
     try:
         settings = KERNEL_COPIES if version >= CLONES_SINCE and _kernel_copies(home.users / name) else {}
         server = Server(home.data, version=version, durable=False, settings=settings)
@@ -170,7 +163,7 @@ def shared_server(home: Home, version: int) -> Iterator[Server]:
         finally:
             server.leave() if home.is_wanted else server.stop()
     finally:
-        _dismiss(watchdog, wait=not home.is_wanted)
+        dismiss(watchdog, wait=not home.is_wanted)
 
 
 def _kernel_copies(directory: Path) -> bool:
@@ -185,17 +178,6 @@ def _kernel_copies(directory: Path) -> bool:
     finally:
         source.unlink()
         target.unlink(missing_ok=True)
-
-
-def _dismiss(watchdog: subprocess.Popen[bytes], *, wait: bool) -> None:
-    """Tell the watchdog that we end; one that waits for a server that stays is left alone."""
-    if watchdog.stdin is not None:
-        watchdog.stdin.close()
-    if wait:
-        watchdog.wait()
-    else:
-        # Python must not warn that nobody waits for it.
-        watchdog.returncode = 0
 
 
 def _is_ours(directory: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from async_migrations.sql import quote_identifier, quote_literal
 from async_migrations.testing.admin import BUILD, DEADLINE, USE, create_statement, drop_statement, locked
-from async_migrations.testing.databases import Databases
+from async_migrations.testing.databases import OURS_TO_DROP, Databases
 from async_migrations.testing.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class Template:
     kept_for: str | None = None
 
     async def name(self) -> str:
-        """Return the database's name."""
-        return f"template_{await self.databases.prefix()}{self.recipe.digest()[:20]}"
+        """Return the database's name, another one for another role: what is in it belongs to who made it."""
+        role = (await self.databases.maker.nature()).role
+        digest = hashlib.sha256(f"{role} {self.recipe.digest()}".encode()).hexdigest()
+        return f"template_{await self.databases.prefix()}{digest[:20]}"
 
     async def prepare(self) -> str:
         """Make it, or wait for the worker that does; it stays as long as anybody uses it.
@@ -77,8 +80,7 @@ class Template:
         current = await self.name()
         pattern = re.compile(rf"template_{await self.databases.prefix()}[0-9a-f]{{20}}")
         async with self.databases.maker.session() as connection:
-            rows = await connection.fetch("SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database")
-            for name, comment in rows:
+            for name, comment in await connection.fetch(OURS_TO_DROP):
                 if pattern.fullmatch(name) and name != current and comment in {None, f"{KEPT}{self.kept_for}"}:
                     await _drop_unused(connection, name, wait=False)
 

@@ -13,7 +13,10 @@ from async_migrations.testing.binaries import ServerError, scratch_places, unpri
 ROOM_FOR_DATABASES = 1 << 30
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - names in it are made unique
 
-# Its input ends when the process that holds the other end of the pipe ends.
+_WATCHDOGS: set[subprocess.Popen[bytes]] = set()
+"""Those of this process that wait for its end."""
+
+# Its input has a line, or ends, when the process that holds the other end of the pipe ends.
 WATCHDOG = """
 trap '' HUP INT TERM
 read -r _
@@ -39,19 +42,63 @@ def temporary_directory() -> Iterator[Path]:
 
     """
     directory = Path(tempfile.mkdtemp(prefix="async-migrations-", dir=place_for_data()))
+    watchdog = start_watchdog(WATCHDOG, directory)
+    try:
+        account = unprivileged()
+        if account:
+            os.chown(directory, account["user"], account["group"])
+        yield directory
+    finally:
+        dismiss(watchdog)
+
+
+def start_watchdog(script: str, *arguments: Path | str) -> subprocess.Popen[bytes]:
+    """Start a small process that waits for our end.
+
+    Args:
+        script: What it runs; it reads a line first.
+        arguments: The script's.
+    """
     watchdog = subprocess.Popen(  # noqa: S603 - a constant script
-        ["/bin/sh", "-c", WATCHDOG, "sh", directory],
+        ["/bin/sh", "-c", script, "sh", *arguments],
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    with watchdog:
-        account = unprivileged()
-        if account:
-            os.chown(directory, account["user"], account["group"])
-        yield directory
+    _WATCHDOGS.add(watchdog)
+    return watchdog
+
+
+def dismiss(watchdog: subprocess.Popen[bytes], *, wait: bool = True) -> None:
+    """Tell a watchdog that we end.
+
+    Args:
+        watchdog: Which.
+        wait: False to leave it alone, because it waits itself for a server that stays.
+    """
+    _WATCHDOGS.discard(watchdog)
+    if watchdog.stdin is not None and not watchdog.stdin.closed:
+        # A line and no mere end: what was forked without Python's knowledge may hold the pipe, too.
+        with contextlib.suppress(OSError):
+            watchdog.stdin.write(b"\n")
+            watchdog.stdin.close()
+    if wait:
+        watchdog.wait()
+    else:
+        # Python must not warn that nobody waits for it.
+        watchdog.returncode = 0
+
+
+def _close_in_child() -> None:
+    """Let a forked child, such as the worker of a pool, hold no pipe of ours: it may outlive us."""
+    for watchdog in _WATCHDOGS:
+        if watchdog.stdin is not None:
+            watchdog.stdin.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def place_for_data() -> Path:

@@ -130,6 +130,22 @@ class TestDownAndUp:
             ("ALTER TABLE users ADD CHECK (name <> '');", "SELECT 1", r"\+ constraint .*CHECK"),
             ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';", "SELECT 1", r"\+ function public.f\(\)"),
             ("COMMENT ON COLUMN users.name IS 'theirs';", "SELECT 1", r"\+ column .*theirs"),
+            ("ALTER TABLE users SET (fillfactor = 50);", "SELECT 1", r"\+ table public.users .*fillfactor=50"),
+            ("ALTER TABLE users FORCE ROW LEVEL SECURITY;", "SELECT 1", r"\+ table public.users .*FORCE ROW"),
+            ("ALTER TABLE users REPLICA IDENTITY FULL;", "SELECT 1", r"\+ table public.users .*REPLICA IDENTITY f"),
+            ("ALTER TABLE users SET UNLOGGED;", "SELECT 1", r"\+ table public.users .*UNLOGGED"),
+            ("GRANT SELECT ON users TO PUBLIC;", "SELECT 1", r"\+ table public.users .*granted =r/"),
+            ("GRANT SELECT (name) ON users TO PUBLIC;", "SELECT 1", r"\+ column public.users.name .*granted =r/"),
+            ("GRANT CREATE ON SCHEMA public TO PUBLIC;", "SELECT 1", r"\+ schema public granted .*=UC/"),
+            ("ALTER TABLE users ALTER name SET STORAGE EXTERNAL;", "SELECT 1", r"\+ column .*STORAGE e"),
+            ("ALTER TABLE users ALTER name SET STATISTICS 9;", "SELECT 1", r"\+ column .*STATISTICS 9"),
+            ("ALTER SEQUENCE users_id_seq CYCLE;", "SELECT 1", r"\+ sequence public.users_id_seq .*CYCLE"),
+            ("CREATE TYPE pair AS (a int, b text);", "SELECT 1", r"\+ type public.pair c a integer, b text"),
+            ("CREATE STATISTICS st ON id, name FROM users;", "SELECT 1", r"\+ statistics public.st CREATE"),
+            ("CREATE RULE ru AS ON DELETE TO users DO NOTHING;", "SELECT 1", r"\+ rule public.users.ru CREATE"),
+            ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;", "SELECT 1", r"\+ default privileges .* =r/"),
+            ("CREATE AGGREGATE m (int) (SFUNC = int4larger, STYPE = int);", "SELECT 1", r"\+ function .*int4larger"),
+            ("CREATE DOMAIN d AS int NOT NULL CHECK (VALUE > 1);", "SELECT 1", r"\+ type public.d .*NOT NULL .*CHECK"),
         ],
     )
     async def test_what_is_left_or_lost_is_found(
@@ -138,6 +154,26 @@ class TestDownAndUp:
         recipe = write(m001_users=USERS, m002_a=up, m002_a__down__sql=down)
         with pytest.raises(AssertionError, match=f"(?s)After reverting 002_a the schema is not .*{left}"):
             await checks.down_leads_back(recipe, database_url)
+
+    @pytest.mark.parametrize(
+        ("up", "down"),
+        [
+            ("GRANT SELECT ON users TO PUBLIC;", "REVOKE SELECT ON users FROM PUBLIC;"),
+            ("GRANT SELECT (name) ON users TO PUBLIC;", "REVOKE SELECT (name) ON users FROM PUBLIC;"),
+            ("GRANT USAGE ON SEQUENCE users_id_seq TO PUBLIC;", "REVOKE ALL ON SEQUENCE users_id_seq FROM PUBLIC;"),
+            ("REVOKE ALL ON FUNCTION f FROM PUBLIC;", "GRANT EXECUTE ON FUNCTION f TO PUBLIC;"),
+            ("ALTER TABLE users SET (fillfactor = 50);", "ALTER TABLE users RESET (fillfactor);"),
+            ("ALTER TABLE users ALTER name SET STATISTICS 9;", "ALTER TABLE users ALTER name SET STATISTICS -1;"),
+            ("ALTER TABLE users ALTER name TYPE int USING 1;", "ALTER TABLE users ALTER name TYPE varchar;"),
+            ("ALTER TABLE users ALTER id TYPE bigint;", "ALTER TABLE users ALTER id TYPE int;"),
+            ("ALTER TYPE pair DROP ATTRIBUTE a;", "ALTER TYPE pair ADD ATTRIBUTE a int;"),
+        ],
+    )
+    async def test_what_is_taken_back_is_not_found(self, write: Write, database_url: str, up: str, down: str) -> None:
+        first = (
+            f"{USERS} CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pair AS (a int, b int);"
+        )
+        await checks.down_leads_back(write(m001_a=first, m002_b=up, m002_b__down__sql=down), database_url)
 
     async def test_what_is_otherwise_the_second_time_is_found(self, write: Write, database_url: str) -> None:
         other = "CREATE SEQUENCE IF NOT EXISTS t"
@@ -211,11 +247,28 @@ class Migration(BaseMigration):
         await self.execute("CREATE TABLE once ()")
 """
 
+LOUD = """
+import subprocess
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self):
+        subprocess.run(["echo", "hello"], check=True)
+        subprocess.run(["echo", "7"], check=True)
+        print("hello")
+"""
+
 
 class TestProcesses:
     async def test_replicas_apply_once(self, write: Write, database_url: str) -> None:
         recipe = write(models(), m001_users=USERS, m002_theme=THEME)
         await asyncio.to_thread(process_checks.replicas_apply_once, recipe, database_url, 3)
+
+    async def test_what_a_child_of_a_migration_prints_is_no_word_of_a_replica(
+        self, write: Write, database_url: str
+    ) -> None:
+        recipe = write(m001_users=USERS, m002_loud__py=LOUD)
+        await asyncio.to_thread(process_checks.replicas_apply_once, recipe, database_url, 2)
 
     async def test_a_replica_that_fails_is_told(self, write: Write, database_url: str) -> None:
         with pytest.raises(ReplicaError, match="001_users failed"):

@@ -164,6 +164,30 @@ async def test_a_second_replica_names_the_holder(
             await eventually(lambda: is_ready(server.client), deadline=DEADLINE)
 
 
+async def test_nobody_is_told_the_statement_that_the_holder_runs(
+    history: History, application: Application, held: Callable[[], Awaitable[None]]
+) -> None:
+    statement = "SELECT 'hunter2', pg_advisory_xact_lock(42)"
+    history.python("001_secret", f'self.progress(1)\nawait self.execute("{statement}")')
+    first = MigrationGate(application.app, patient(history))
+    waiting = MigrationGate(application.app, history.runner(wait_deadline=600))
+    late = MigrationGate(application.app, history.runner(wait_deadline=0), on_failure="stay")
+    later = MigrationGate(application.app, history.runner(), current_only=0, on_failure="stay")
+    async with served(first):
+        await at_work(first)
+        await eventually(lambda: history.value("SELECT count(*) FROM pg_locks WHERE objid = 42 AND NOT granted"))
+        async with served(waiting) as second, served(late) as third, served(later) as fourth:
+            await standing(waiting, lambda: waiting.watch.now.holder is not None)
+            await standing(late, lambda: late.watch.now.is_over)
+            await standing(later, lambda: later.watch.now.is_over)
+            said = [(await server.client.get("/readyz")).text for server in (second, third, fourth)]
+            assert "hunter2" in str(waiting.watch.now.holder)
+            assert all("at migration 001_secret for " in text and "hunter2" not in text for text in said)
+            assert "If it is at work, wait longer" in said[1]
+            assert "If it is at work, wait longer" in said[2]
+            await held()
+
+
 async def test_who_comes_too_early_is_told_to_come_again(
     slow: History, application: Application, held: Callable[[], Awaitable[None]]
 ) -> None:
@@ -218,6 +242,56 @@ async def standing_requests(gate: MigrationGate, count: int) -> None:
         return gate._held == count
 
     await eventually(all_wait)
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_held_request_whose_client_has_gone_is_not_served(
+    slow: History, held: Callable[[], Awaitable[None]], kind: str
+) -> None:
+    served_paths: list[str] = []
+
+    async def bare(scope: Scope, _: Receive, __: Send) -> None:
+        assert scope["type"] != "lifespan"
+        served_paths.append(scope["path"])
+
+    first: dict[str, Message] = {
+        "http": {"type": "http.request", "body": b"paid"},
+        "websocket": {"type": "websocket.connect"},
+    }
+    said = [first[kind]]
+
+    async def receive() -> Message:
+        return said.pop() if said else {"type": f"{kind}.disconnect"}
+
+    gate = MigrationGate(bare, patient(slow), hold=DEADLINE)
+    async with served(gate) as server:
+        await at_work(gate)
+        async with asyncio.timeout(DEADLINE):
+            await gate({"type": kind, "method": "POST", "path": "/pay", "headers": []}, receive, unheard)
+        await held()
+        await eventually(lambda: is_ready(server.client), deadline=DEADLINE)
+    assert served_paths == []
+
+
+async def unheard(message: Message) -> None:
+    raise AssertionError(message)
+
+
+async def test_the_body_of_a_held_request_is_read_by_the_application(
+    slow: History, application: Application, held: Callable[[], Awaitable[None]]
+) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"a", b"b", b"c"):
+            yield part
+
+    gate = MigrationGate(application.app, patient(slow), hold=DEADLINE)
+    async with served(gate) as server:
+        await at_work(gate)
+        async with asyncio.TaskGroup() as tasks:
+            body = tasks.create_task(server.client.post("/echo", content=parts()))
+            await standing_requests(gate, 1)
+            await held()
+        assert body.result().json() == "abc"
 
 
 async def test_a_request_is_held_no_longer_than_it_was_said(
@@ -371,7 +445,9 @@ async def test_probes_that_are_not_wanted_belong_to_the_application(history: His
         assert (await server.client.get("/readyz")).status_code == 404
 
 
-async def test_an_application_without_a_lifespan_starts_all_the_same(history: History) -> None:
+async def test_an_application_without_a_lifespan_starts_all_the_same(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
     async def bare(scope: Scope, _: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -380,6 +456,76 @@ async def test_an_application_without_a_lifespan_starts_all_the_same(history: Hi
     async with served(MigrationGate(bare, history.runner())) as server:
         await eventually(lambda: is_ready(server.client))
         assert (await server.client.get("/")).status_code == 204
+    assert server.kinds == ["startup.complete", "shutdown.complete"]
+    (record,) = [each for each in caplog.records if "takes no part in the lifespan" in each.message]
+    assert record.levelname == "WARNING"
+
+
+async def broken() -> None:
+    raise RuntimeError("the password of the cache is hunter2")
+
+
+async def astray() -> None:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize(("start", "named"), [(broken, "hunter2"), (astray, "CancelledError")])
+async def test_an_application_that_breaks_off_its_start_has_not_started(
+    history: History, caplog: pytest.LogCaptureFixture, start: Callable[[], Awaitable[None]], named: str
+) -> None:
+    async def bare(_: Scope, receive: Receive, __: Send) -> None:
+        await receive()
+        await start()
+
+    gate = MigrationGate(bare, history.runner(), on_failure="stay")
+    async with served(gate) as server:
+
+        async def decided() -> Any:
+            says = (await server.client.get("/readyz")).json()
+            return says if says["application"] not in {"waiting", "starting"} else None
+
+        says = await eventually(decided)
+        assert says["application"] == "failed"
+        assert says["reason"].startswith("The migrations are applied; the application itself failed to start.")
+        assert (await server.client.get("/")).status_code == 503
+    (record,) = [each for each in caplog.records if each.message.startswith("The service does not start.")]
+    assert named in record.message
+    assert record.exc_info
+    assert server.kinds == ["startup.complete", "shutdown.complete"]
+
+
+async def test_a_signal_while_the_application_starts_refuses_the_requests_that_are_held(
+    history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    @asynccontextmanager
+    async def hanging(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    gate = MigrationGate(FastAPI(lifespan=hanging), history.runner(), hold=600)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        async with served(gate) as server:
+
+            async def starts() -> bool:
+                return bool((await server.client.get("/readyz")).json()["application"] == "starting")
+
+            await eventually(starts)
+            early = asyncio.create_task(server.client.get("/"))
+            await standing_requests(gate, 1)
+            signal.raise_signal(signal.SIGTERM)
+            async with asyncio.timeout(DEADLINE):
+                assert (await early).status_code == 503
+            says = (await server.client.get("/readyz")).json()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sentence = "Stopped by SIGTERM while the application was starting. The migrations are applied."
+    assert (says["phase"], says["application"], says["reason"]) == ("current", "stopped", sentence)
+    assert sentence in caplog.text
+    assert heard == [signal.SIGTERM]
     assert server.kinds == ["startup.complete", "shutdown.complete"]
 
 

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -211,6 +212,27 @@ async def test_a_signal_during_the_start_ends_a_migration_that_blocks_the_event_
         signal.signal(signal.SIGTERM, before)
     assert not await good.exists("t")
     await eventually(good.is_unlocked)
+
+
+@pytest.mark.parametrize("app", ["living", "gated"])
+async def test_a_signal_that_only_the_server_heard_at_the_import_lets_no_migration_begin(
+    good: History, tmp_path: Path, database_url: str, app: str
+) -> None:
+    (tmp_path / "told.py").write_text(
+        f"import signal\nsignal.raise_signal(signal.SIGTERM)\nfrom tests.support.served import {app}\n"
+    )
+    script = f"import asyncio, uvicorn; asyncio.run(uvicorn.Server(uvicorn.Config('told:{app}', port=0)).serve())"
+    environment = {
+        "DATABASE_URL": database_url,
+        "MIGRATIONS": str(good.directory),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+    }
+    result = await anyio.run_process(
+        [sys.executable, "-c", script], check=False, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+    )
+    assert "Stopped by the server's shutdown. Applied before it: nothing." in result.stdout.decode()
+    assert "application migrates" not in result.stdout.decode()
+    assert not await good.exists("schema_migrations")
 
 
 async def enter(app: FastAPI) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -158,6 +159,43 @@ async def test_it(ada):
     example.run().assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("mark", "ini"), [("", {"asyncio_mode": "auto"}), (ANYIO, {"asyncio_mode": "strict"})], ids=["asyncio", "anyio"]
+)
+def test_a_raw_commit_is_a_sentence_and_harms_no_other_test(example: Example, mark: str, ini: dict[str, str]) -> None:
+    example.settings(**ini)
+    example.write("test_it.py", f"import pytest\n{mark}\n{RAW_COMMIT}")
+    result = example.run()
+    result.assert_outcomes(passed=4, errors=2)
+    result.stdout.fnmatch_lines(["The test has ended the transaction around it*COMMIT or ROLLBACK*", "*"])
+    result.stdout.no_fnmatch_line("*SAVEPOINT*")
+
+
+RAW_COMMIT = """
+from sqlalchemy import text
+
+COUNT = text("SELECT count(*) FROM users")
+ADD = text("INSERT INTO users (email) VALUES ('ada@example.org')")
+
+async def test_commit(migrated_session):
+    await migrated_session.execute(ADD)
+    await migrated_session.execute(text("COMMIT"))
+
+async def test_rollback(migrated_connection):
+    assert await migrated_connection.scalar(COUNT) == 0
+    await migrated_connection.execute(text("ROLLBACK"))
+    await migrated_connection.execute(ADD)
+
+async def test_another(migrated_session):
+    assert await migrated_session.scalar(COUNT) == 0
+    await migrated_session.execute(ADD)
+    await migrated_session.commit()
+
+async def test_one_more(migrated_session):
+    assert await migrated_session.scalar(COUNT) == 0
+"""
+
+
 async def test_a_role_that_may_create_databases_is_enough(example: Example, own_server: Server) -> None:
     connection = await asyncpg.connect(own_server.url(driver=""))
     await connection.execute("CREATE ROLE tester LOGIN CREATEDB")
@@ -218,6 +256,39 @@ def test_a_mistake_is_a_sentence(
     assert "errors" in result.parseoutcomes() or "failed" in result.parseoutcomes()
     result.stdout.fnmatch_lines([sentence])
     result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    ("role", "query", "sentence"),
+    [
+        ("nobody_here", "", '*//nobody_here:[*][*][*]@*: role "nobody_here" does not exist. See that*'),
+        ("postgres", "?sslmode=hunter2", "*ssl=hunter2: `sslmode` parameter must be one of*See that the server runs*"),
+        ("postgres", "?connect_timeout=9", "*unexpected keyword argument 'connect_timeout'. See that*"),
+        ("creates_nothing", "", "*permission denied to create database (SQLSTATE 42501). Give this role CREATEDB*"),
+    ],
+)
+async def test_a_server_that_is_of_no_use_is_a_sentence_without_the_password(
+    example: Example, given_server: Server, role: str, query: str, sentence: str
+) -> None:
+    if role == "creates_nothing":
+        connection = await asyncpg.connect(given_server.url(driver=""))
+        await connection.execute("CREATE ROLE creates_nothing LOGIN")
+        await connection.close()
+    url = given_server.url(driver="").replace("postgres@", f"{role}:S3CRET@")
+    example.settings(async_migrations_url=url + query)
+    example.write("test_it.py", "def test_it(migrated_database_url): ...")
+    result = example.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([sentence])
+    result.stdout.no_fnmatch_line("*S3CRET*")
+    result.stdout.no_fnmatch_line("*Error:*")
+    assert result.stdout.str().count("See that") <= 1
+
+
+def test_a_url_as_postgresqls_own_library_has_it_will_do(example: Example, given_server: Server) -> None:
+    example.settings(asyncio_mode="auto", async_migrations_url=given_server.url(driver="") + "?sslmode=prefer")
+    example.tests()
+    example.run().assert_outcomes(passed=PASSED + 1)
 
 
 def test_a_failed_migration_is_told_to_every_test_that_needs_it(example: Example) -> None:
@@ -312,10 +383,15 @@ async def test_a_failed_test_keeps_its_databases_on_a_given_server(example: Exam
     assert len(kept) == 2
     assert all("postgres:***@" in url for url in kept)
     assert await databases_on(given_server) == OF_A_NEW_SERVER | names
+    example.write("test_it.py", "def test_it(migrated_database_url): ...")
+    example.run().assert_outcomes(passed=1)
+    assert await databases_on(given_server) == OF_A_NEW_SERVER | names
     connection = await asyncpg.connect(given_server.url(driver=""))
-    for name in names:
-        await connection.execute(f"DROP DATABASE {name}")
+    drops = re.findall(r"^DROP DATABASE .*;$", result.stdout.str(), re.MULTILINE)
+    for drop in drops:
+        await connection.execute(drop)
     await connection.close()
+    assert await databases_on(given_server) == OF_A_NEW_SERVER
 
 
 async def test_a_failed_test_keeps_its_database_and_its_private_server(example: Example) -> None:

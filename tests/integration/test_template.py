@@ -1,6 +1,9 @@
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,11 +13,13 @@ import pytest
 from async_migrations.errors import MigrationFailedError
 from async_migrations.testing.binaries import ServerError
 from async_migrations.testing.databases import Databases, databases_of
+from async_migrations.testing.given import DatabaseServer, GivenServer
 from async_migrations.testing.postmaster import running_postmaster
 from async_migrations.testing.recipe import Recipe
 from async_migrations.testing.server import Server, temporary_server
 from async_migrations.testing.shared import Home, home_of, shared_server
 from async_migrations.testing.template import Template, template_of
+from tests.support.processes import child_process
 from tests.support.waiting import eventually
 
 COPY = "SELECT count(*) FROM things"
@@ -40,6 +45,33 @@ def makers(quiet_server: Server) -> Iterator[tuple[Databases, Databases]]:
     """Two processes of a test run, as it were."""
     with databases_of(quiet_server, lasting=True) as first, databases_of(quiet_server, lasting=True) as second:
         yield first, second
+
+
+@pytest.fixture
+async def roles(quiet_server: Server) -> AsyncIterator[tuple[GivenServer, GivenServer]]:
+    """The server as two roles have it that may create databases, and nothing else."""
+    names = [f"role_{uuid4().hex}" for _ in range(2)]
+    for name in names:
+        await ask(quiet_server, "postgres", f"CREATE ROLE {name} LOGIN CREATEDB")
+    given = quiet_server.url(driver="")
+    first, second = (GivenServer(given.replace("postgres@", f"{name}@")) for name in names)
+    yield first, second
+    for name in names:
+        await ask(quiet_server, "postgres", f"DROP ROLE {name}")
+
+
+@asynccontextmanager
+async def left_by_a_killed_run(server: DatabaseServer) -> AsyncIterator[str]:
+    """Make a database whose owner does not live."""
+    connection = await asyncpg.connect(server.url("postgres", driver=""))
+    oid = await connection.fetchval("SELECT oid FROM pg_database WHERE datname = 'postgres'")
+    name = f"test_{oid}_{uuid4().hex[:12]}_1"
+    await connection.execute(f"CREATE DATABASE {name}")
+    try:
+        yield name
+    finally:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name}")
+        await connection.close()
 
 
 async def names_on(server: Server) -> set[str]:
@@ -92,6 +124,24 @@ class TestTemplate:
             raise AssertionError("there is none")
         assert await names_on(quiet_server) == before
 
+    async def test_each_role_has_its_own(
+        self, quiet_server: Server, roles: tuple[GivenServer, GivenServer], recipe: Recipe
+    ) -> None:
+        templates = set()
+        for role in roles:
+            with databases_of(role, lasting=True) as databases:
+                with template_of(databases, recipe, kept_for="us") as template:
+                    copy = await asyncio.wrap_future(databases.take(template))
+                    connection = await asyncpg.connect(role.url(copy, driver=""))
+                    await connection.execute("ALTER TABLE things ADD COLUMN mine int")
+                    await connection.close()
+                templates.add(template)
+        assert len(templates) == 2
+        assert templates <= await names_on(quiet_server)
+        for template in templates:
+            await ask(quiet_server, "postgres", f"ALTER DATABASE {template} IS_TEMPLATE false")
+            await ask(quiet_server, "postgres", f"DROP DATABASE {template}")
+
     async def test_nobody_can_connect_to_it(
         self, quiet_server: Server, makers: tuple[Databases, Databases], recipe: Recipe
     ) -> None:
@@ -125,6 +175,43 @@ class TestDatabases:
         other.portal.call(other.clean_up)
         assert {first, second} <= await names_on(quiet_server)
 
+    async def test_what_another_role_left_is_left_to_it(
+        self, quiet_server: Server, roles: tuple[GivenServer, GivenServer]
+    ) -> None:
+        theirs, ours = roles
+        async with left_by_a_killed_run(theirs) as left:
+            before = await names_on(quiet_server)
+            with databases_of(ours, lasting=True) as databases:
+                await asyncio.wrap_future(databases.take())
+            assert await names_on(quiet_server) == before
+            with databases_of(theirs, lasting=True):
+                pass
+            assert await names_on(quiet_server) == before - {left}
+
+    async def test_what_cannot_be_cleaned_up_fails_nobody(
+        self, quiet_server: Server, roles: tuple[GivenServer, GivenServer], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with left_by_a_killed_run(roles[0]) as left:
+            before = await names_on(quiet_server)
+            # A superuser's session, which the owner of the database may not end.
+            session = await asyncpg.connect(quiet_server.url(left, driver=""))
+            with databases_of(roles[0], lasting=True) as databases:
+                await asyncio.wrap_future(databases.take())
+            await session.close()
+            assert await names_on(quiet_server) == before
+        (record,) = caplog.records
+        assert record.message.startswith("Databases of earlier test runs may still be there: ")
+
+    async def test_what_was_kept_outlives_the_next_run(
+        self, quiet_server: Server, makers: tuple[Databases, Databases]
+    ) -> None:
+        with databases_of(quiet_server, lasting=True) as databases:
+            kept = await asyncio.wrap_future(databases.create())
+            databases.keep(kept)
+        makers[0].portal.call(makers[0].clean_up)
+        assert kept in await names_on(quiet_server)
+        await ask(quiet_server, "postgres", f"DROP DATABASE {kept}")
+
     async def test_all_that_is_left_goes_at_the_end(self, quiet_server: Server) -> None:
         before = await names_on(quiet_server)
         with databases_of(quiet_server, lasting=True) as databases:
@@ -132,6 +219,17 @@ class TestDatabases:
             databases.keep(kept)
             databases.drop(dropped)
         assert await names_on(quiet_server) == before | {kept}
+
+
+FORKING = """
+import os, signal, sys
+from async_migrations.testing.shared import home_of, shared_server
+home = home_of(sys.argv[1])
+with shared_server(home, int(sys.argv[2])):
+    print("home", home.directory)
+    print("sleeper", os.fork() or signal.pause())
+print("left")
+"""
 
 
 class TestSharedServer:
@@ -144,6 +242,14 @@ class TestSharedServer:
                 assert second.port == first.port
             assert first.is_running()
         assert not home.directory.exists()
+
+    async def test_goes_although_a_forked_child_of_its_user_lives_on(self, postgres_version: int) -> None:
+        async with child_process(FORKING, uuid4().hex, str(postgres_version)) as child:
+            directory = (await child.line_matching("^home", deadline=60)).split()[1]
+            sleeping = int((await child.line_matching("^sleeper")).split()[1])
+            await child.line_matching("left", deadline=60)
+            assert not os.path.lexists(directory)  # noqa: ASYNC240 - one look
+            os.kill(sleeping, signal.SIGKILL)
 
     def test_one_that_is_left_by_all_is_not_joined_but_made_anew(self, postgres_version: int) -> None:
         home = home_of(uuid4().hex)
@@ -159,6 +265,14 @@ class TestSharedServer:
             with shared_server(home, postgres_version):
                 assert running_postmaster(home.data)
             assert running_postmaster(home.data) is None
+
+    def test_a_place_that_somebody_else_has_made_is_not_joined(self, tmp_path: Path) -> None:
+        (tmp_path / "theirs" / "users").mkdir(parents=True)
+        (tmp_path / "theirs" / "data").mkdir()
+        (tmp_path / "home").symlink_to(tmp_path / "theirs")
+        with pytest.raises(ServerError, match="belongs to another account, or is a symbolic link"):
+            Home(tmp_path / "home", stays=True).join()
+        assert list((tmp_path / "theirs" / "users").iterdir()) == []
 
     def test_a_place_that_nobody_leaves_is_an_error(
         self, reachable_path: Path, monkeypatch: pytest.MonkeyPatch

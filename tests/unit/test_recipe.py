@@ -3,7 +3,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Enum, Index, Integer, MetaData, String, Table
+from sqlalchemy import (
+    DDL,
+    Column,
+    Enum,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Sequence,
+    String,
+    Table,
+    event,
+    text,
+)
 
 from async_migrations.cli.settings import LOOK_SETTINGS, VARIABLES
 from async_migrations.errors import ConfigurationError
@@ -11,11 +24,19 @@ from async_migrations.testing.admin import OWNER, Nature, lock_of
 from async_migrations.testing.given import GivenServer, without_password
 from async_migrations.testing.recipe import COMMANDS_OWN, Recipe, recipe_of
 
+GRANT = DDL("GRANT SELECT ON things TO PUBLIC")  # type: ignore[no-untyped-call]
+
 
 def models(*more: Any, labels: tuple[str, ...] = ("a", "b"), comment: str | None = None) -> MetaData:
     metadata = MetaData()
     columns = [Column("id", Integer, primary_key=True), Column("kind", Enum(*labels, name="kind"), comment=comment)]
     Table("things", metadata, *columns, *more)
+    return metadata
+
+
+def also(change: Callable[[MetaData], object]) -> MetaData:
+    metadata = models()
+    change(metadata)
     return metadata
 
 
@@ -54,12 +75,25 @@ class TestDigest:
             models(labels=("a", "b", "c")),
             models(comment="what it is"),
             models(Index("ix_kind", "kind")),
+            models(ForeignKeyConstraint(["id"], ["things.id"], "fk", use_alter=True)),
+            also(lambda metadata: Sequence("ticket", metadata=metadata)),
+            also(lambda metadata: Enum("a", name="mood", metadata=metadata)),
+            also(lambda metadata: event.listen(metadata, "after_create", GRANT)),
             None,
         ],
-        ids=["column", "label", "comment", "index", "none"],
+        ids=["column", "label", "comment", "index", "later constraint", "sequence", "type", "listener", "none"],
     )
     def test_all_of_the_models_counts(self, folder: Path, other: MetaData | None) -> None:
         assert Recipe(folder, other).digest() != Recipe(folder, models()).digest()
+
+    @pytest.mark.parametrize(
+        "other", [models(labels=("a", "b", "c")), also(lambda metadata: Sequence("ticket", metadata=metadata))]
+    )
+    def test_models_whose_listener_asks_the_database_count_too(self, folder: Path, other: MetaData) -> None:
+        before = models()
+        for each in (before, other):
+            event.listen(each, "before_create", lambda _, connection, **__: connection.scalar(text("SELECT 1")))
+        assert Recipe(folder, before).digest() == Recipe(folder, before).digest() != Recipe(folder, other).digest()
 
     def test_options_count(self, folder: Path) -> None:
         assert Recipe(folder, options={"schema": "app"}).digest() != Recipe(folder).digest()
@@ -94,7 +128,14 @@ class TestGivenServer:
         assert server.url() == "postgresql+asyncpg://me:p%40ss@db:5433/first?ssl=require"
         assert server.url("a/b", driver="") == "postgresql://me:p%40ss@db:5433/a%2Fb?ssl=require"
 
-    @pytest.mark.parametrize("given", ["mysql://me:secret@db/a", "me:secret@db", "postgresql"])
+    def test_says_sslmode_as_the_driver_does(self) -> None:
+        server = GivenServer("postgresql://db/first?application_name=sslmode=a&sslmode=require")
+        assert server.url() == "postgresql+asyncpg://db/first?application_name=sslmode=a&ssl=require"
+        assert server.url(driver="") == "postgresql://db/first?application_name=sslmode=a&sslmode=require"
+
+    @pytest.mark.parametrize(
+        "given", ["mysql://me:secret@db/a", "me:secret@db", "postgresql", "postgresql://me:my@secret:x@db/a"]
+    )
     def test_refuses_others_without_repeating_them(self, given: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             GivenServer(given)

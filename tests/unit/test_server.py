@@ -322,14 +322,32 @@ class TestTemporaryServer:
             child.kill()
             await all_gone(directory, pid)
 
-    async def test_is_gone_although_a_child_of_the_owner_lives_on(self, postgres_version: int) -> None:
-        sleeper = "import subprocess; print('sleeper', subprocess.Popen(['sleep', '60']).pid)"
+    @pytest.mark.parametrize(
+        "sleeper",
+        [
+            "import subprocess; print('sleeper', subprocess.Popen(['sleep', '60']).pid)",
+            "print('sleeper', os.fork() or signal.pause())",
+        ],
+        ids=["executed", "forked"],
+    )
+    async def test_is_gone_although_a_child_of_the_owner_lives_on(self, postgres_version: int, sleeper: str) -> None:
         script = TEMPORARY.replace("sys.stdin.read()", f"{sleeper}; sys.stdin.read()")
         async with child_process(script, str(postgres_version)) as child:
             directory, pid = await directory_and_pid(child)
             sleeping = int((await child.line_matching("^sleeper")).split()[1])
             child.kill()
             await all_gone(directory, pid)
+            os.kill(sleeping, signal.SIGKILL)
+
+    async def test_its_end_waits_for_no_forked_child(self, postgres_version: int) -> None:
+        forked = "print('sleeper', os.fork() or signal.pause()); sys.stdin.readline()"
+        script = TEMPORARY.replace("sys.stdin.read()", forked) + "print('left')"
+        async with child_process(script, str(postgres_version)) as child:
+            directory, pid = await directory_and_pid(child)
+            sleeping = int((await child.line_matching("^sleeper")).split()[1])
+            await child.write_line()
+            await child.line_matching("left", deadline=60)
+            assert not remains(directory, pid)
             os.kill(sleeping, signal.SIGKILL)
 
     async def test_ctrl_c_reaches_neither_server_nor_watchdog(self, postgres_version: int) -> None:

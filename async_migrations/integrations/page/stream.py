@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import anyio
 
 from async_migrations.integrations.page.view import View
 from async_migrations.integrations.protocol import Receive, Send
+from async_migrations.integrations.signals import is_stopping
 
 HEARTBEAT = 10.0
 """Seconds after which something is sent even if nothing changed, so that no proxy thinks the connection dead."""
@@ -84,15 +84,6 @@ def event(kind: str, view: View, number: str | None = None) -> str:
     """Write one event; JSON has no line breaks of its own."""
     identity = f"id: {number}\n" if number else ""
     return f"event: {kind}\n{identity}data: {json.dumps(view, separators=(',', ':'))}\n\n"
-
-
-def is_stopping() -> bool:
-    """Tell whether the server was told to stop; uvicorn's says so, by itself and under gunicorn.
-
-    ASGI has no message for it before the last answer has ended, for which such a server waits.
-    """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return getattr(server, "should_exit", False) is True
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
