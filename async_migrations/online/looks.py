@@ -19,8 +19,7 @@ TYPE = """SELECT t.typtype AS kind, n.nspname AS schema, t.typname AS name,
  FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE t.oid = to_regtype({name})"""
 
 COLUMN = """SELECT t.oid::bigint AS relation, a.attnum AS number, t.relkind AS kind,
- format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint AS k
-  WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey[1] = a.attnum AND NOT k.convalidated) AS not_null,
+ format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
  a.attidentity AS identity, a.attgenerated AS generated, pg_get_expr(d.adbin, d.adrelid) AS "default",
  col_description(a.attrelid, a.attnum) AS comment, current_setting('server_version_num')::integer AS version,
  (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_depend AS s JOIN pg_class AS c ON c.oid = s.objid
@@ -77,7 +76,7 @@ class ColumnFacts:
         number: its own, `pg_attribute.attnum`.
         kind: `pg_class.relkind` of its table.
         type: as the server prints it.
-        not_null: whether it holds no NULL; a NOT NULL that is NOT VALID, of PostgreSQL 18, says only that of new rows.
+        not_null: whether it refuses NULL; see `unproved`.
         identity: `pg_attribute.attidentity`: `a` always, `d` by default, or empty.
         generated: `pg_attribute.attgenerated`: `s` stored, `v` virtual, or empty.
         default: SQL of its default, or of what it is generated from; None without.
