@@ -12,7 +12,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from async_migrations import compare_schema
+from async_migrations import compare_schema, session
 from async_migrations.errors import DatabaseUnavailableError, MetadataRefusedError, SchemaError
 from async_migrations.schema import bench, patience, shadow
 from async_migrations.schema.comparison import read_schema
@@ -193,7 +193,8 @@ SILENCES = {"the live schema is read": b"pg_get_partkeydef", "the models are cre
 async def test_a_network_that_goes_silent_ends_the_comparison(
     server: Server, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, words: bytes, *, cancelled: bool
 ) -> None:
-    monkeypatch.setattr(patience, "RELEASE_DEADLINE", 0.5)
+    for module in (patience, session):
+        monkeypatch.setattr(module, "RELEASE_DEADLINE", 0.5)
     await run_sql(engine, "CREATE TABLE t (id serial PRIMARY KEY)")
 
     async def strike(message: Message) -> None:
