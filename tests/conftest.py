@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+import asyncpg
 import pytest
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -121,12 +122,30 @@ def databases(server: Server) -> Iterator[Databases]:
         yield databases
 
 
+@pytest.fixture(scope="session")
+def opened(server: Server, databases: Databases) -> str:
+    """Return the name of an empty database that was opened once.
+
+    PostgreSQL leaves a file there from which later sessions, also those of a copy, read what they must know of the
+    catalogs; without it the first session of each test's database takes six milliseconds longer.
+    """
+
+    async def open_once() -> None:
+        connection = await asyncpg.connect(server.url(name, driver=""))
+        await connection.close()
+
+    name = databases.create().result()
+    databases.portal.call(open_once)
+    return name
+
+
 @pytest.fixture
-async def make_database(server: Server, databases: Databases) -> AsyncIterator[MakeDatabase]:
+async def make_database(server: Server, databases: Databases, opened: str) -> AsyncIterator[MakeDatabase]:
     """Return a function that makes further databases; they go after the test."""
     names: list[str] = []
 
     async def make(name: str | None = None, **options: str) -> str:
+        options = options or {"template": opened}  # a locale or an encoding asks for PostgreSQL's own template
         names.append(await asyncio.wrap_future(databases.create(name, **options)))
         return server.url(names[-1])
 
@@ -136,9 +155,9 @@ async def make_database(server: Server, databases: Databases) -> AsyncIterator[M
 
 
 @pytest.fixture
-async def database_url(server: Server, databases: Databases) -> AsyncIterator[str]:
+async def database_url(server: Server, databases: Databases, opened: str) -> AsyncIterator[str]:
     """Return the URL of a fresh, empty database, for SQLAlchemy with asyncpg."""
-    name = await asyncio.wrap_future(databases.take())
+    name = await asyncio.wrap_future(databases.take(opened))
     yield server.url(name)
     databases.drop(name)
 

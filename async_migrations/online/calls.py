@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from collections import Counter
@@ -28,7 +29,7 @@ SILENT = frozenset({"dispatch", "table", "parent", "metadata", "info", "_creatio
 """Attributes of SQLAlchemy's constructs that lead elsewhere, or are others in each process."""
 
 
-PACKAGE = str(Path(__file__).parent.parent)
+PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
 
 
 class Memory(Protocol):
@@ -75,7 +76,7 @@ class Calls:
         return noted
 
     async def _await(self, number: int, work: Coroutine[Any, Any, T]) -> T:
-        del self._open[number]
+        self._open.pop(number, None)
         return await work
 
     def check(self) -> None:

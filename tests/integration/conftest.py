@@ -35,8 +35,8 @@ def shell(bare: Shell) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def shared_name(databases: Databases) -> Iterator[str]:
-    name = databases.take().result()
+def shared_name(databases: Databases, opened: str) -> Iterator[str]:
+    name = databases.take(opened).result()
     yield name
     databases.drop(name)
 
