@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from async_migrations.retry import describe, is_confused
-from async_migrations.rows import UNHURRIED, read_rows
+from async_migrations.rows import read_rows, unhurried
 from async_migrations.sql import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Session:
         The driver's command_timeout does not hold for it, nor for `read`.
         """
         try:
-            tag = str(await self.driver.execute(script, timeout=UNHURRIED))
+            tag = str(await self.driver.execute(script, timeout=unhurried(self.driver)))
         except Exception as error:
             raise self._judged(error) from error
         self.answered = True

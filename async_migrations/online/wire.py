@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from async_migrations.cursor import forget_plans
 from async_migrations.retry import sqlstate
-from async_migrations.rows import UNHURRIED, read_rows
+from async_migrations.rows import read_rows, unhurried
 
 ROLLBACK_DEADLINE = 5.0
 """Seconds that the end of such a transaction may take before the connection is cut."""
@@ -45,7 +45,8 @@ class Wire:
         if self.before:
             await self.before(statement)
         try:
-            await (await self._driver()).execute(statement, timeout=UNHURRIED)
+            driver = await self._driver()
+            await driver.execute(statement, timeout=unhurried(driver))
         except Exception as error:
             error.statement = statement  # type: ignore[attr-defined]  # the driver's errors do not know it
             raise
