@@ -538,18 +538,19 @@ async def test_a_partition_that_is_read_is_asked_for_again_when_it_is_detached(d
     )
 
 
+async def waits_for_others(desk: Desk) -> bool:
+    return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
+
+
 async def test_who_has_the_partitioned_table_open_is_waited_for_before_anything_is_detached(
     desk: Desk, engine: AsyncEngine
 ) -> None:
     await desk.driver.execute(DAYS)
 
-    async def is_waiting() -> bool:
-        return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
-
     async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
         await reader.driver.execute("BEGIN; LOCK TABLE ONLY days IN ACCESS SHARE MODE")
         group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
-        await eventually(is_waiting, deadline=30)
+        await eventually(lambda: waits_for_others(desk), deadline=30)
         assert await service.value(ATTACHED) == [False]
         await reader.driver.execute("COMMIT")
     assert await desk.value(ATTACHED) is None
@@ -560,9 +561,6 @@ async def test_a_partition_that_is_half_detached_is_open_while_old_snapshots_are
 ) -> None:
     await desk.driver.execute(DAYS)
 
-    async def is_waiting() -> bool:
-        return any("open, or an old snapshot; waiting for it" in said for said in desk.said)
-
     async with open_desk(engine) as reader, open_desk(engine) as service, anyio.create_task_group() as group:
         await reader.driver.execute("BEGIN; SELECT FROM days_1")
         await desk.driver.execute("SET lock_timeout = '50ms'")
@@ -572,7 +570,7 @@ async def test_a_partition_that_is_half_detached_is_open_while_old_snapshots_are
         assert await service.value(ATTACHED) == [True]
         await reader.driver.execute("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM authors")
         group.start_soon(lambda: desk.do(lambda op: op.detach_partition("days", "days_1"), transactional=False))
-        await eventually(is_waiting, deadline=30)
+        await eventually(lambda: waits_for_others(desk), deadline=30)
         await service.driver.execute("SELECT FROM days_1")
         await reader.driver.execute("COMMIT")
     assert await desk.value(ATTACHED) is None
