@@ -100,6 +100,9 @@ def test_where(postgres_server, migrated_database_url):
 PASSED = 10
 # Plugins of others that none of it needs, and that take a fifth of a start.
 ALWAYS = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:faker", "-W", "error"]
+TELL_MORE = ("CI", "BUILD_NUMBER")
+"""Variables with which pytest's summary repeats each message whole."""
+
 # Not what has a plugin of pytest's: that wants to import it itself.
 PYTEST = ("asyncpg", "pytest", "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "stamina")
 
@@ -120,6 +123,8 @@ class Example:
         monkeypatch.setenv("WHERE", str(self.where))
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
             monkeypatch.delenv(name)
+        for name in TELL_MORE:
+            monkeypatch.delenv(name, raising=False)
         self.write("models.py", MODELS)
         for name, script in MIGRATIONS.items():
             self.write(f"migrations/{name}", script)
