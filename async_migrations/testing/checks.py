@@ -86,9 +86,10 @@ async def down_and_up_is_the_same(recipe: Recipe, url: str) -> None:
         await runner.run_migrations()
         at_first = await _schema(engine, recipe)
         for number in range(len(names) - 1, lowest - 1, -1):
+            # With it goes, a second time, the one above that the turn before has applied again.
             await runner.downgrade(names[number - 1] if number else 0)
             await runner.run_migrations(names[number])
-            await runner.downgrade(names[number - 1] if number else 0)
+        await runner.downgrade(names[lowest - 1] if lowest else 0)
         await runner.run_migrations()
         step = f"reverting all down to {names[lowest]}, and applying them again,"
         _same(at_first, await _schema(engine, recipe), step)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from async_migrations.errors import MigrationsError
@@ -26,32 +28,33 @@ class ReplicaError(MigrationsError):
 
 
 class Replica:
-    """One process of a service, at its starting line.
-
-    Args:
-        recipe: what it migrates.
-        url: its database.
+    """One process of a service.
 
     Attributes:
-        said: what it has said so far: the events of its run by their `kind`, then `done` or `failed`.
+        said: what it has said so far: `ready` with its `pid`, the events of its run by their `kind`, then `done` or
+            `failed`.
+        ends: the descriptors of the process itself, until it has them: where it is told, and where it speaks.
     """
 
-    def __init__(self, recipe: Recipe, url: str) -> None:
-        try:
-            written = base64.b64encode(pickle.dumps(recipe)).decode()
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ReplicaError(
-                f"The recipe cannot be handed to another process: {error}. Give the models as a class or MetaData "
-                "at the top of a module, and options without functions."
-            ) from error
+    def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
         self._news: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._ear = threading.Thread(target=self._listen, daemon=True)
-        self._ear.start()
-        self._write(json.dumps({"path": sys.path, "recipe": written, "url": url}))
+        told, tells = os.pipe()
+        hears, speaks = os.pipe()
+        self.ends = told, speaks
+        self._mouth, self._ears = os.fdopen(tells, "w"), os.fdopen(hears)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+
+    def begin(self, order: str) -> None:
+        """Bring it to its starting line, once its process is on the way.
+
+        Args:
+            order: what it migrates, on one line.
+        """
+        for each in self.ends:
+            os.close(each)
+        self._listener.start()
+        self._write(order)
 
     def go(self) -> None:
         """Let it migrate."""
@@ -95,26 +98,25 @@ class Replica:
 
     def kill(self) -> None:
         """End it with SIGKILL, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        self._ear.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                stream.close()
+        os.kill(self.wait_for("ready")["pid"], signal.SIGKILL)
+        self._listener.join()
+
+    def close(self) -> None:
+        """Forget it, when its process has ended."""
+        self._listener.join()
+        self._mouth.close()
+        self._ears.close()
 
     def _found(self, kinds: Sequence[str]) -> dict[str, Any] | None:
         return next((facts for facts in self.said if facts["kind"] in kinds), None)
 
     def _write(self, line: str) -> None:
-        assert self._process.stdin  # noqa: S101 - it is a pipe
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+        self._mouth.write(f"{line}\n")
+        self._mouth.flush()
 
     def _listen(self) -> None:
-        assert self._process.stdout  # noqa: S101 - it is a pipe
-        for line in self._process.stdout:
-            with suppress(ValueError):  # what an interpreter prints before it runs our program
-                self._news.put(json.loads(line))
+        for line in self._ears:
+            self._news.put(json.loads(line))
         self._news.put({"kind": ""})
 
 
@@ -122,18 +124,43 @@ class Replica:
 def replicas(count: int, recipe: Recipe, url: str) -> Iterator[list[Replica]]:
     """Run processes that stand at the starting line; none outlives the block.
 
+    They are forked from one that has imported the engine: to import it in each would take longer than what they do.
+
     Args:
         count: how many.
         recipe: what they migrate.
         url: their database.
+
+    Raises:
+        ReplicaError: the recipe cannot be handed to them, or one does not get that far.
     """
-    found: list[Replica] = []
+    order = json.dumps({"path": sys.path, "recipe": _written(recipe), "url": url})
+    found = [Replica() for _ in range(count)]
+    origin = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-c", PROGRAM, *(f"{told},{speaks}" for told, speaks in (each.ends for each in found))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[end for each in found for end in each.ends],
+        start_new_session=True,
+    )
+    with origin:
+        try:
+            for each in found:
+                each.begin(order)
+            for each in found:
+                each.wait_for("ready")
+            yield found
+        finally:
+            os.killpg(origin.pid, signal.SIGKILL)
+            for each in found:
+                each.close()
+
+
+def _written(recipe: Recipe) -> str:
     try:
-        for _ in range(count):
-            found.append(Replica(recipe, url))  # noqa: PERF401 - those made before a failure must be ended too
-        for each in found:
-            each.wait_for("ready")
-        yield found
-    finally:
-        for each in found:
-            each.kill()
+        return base64.b64encode(pickle.dumps(recipe)).decode()
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ReplicaError(
+            f"The recipe cannot be handed to another process: {error}. Give the models as a class or MetaData "
+            "at the top of a module, and options without functions."
+        ) from error
