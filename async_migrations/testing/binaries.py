@@ -216,8 +216,9 @@ def _runs(binaries: Path) -> bool:
 
 
 def _copied(package: Path, place: Path, within: Path) -> Path:
-    """Copy the wheel once, to a name that appears only when the copy is complete."""
-    target = place / f"async-migrations-{package.name}-{importlib.metadata.version(WHEEL)}"
+    """Copy one of the wheel's versions once, to a name that appears only when the copy is complete."""
+    version = package.parent / within.parent
+    target = place / f"async-migrations-{package.name}-{importlib.metadata.version(WHEEL)}-{version.name}"
     if _is_ours(target):
         if _runs(target / within):
             return target
@@ -225,10 +226,10 @@ def _copied(package: Path, place: Path, within: Path) -> Path:
         shutil.rmtree(target)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=place))
     # The programs look for their libraries in the directory next to the package.
-    for part in (package, package.with_name(f"{package.name}.libs")):
+    for part in (version, package.with_name(f"{package.name}.libs")):
         if part.is_dir():
-            skipped = shutil.ignore_patterns("include", "*.a", "*.py", "__pycache__")
-            shutil.copytree(part, unfinished / part.name, symlinks=True, ignore=skipped)
+            skipped = shutil.ignore_patterns("include", "*.a")
+            shutil.copytree(part, unfinished / part.relative_to(package.parent), symlinks=True, ignore=skipped)
     _let_others_read(unfinished)
     try:
         unfinished.rename(target)
