@@ -35,6 +35,7 @@ class Recipe:
         options: further keywords for `MigrationRunner`, such as `schema`.
         within: the schemas in which the models are compared; by default those that they use.
         exclude: patterns of names that are left alone then.
+        home: the directory from which the models were imported, where it is on nobody's path.
     """
 
     directory: Path | str
@@ -42,6 +43,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     within: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    home: Path | None = None
 
     def runner(self, engine: AsyncEngine, **options: Any) -> MigrationRunner:
         """Return a runner that says nothing.
@@ -94,10 +96,12 @@ def recipe_of(project: Path, directory: str = "", base: str = "") -> Recipe:
     said = _section(project / "pyproject.toml")
     where = said.pop("directory", "migrations")
     models = said.pop("base", None)
+    models = base or models
     looks = {name: tuple(said.pop(name, ())) for name in ("within", "exclude")}
     for name in COMMANDS_OWN:
         said.pop(name, None)
-    return Recipe(project / (directory or where), _import(project, base or models), said, **looks)
+    home = project if models else None
+    return Recipe(project / (directory or where), _import(project, models), said, **looks, home=home)
 
 
 def _section(path: Path) -> dict[str, Any]:

@@ -134,7 +134,8 @@ def replicas(count: int, recipe: Recipe, url: str) -> Iterator[list[Replica]]:
     Raises:
         ReplicaError: the recipe cannot be handed to them, or one does not get that far.
     """
-    order = json.dumps({"path": sys.path, "recipe": _written(recipe), "url": url})
+    path = [*sys.path, *([str(recipe.home)] if recipe.home else [])]
+    order = json.dumps({"path": path, "recipe": _written(recipe), "url": url})
     found = [Replica() for _ in range(count)]
     origin = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-c", PROGRAM, *(f"{told},{speaks}" for told, speaks in (each.ends for each in found))],
