@@ -51,6 +51,13 @@ def example(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, postgres
     return Example(pytester, monkeypatch, postgres_version)
 
 
+@pytest.fixture
+def quick(example: Example, given_server: Server) -> Example:
+    """Return the example on a server that is there already, for tests of what is the same on any."""
+    example.url = given_server.url(driver="")
+    return example
+
+
 @pytest.fixture(scope="module")
 def given_server(postgres_version: int) -> Iterator[Server]:
     """A server that is there before the project's tests run, and on which nobody else is."""
@@ -119,28 +126,28 @@ async def test_every_fixture_works_on_a_given_server_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(("mode", "of_fixtures"), [("auto", "session"), ("strict", "function")])
-def test_a_connection_opens_in_the_loop_of_its_test(example: Example, mode: str, of_fixtures: str) -> None:
-    example.tests(*(f'pytestmark = pytest.mark.asyncio(loop_scope="{scope}")' for scope in SCOPES))
-    example.settings(asyncio_mode=mode, asyncio_default_fixture_loop_scope=of_fixtures)
-    example.run().assert_outcomes(passed=PASSED * len(SCOPES) + 1)
+def test_a_connection_opens_in_the_loop_of_its_test(quick: Example, mode: str, of_fixtures: str) -> None:
+    quick.tests(*(f'pytestmark = pytest.mark.asyncio(loop_scope="{scope}")' for scope in SCOPES))
+    quick.settings(asyncio_mode=mode, asyncio_default_fixture_loop_scope=of_fixtures)
+    quick.run().assert_outcomes(passed=PASSED * len(SCOPES) + 1)
 
 
-def test_anyio_may_take_all_tests(example: Example) -> None:
-    example.tests(ANYIO.partition("anyio\n")[2])
-    example.settings(asyncio_mode="strict", anyio_mode="auto")
-    example.run().assert_outcomes(passed=PASSED + 1)
+def test_anyio_may_take_all_tests(quick: Example) -> None:
+    quick.tests(ANYIO.partition("anyio\n")[2])
+    quick.settings(asyncio_mode="strict", anyio_mode="auto")
+    quick.run().assert_outcomes(passed=PASSED + 1)
 
 
 @pytest.mark.parametrize("of_tests", ["module", "session"])
-def test_a_connection_opens_in_the_loop_that_is_the_default_for_tests(example: Example, of_tests: str) -> None:
-    example.tests()
-    example.settings(asyncio_mode="auto", asyncio_default_test_loop_scope=of_tests)
-    example.run().assert_outcomes(passed=PASSED + 1)
+def test_a_connection_opens_in_the_loop_that_is_the_default_for_tests(quick: Example, of_tests: str) -> None:
+    quick.tests()
+    quick.settings(asyncio_mode="auto", asyncio_default_test_loop_scope=of_tests)
+    quick.run().assert_outcomes(passed=PASSED + 1)
 
 
-def test_fixtures_of_a_user_build_on_ours(example: Example) -> None:
-    example.settings(asyncio_mode="auto")
-    example.write(
+def test_fixtures_of_a_user_build_on_ours(quick: Example) -> None:
+    quick.settings(asyncio_mode="auto")
+    quick.write(
         "test_it.py",
         """
 import pytest
@@ -156,16 +163,16 @@ async def test_it(ada):
     assert await ada.scalar(text("SELECT theme FROM users")) == "light"
 """,
     )
-    example.run().assert_outcomes(passed=1)
+    quick.run().assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
     ("mark", "ini"), [("", {"asyncio_mode": "auto"}), (ANYIO, {"asyncio_mode": "strict"})], ids=["asyncio", "anyio"]
 )
-def test_a_raw_commit_is_a_sentence_and_harms_no_other_test(example: Example, mark: str, ini: dict[str, str]) -> None:
-    example.settings(**ini)
-    example.write("test_it.py", f"import pytest\n{mark}\n{RAW_COMMIT}")
-    result = example.run()
+def test_a_raw_commit_is_a_sentence_and_harms_no_other_test(quick: Example, mark: str, ini: dict[str, str]) -> None:
+    quick.settings(**ini)
+    quick.write("test_it.py", f"import pytest\n{mark}\n{RAW_COMMIT}")
+    result = quick.run()
     result.assert_outcomes(passed=4, errors=2)
     result.stdout.fnmatch_lines(["The test has ended the transaction around it*COMMIT or ROLLBACK*", "*"])
     result.stdout.no_fnmatch_line("*SAVEPOINT*")
@@ -196,27 +203,28 @@ async def test_one_more(migrated_session):
 """
 
 
-async def test_a_role_that_may_create_databases_is_enough(example: Example, own_server: Server) -> None:
-    connection = await asyncpg.connect(own_server.url(driver=""))
+async def test_a_role_that_may_create_databases_is_enough(example: Example, given_server: Server) -> None:
+    connection = await asyncpg.connect(given_server.url(driver=""))
     await connection.execute("CREATE ROLE tester LOGIN CREATEDB")
     await connection.close()
-    url = own_server.url(driver="").replace("postgres@", "tester@")
+    url = given_server.url(driver="").replace("postgres@", "tester@")
     example.tests()
     example.write("tests/test_migrations.py", "from async_migrations.testing.ready_made import *")
     example.settings(asyncio_mode="auto", async_migrations_url=url, async_migrations_base="models:Base")
     # There are no samples, and only a superuser can stop a leader inside a migration.
     example.run().assert_outcomes(passed=PASSED + 1 + 6, skipped=2)
-    assert await databases_on(own_server) == OF_A_NEW_SERVER
+    assert await databases_on(given_server) == OF_A_NEW_SERVER
 
 
-def test_ready_made_tests_find_a_broken_history(example: Example) -> None:
-    example.settings(async_migrations_base="models:Base")
-    example.write("tests/test_migrations.py", "from async_migrations.testing.ready_made import *")
-    example.write("tests/samples/001.sql", "INSERT INTO users (email) VALUES ('ada@example.org');")
-    example.run().assert_outcomes(passed=8)
-    example.write("migrations/004_gone.sql", "DELETE FROM users; ALTER TABLE users ADD COLUMN extra int;")
-    example.write("migrations/004_gone.down.sql", "SELECT 1;")
-    example.run().assert_outcomes(passed=3, failed=5)
+def test_ready_made_tests_find_a_broken_history(quick: Example) -> None:
+    quick.settings(async_migrations_base="models:Base")
+    quick.write("tests/test_migrations.py", "from async_migrations.testing.ready_made import *")
+    quick.write("tests/samples/001.sql", "INSERT INTO users (email) VALUES ('ada@example.org');")
+    quick.run().assert_outcomes(passed=8)
+    quick.write("migrations/004_gone.sql", "DELETE FROM users; ALTER TABLE users ADD COLUMN extra int;")
+    quick.write("migrations/004_gone.down.sql", "SELECT 1;")
+    # To replicas it is as good as the one before.
+    quick.run("-k", "not replicas and not leader").assert_outcomes(passed=1, failed=5, deselected=2)
 
 
 # What is said when it cannot work
@@ -291,11 +299,11 @@ def test_a_url_as_postgresqls_own_library_has_it_will_do(example: Example, given
     example.run().assert_outcomes(passed=PASSED + 1)
 
 
-def test_a_failed_migration_is_told_to_every_test_that_needs_it(example: Example) -> None:
-    example.settings(asyncio_mode="auto")
-    example.write("migrations/003_broken.sql", "ALTER TABLE nobody ADD COLUMN x int;")
-    example.tests()
-    result = example.run()
+def test_a_failed_migration_is_told_to_every_test_that_needs_it(quick: Example) -> None:
+    quick.settings(asyncio_mode="auto")
+    quick.write("migrations/003_broken.sql", "ALTER TABLE nobody ADD COLUMN x int;")
+    quick.tests()
+    result = quick.run()
     result.stdout.fnmatch_lines(['*The upgrade of 003_broken failed*relation "nobody" does not exist*'])
     assert result.parseoutcomes()["passed"] == 2  # the empty database, and the one before 002
 
@@ -303,7 +311,7 @@ def test_a_failed_migration_is_told_to_every_test_that_needs_it(example: Example
 # Configured
 
 
-def test_pyproject_says_where_migrations_and_models_are(example: Example) -> None:
+def test_pyproject_says_where_migrations_and_models_are(example: Example, given_server: Server) -> None:
     (example.pytester.path / "migrations").rename(example.pytester.path / "history")
     example.write(
         "pyproject.toml",
@@ -316,7 +324,7 @@ def test_pyproject_says_where_migrations_and_models_are(example: Example) -> Non
         "    assert migration_recipe.base.__name__ == 'Base'\n"
         "    assert migration_recipe.options == {'table': 'ledger'}\n",
     )
-    example.run().assert_outcomes(passed=1)
+    example.run("-o", f"async_migrations_url={given_server.url(driver='')}").assert_outcomes(passed=1)
 
 
 async def test_one_fixture_says_it_all_in_python(example: Example, given_server: Server) -> None:
@@ -534,14 +542,14 @@ async def test_a_killed_run_stops_the_server_whose_template_it_keeps(example: Ex
 
 
 async def test_what_a_killed_run_left_on_a_given_server_goes_with_the_next(
-    example: Example, own_server: Server
+    example: Example, given_server: Server
 ) -> None:
-    example.settings(async_migrations_url=own_server.url())
+    example.settings(async_migrations_url=given_server.url())
     await killed_in_a_test(example)
-    assert await databases_on(own_server) > OF_A_NEW_SERVER
+    assert await databases_on(given_server) > OF_A_NEW_SERVER
 
     async def nobody_is_connected() -> bool:
-        connection = await asyncpg.connect(own_server.url(driver=""))
+        connection = await asyncpg.connect(given_server.url(driver=""))
         others = (
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
@@ -553,4 +561,4 @@ async def test_what_a_killed_run_left_on_a_given_server_goes_with_the_next(
     example.write("test_hangs.py", "def test_it(empty_database_url, migrated_database_url): ...")
     example.write("migrations/003_more.sql", "CREATE TABLE more ()")
     example.run().assert_outcomes(passed=1)
-    assert await databases_on(own_server) == OF_A_NEW_SERVER
+    assert await databases_on(given_server) == OF_A_NEW_SERVER

@@ -2,11 +2,16 @@
 
 import os
 import re
+import sys
 import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from _pytest.config import default_plugins
 
+from tests.support import forked_interpreter
 from tests.support.zygote import Order, Streams, zygote
 
 MIGRATIONS = {
@@ -103,8 +108,20 @@ ALWAYS = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:faker
 TELL_MORE = ("CI", "BUILD_NUMBER")
 """Variables with which pytest's summary repeats each message whole."""
 
+PROGRAM = "import sys; del sys.path[0]; import pytest; sys.exit(pytest.console_main())"
+"""The command `pytest`; of the directory in which it runs only its settings say what can be imported."""
+
 # Not what has a plugin of pytest's: that wants to import it itself.
-PYTEST = ("asyncpg", "pytest", "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "stamina")
+PYTEST = (
+    "asyncpg",
+    "email.parser",
+    "execnet",
+    "pytest",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.ext.asyncio",
+    "stamina",
+    *(f"_pytest.{name}" for name in default_plugins),
+)
 
 
 class Example:
@@ -114,11 +131,15 @@ class Example:
         pytester: whose directory it is.
         monkeypatch: sets the environment of its processes.
         postgres: major version of its private servers.
+
+    Attributes:
+        url: of the server that its settings name; empty for a private one.
     """
 
     def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, postgres: int) -> None:
         self.pytester = pytester
         self._postgres = postgres
+        self.url = ""
         self.where = pytester.path / "where.txt"
         monkeypatch.setenv("WHERE", str(self.where))
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
@@ -138,7 +159,11 @@ class Example:
 
     def settings(self, **ini: str) -> None:
         """Write its pytest.ini."""
-        ours = {"asyncio_default_fixture_loop_scope": "function", "async_migrations_postgres": self._postgres}
+        ours = {
+            "asyncio_default_fixture_loop_scope": "function",
+            "async_migrations_postgres": self._postgres,
+            "async_migrations_url": self.url,
+        }
         said = {**ours, **ini}
         self.write("pytest.ini", "[pytest]\n" + "".join(f"{name} = {value}\n" for name, value in said.items()))
 
@@ -150,19 +175,8 @@ class Example:
         self.write("tests/test_where.py", WHERE)
 
     def run(self, *options: str) -> pytest.RunResult:
-        """Run its tests in a process of their own, which has imported already what takes long."""
-        started = time.perf_counter()
-        said = self.pytester.path / "stdout.txt", self.pytester.path / "stderr.txt"
-        program = ["-m", "pytest", f"--basetemp={self.pytester.path / 'basetemp'}", *ALWAYS, *options]
-        # What xdist executes finds the project there.
-        environment = {**os.environ, "PYTHONPATH": str(self.pytester.path)}
-        order = Order(program, environment, str(self.pytester.path))
-        with Path(os.devnull).open() as stdin, said[0].open("w") as stdout, said[1].open("w") as stderr:
-            streams = Streams(stdin.fileno(), stdout.fileno(), stderr.fileno())
-            with os.fdopen(zygote(*PYTEST).fork(order, streams)) as end:
-                *_, code = end.read().split()
-        stdout_lines, stderr_lines = (path.read_text().splitlines() for path in said)
-        return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+        """Run its tests in a process of their own."""
+        return forked_pytest(self.pytester.path, *ALWAYS, f"--basetemp={self.pytester.path / 'basetemp'}", *options)
 
     def execute(self, *options: str) -> pytest.RunResult:
         """Run its tests in a process that has imported nothing yet."""
@@ -179,3 +193,32 @@ class Example:
     def kept(self, result: pytest.RunResult) -> list[str]:
         """Return the URLs of databases that a run has kept."""
         return re.findall(r"^(postgresql\S+)$", result.stdout.str(), re.MULTILINE)
+
+
+def forked_pytest(
+    project: Path, *options: str, environment: Mapping[str, str] | None = None, said: Path | None = None
+) -> pytest.RunResult:
+    """Run the tests of a project in a process that has imported already what takes long, and so have its workers.
+
+    Args:
+        project: the directory in which it runs.
+        options: those of pytest.
+        environment: all its variables; by default those that we have.
+        said: the directory for what it says, if not the project's.
+    """
+    started = time.perf_counter()
+    out, err = ((said or project) / name for name in ("stdout.txt", "stderr.txt"))
+    program = ["-c", PROGRAM, *chain.from_iterable(map(_forked, options))]
+    order = Order(program, dict(environment or os.environ), str(project))
+    with Path(os.devnull).open() as stdin, out.open("w") as stdout, err.open("w") as stderr:
+        streams = Streams(stdin.fileno(), stdout.fileno(), stderr.fileno())
+        with os.fdopen(zygote(*PYTEST).fork(order, streams)) as end:
+            *_, code = end.read().split()
+    stdout_lines, stderr_lines = (each.read_text().splitlines() for each in (out, err))
+    return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+
+
+def _forked(option: str) -> Sequence[str]:
+    """Have two workers forked, too: what asks for them is written out, and their interpreter named."""
+    interpreter = f"{sys.executable} -I -S {forked_interpreter.__file__} {zygote(*PYTEST).address}"
+    return ("--dist=load", f"--tx=2*popen//python={interpreter}") if option == "-n2" else (option,)

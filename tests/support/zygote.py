@@ -85,10 +85,19 @@ class Zygote:
         says, said = os.pipe()
         try:
             descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
-            socket.send_fds(self._orders, [json.dumps(asdict(order)).encode()], descriptors)
+            socket.send_fds(
+                self._orders,
+                [json.dumps(asdict(order)).encode()],
+                descriptors,
+            )
         finally:
             os.close(said)
         return says
+
+    @property
+    def address(self) -> str:
+        """Where it takes orders of any process: `tests/support/forked_interpreter.py` gives them."""
+        return _address(self._process.pid)
 
     def _end(self) -> None:
         self._orders.close()
@@ -114,6 +123,10 @@ def main(orders: int, modules: Sequence[str]) -> None:
     _live(order, streams)
 
 
+def _address(pid: int) -> str:
+    return f"async-migrations-zygote-{pid}"
+
+
 def _end_with(parent: int) -> None:
     """Have the kernel end this process with the one that made it."""
     with suppress(OSError, AttributeError):
@@ -126,16 +139,18 @@ def _fork_until_one_is_born(orders: socket.socket) -> tuple[Order, list[int]]:
     """Fork for each order; return in the child, with its order."""
     ends: dict[int, int] = {}
     deaths, death = _hear_of_deaths()
-    with selectors.DefaultSelector() as selector:
-        selector.register(orders, selectors.EVENT_READ)
-        selector.register(deaths, selectors.EVENT_READ)
+    with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.bind(f"\0{_address(os.getpid())}")
+        door.listen()
+        for each in (orders, deaths, door):
+            selector.register(each, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
                 if key.fd == deaths:
                     os.read(deaths, 512)
                     _report(ends)
-                elif (born := _fork(orders, ends)) is not None:
-                    for each in (deaths, death):
+                elif (born := _fork(orders if key.fd == orders.fileno() else door.accept()[0], ends)) is not None:
+                    for each in (deaths, death, orders.detach()):
                         os.close(each)
                     return born
 
@@ -168,7 +183,6 @@ def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[Order, list[int]
     _end_with(us)
     for each in (end, *ends.values()):
         os.close(each)
-    orders.close()
     return Order(**json.loads(words)), streams
 
 
