@@ -1,7 +1,6 @@
 """A whole history applied to an empty database, in this process."""
 
 import asyncio
-import sys
 import tempfile
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -180,8 +179,8 @@ async def memory(place: Place) -> list[Row]:
 
 async def _footprint(place: Place, folder: Path) -> int:
     async with place.database() as database:
-        arguments = "-m", "tests.benchmarks.footprint", place.server.url(database), str(folder)
-        program = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+        command = *place.interpreter, "-m", "tests.benchmarks.footprint", place.server.url(database), str(folder)
+        program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         said, _ = await program.communicate()
     assert program.returncode == 0
     return int(said)

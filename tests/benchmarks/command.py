@@ -1,8 +1,7 @@
 """What an init container runs: a whole process of `async-migrations wait` that finds nothing to wait for."""
 
 import asyncio
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.benchmarks import histories
@@ -28,12 +27,12 @@ TIMES = 6
 """As many pairs as one repetition of the others: a process is over soon, and its time varies."""
 
 
-def process(arguments: list[str], directory: Path, environment: Mapping[str, str]) -> Timed:
+def process(command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> Timed:
     """Return a measurement of a Python process from its start to its end."""
 
     async def run() -> None:
         program = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, cwd=directory, env=environment, stdout=asyncio.subprocess.DEVNULL
+            *command, cwd=directory, env=environment, stdout=asyncio.subprocess.DEVNULL
         )
         assert await program.wait() == 0
 
@@ -53,8 +52,8 @@ async def rows(place: Place) -> list[Row]:
             "DATABASE_URL": place.server.url(database, driver=""),
             "ASYNC_MIGRATIONS_DIRECTORY": str(folder),
         }
-        ours = process(["-m", "async_migrations", "wait"], place.directory, environment)
-        bare = process([str(script)], place.directory, environment)
+        ours = process([*place.interpreter, "-m", "async_migrations", "wait"], place.directory, environment)
+        bare = process([*place.interpreter, str(script)], place.directory, environment)
         await compare(1, ours, bare)  # the bytecode is written and the files are in memory
         found = await compare(place.scale.repetitions * TIMES, ours, bare)
     what = f"`async-migrations wait`, {few} applied migrations: a process, against asyncpg's connect and `SELECT *`"

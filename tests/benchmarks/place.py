@@ -46,11 +46,12 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A running server and a directory for files."""
+    """A running server, a directory for files, and what starts a process of Python."""
 
     server: Server
     scale: Scale
     directory: Path
+    interpreter: tuple[str, ...] = (sys.executable,)
 
     def folder(self, write: Callable[[Path, int], None], number: int) -> Path:
         """Return a folder with `number` migrations, written once."""

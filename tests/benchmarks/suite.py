@@ -5,7 +5,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -126,10 +125,12 @@ class Suite:
         folder: where it is written.
         tables: how many.
         tests: how many in each file.
+        interpreter: what starts a process of Python.
     """
 
-    def __init__(self, folder: Path, tables: int, tests: int) -> None:
+    def __init__(self, folder: Path, tables: int, tests: int, interpreter: Sequence[str]) -> None:
         self.folder = folder
+        self._interpreter = interpreter
         (folder / "migrations").mkdir(parents=True)
         histories.sql_files(folder / "migrations", tables)
         self._write("conftest.py", CONFTEST)
@@ -148,7 +149,7 @@ class Suite:
         times = self.folder / "times.json"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         await anyio.run_process(
-            [sys.executable, "-m", "pytest", "-q", *ALWAYS, *options],
+            [*self._interpreter, "-m", "pytest", "-q", *ALWAYS, *options],
             cwd=self.folder,
             env={**environment, "TIMES": str(times)},
             stderr=subprocess.STDOUT,
@@ -168,7 +169,7 @@ async def rows(place: Place) -> list[Row]:
     """Measure a suite of tests that take 30 ms each."""
     say("a test suite")
     tables, tests = place.scale.few, place.scale.tests
-    suite = Suite(place.directory / "suite", tables, tests)
+    suite = Suite(place.directory / "suite", tables, tests, place.interpreter)
     repetitions = place.scale.repetitions
     cold = [await suite.run() for _ in range(repetitions)]
     await suite.run("--keep-template")

@@ -8,6 +8,8 @@ from async_migrations.testing.server import Server
 from tests.benchmarks.__main__ import BENCHMARKS, measure
 from tests.benchmarks.place import Place, Scale
 from tests.benchmarks.table import Row, markdown
+from tests.support.example import PYTEST
+from tests.support.zygote import ENGINE, zygote
 
 SUITE = "suite"
 TINY = Scale(migrations=4, few=2, waiters=2, repetitions=1, tables=5, tests=3)
@@ -16,14 +18,15 @@ TINY = Scale(migrations=4, few=2, waiters=2, repetitions=1, tables=5, tests=3)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", sorted({*BENCHMARKS} - {SUITE}))
 async def test_a_benchmark_fills_its_rows(name: str, server: Server, tmp_path: Path) -> None:
-    rows = await measure(Place(server, TINY, tmp_path), [name])
+    rows = await measure(Place(server, TINY, tmp_path, zygote(*ENGINE).interpreter), [name])
     assert rows
     assert all(row.what and row.bare for row in rows)
 
 
 @pytest.mark.timeout(300)
 async def test_a_suite_runs_on_servers_of_its_own(tmp_path: Path) -> None:
-    rows = await measure(Place(Server(tmp_path / "unused"), TINY, tmp_path), [SUITE])
+    place = Place(Server(tmp_path / "unused"), TINY, tmp_path, zygote(*PYTEST).interpreter)
+    rows = await measure(place, [SUITE])
     assert rows
     assert all(row.what and row.bare for row in rows)
 

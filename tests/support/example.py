@@ -2,7 +2,7 @@
 
 import os
 import re
-import sys
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from _pytest.config import default_plugins
 
-from tests.support import forked_interpreter
 from tests.support.zygote import Order, Streams, zygote
 
 MIGRATIONS = {
@@ -220,5 +219,5 @@ def forked_pytest(
 
 def _forked(option: str) -> Sequence[str]:
     """Have two workers forked, too: what asks for them is written out, and their interpreter named."""
-    interpreter = f"{sys.executable} -I -S {forked_interpreter.__file__} {zygote(*PYTEST).address}"
+    interpreter = shlex.join(zygote(*PYTEST).interpreter)
     return ("--dist=load", f"--tx=2*popen//python={interpreter}") if option == "-n2" else (option,)

@@ -26,6 +26,7 @@ from typing import NoReturn
 SET_PDEATHSIG = 1
 LARGEST_ORDER = 1 << 20
 ROOT = Path(__file__).parents[2]
+FORKED_INTERPRETER = Path(__file__).with_name("forked_interpreter.py")
 ENGINE = (
     "async_migrations.cli.commands",
     "asyncpg",
@@ -71,9 +72,13 @@ class Zygote:
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno()), *modules]
-        with theirs:
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT)
+        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+            door.bind("")  # the kernel finds a name
+            door.listen()
+            self._address = door.getsockname().decode().lstrip("\0")
+            doors = [theirs.fileno(), door.fileno()]
+            command = [sys.executable, __file__, *map(str, doors), *modules]
+            self._process = subprocess.Popen(command, pass_fds=doors, stdin=subprocess.DEVNULL, cwd=ROOT)
         atexit.register(self._end)
 
     def fork(self, order: Order, streams: Streams) -> int:
@@ -95,9 +100,9 @@ class Zygote:
         return says
 
     @property
-    def address(self) -> str:
-        """Where it takes orders of any process: `tests/support/forked_interpreter.py` gives them."""
-        return _address(self._process.pid)
+    def interpreter(self) -> tuple[str, ...]:
+        """A command that has one forked, for those who would execute an interpreter."""
+        return (sys.executable, "-I", "-S", str(FORKED_INTERPRETER), self._address)
 
     def _end(self) -> None:
         self._orders.close()
@@ -110,7 +115,7 @@ def zygote(*modules: str) -> Zygote:
     return Zygote(modules)
 
 
-def main(orders: int, modules: Sequence[str]) -> None:
+def main(orders: int, door: int, modules: Sequence[str]) -> None:
     """Import the modules, then fork until nobody can give an order any more."""
     _end_with(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for pytest, which ends us
@@ -119,12 +124,8 @@ def main(orders: int, modules: Sequence[str]) -> None:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    order, streams = _fork_until_one_is_born(socket.socket(fileno=orders))
+    order, streams = _fork_until_one_is_born(socket.socket(fileno=orders), socket.socket(fileno=door))
     _live(order, streams)
-
-
-def _address(pid: int) -> str:
-    return f"async-migrations-zygote-{pid}"
 
 
 def _end_with(parent: int) -> None:
@@ -135,13 +136,11 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _fork_until_one_is_born(orders: socket.socket) -> tuple[Order, list[int]]:
+def _fork_until_one_is_born(orders: socket.socket, door: socket.socket) -> tuple[Order, list[int]]:
     """Fork for each order; return in the child, with its order."""
     ends: dict[int, int] = {}
     deaths, death = _hear_of_deaths()
-    with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
-        door.bind(f"\0{_address(os.getpid())}")
-        door.listen()
+    with selectors.DefaultSelector() as selector, orders, door:
         for each in (orders, deaths, door):
             selector.register(each, selectors.EVENT_READ)
         while True:
@@ -149,8 +148,11 @@ def _fork_until_one_is_born(orders: socket.socket) -> tuple[Order, list[int]]:
                 if key.fd == deaths:
                     os.read(deaths, 512)
                     _report(ends)
-                elif (born := _fork(orders if key.fd == orders.fileno() else door.accept()[0], ends)) is not None:
-                    for each in (deaths, death, orders.detach()):
+                    continue
+                with orders.dup() if key.fd == orders.fileno() else door.accept()[0] as giver:
+                    born = _fork(giver, ends)
+                if born is not None:
+                    for each in (deaths, death):
                         os.close(each)
                     return born
 
@@ -165,7 +167,7 @@ def _hear_of_deaths() -> tuple[int, int]:
 
 
 def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[Order, list[int]] | None:
-    """Take an order; return it in the child, and nothing in the parent."""
+    """Take an order; return it in the child, and nothing in the parent, which ends with the tests."""
     words, descriptors, _, _ = socket.recv_fds(orders, LARGEST_ORDER, 4)
     if not words:
         os._exit(0)
@@ -256,4 +258,4 @@ def _run(program: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
