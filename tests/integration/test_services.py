@@ -3,7 +3,6 @@
 import importlib
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -155,7 +154,7 @@ async def test_the_probes_say_what_the_page_shows(history: History) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_an_example_serves_from_an_empty_database(name: str, database_url: str) -> None:
-    environment = {**os.environ, "DATABASE_URL": database_url.replace("+asyncpg", "")}
+    environment = {"DATABASE_URL": database_url.replace("+asyncpg", "")}
     arguments = ("--app-dir", str(EXAMPLES), "--port", "0", f"{name}:app")
     async with module_process("uvicorn", *arguments, environment=environment) as child:
         serving = Serving(child)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from tests.support.zygote import ENGINE, Order, Streams, zygote
+from tests.support.zygote import ENGINE, SERVICE, Order, Streams, zygote
 
 LONGEST_LINE = 1 << 20
 
@@ -57,10 +57,10 @@ class Forked:
 
 @asynccontextmanager
 async def fork(order: Order) -> AsyncIterator[Forked]:
-    """Have a process forked that can run the engine; its streams are closed at the end of the block."""
+    """Have a process forked that has imported the engine and the servers; its streams close at the end of the block."""
     (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = os.pipe(), os.pipe(), os.pipe()
     try:
-        end = zygote(*ENGINE).fork(order, Streams(stdin, stdout, stderr))
+        end = zygote(*ENGINE, *SERVICE).fork(order, Streams(stdin, stdout, stderr))
     finally:
         for each in (stdin, stdout, stderr):
             os.close(each)

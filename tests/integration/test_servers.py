@@ -17,7 +17,6 @@ from tests.support.servers import (
     GREEN_ONE,
     HYPER,
     HYPER_ALONE,
-    HYPER_TWO,
     ONE,
     SERVERS,
     TWO,
@@ -26,8 +25,6 @@ from tests.support.servers import (
     serving,
 )
 from tests.support.waiting import eventually
-
-pytestmark = pytest.mark.conformance
 
 HOLD = 42
 WAITING = f"{LOCKS} AND objid = {HOLD} AND NOT granted"
@@ -213,7 +210,7 @@ async def test_sigterm_during_a_migration_in_the_lifespan_takes_it_back(
     assert "application up" not in running.text()
 
 
-@pytest.mark.parametrize("way", [ONE, TWO, GREEN, HYPER, HYPER_TWO], ids=by_name)
+@pytest.mark.parametrize("way", SERVERS, ids=by_name)
 async def test_sigterm_during_a_migration_behind_the_gate_takes_it_back(
     way: Way, slow: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:
