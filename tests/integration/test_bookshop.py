@@ -19,6 +19,7 @@ from async_migrations import AutoSchemaMigration, MigrationRunner
 from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
+from tests.support.http import plain_client
 from tests.support.processes import Child, module_process
 from tests.support.servers import Serving
 
@@ -425,7 +426,7 @@ async def test_two_services_start_at_once_and_each_migration_runs_once(database_
     async with AsyncExitStack() as stack, asyncio.timeout(DEADLINE):
         services = [await stack.enter_async_context(service(database_url)) for _ in range(2)]
         urls = [await Serving(each).url() for each in services]
-        client = await stack.enter_async_context(httpx.AsyncClient())
+        client = await stack.enter_async_context(plain_client())
         healths = [await answer(await client.get(f"{url}/health"), 200) for url in urls]
         books = [await answer(await client.get(f"{url}/books"), 200) for url in urls]
         for each in services:

@@ -16,6 +16,7 @@ import pytest
 
 from async_migrations.testing.server import Server
 from tests.conformance.aftermath import watching
+from tests.support.http import plain_client
 from tests.support.manifests import Container, Document, containers, documents, secrets
 from tests.support.pgbouncer import pgbouncer
 from tests.support.processes import Child, module_process
@@ -174,7 +175,7 @@ async def cluster(own_server: Server) -> AsyncIterator[Cluster]:
 async def talking_to(child: Child) -> AsyncIterator[httpx.AsyncClient]:
     line = await child.line_matching(r"Uvicorn running on http://0\.0\.0\.0:\d+", deadline=60)
     port = re.findall(r":(\d+) ", line)[0]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    async with plain_client(base_url=f"http://127.0.0.1:{port}") as client:
         yield client
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.conformance.aftermath import LOCKS
+from tests.support.http import plain_client
 from tests.support.servers import (
     GREEN,
     GREEN_ONE,
@@ -71,7 +72,7 @@ def bad(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def client(serving: Serving) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=await serving.url(), timeout=30) as client:
+    async with plain_client(base_url=await serving.url()) as client:
         yield client
 
 
