@@ -19,9 +19,11 @@ import pytest
 from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
+from tests.support.forked import Forked, fork_on_a_terminal
 from tests.support.pgbouncer import pgbouncer
 from tests.support.shell import Done, Shell
 from tests.support.terminal import DEADLINE, Terminal, opened_terminal
+from tests.support.zygote import Order
 
 MODELS = """
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
@@ -324,22 +326,16 @@ def test_models_that_postgresql_refuses_are_named(migrated: Project) -> None:
 @asynccontextmanager
 async def on_a_terminal(
     project: Project, *arguments: str, **environment: str
-) -> AsyncIterator[tuple[Terminal, asyncio.subprocess.Process]]:
+) -> AsyncIterator[tuple[Terminal, Forked]]:
+    variables = {**os.environ, "DATABASE_URL": project.database, "TERM": "xterm", "CI": "", **environment}
+    order = Order(["-m", "async_migrations", *arguments], variables, str(project.project))
     with opened_terminal() as terminal:
         asyncio.get_running_loop().add_reader(terminal.ours, terminal.read)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "async_migrations", "-C", str(project.project), *arguments),
-            env={**os.environ, "DATABASE_URL": project.database, "TERM": "xterm", "CI": "", **environment},
-            stdin=terminal.theirs,
-            stdout=terminal.theirs,
-            stderr=terminal.theirs,
-        )
         try:
-            yield terminal, process
+            async with fork_on_a_terminal(order, terminal.theirs) as process:
+                yield terminal, process
         finally:
             asyncio.get_running_loop().remove_reader(terminal.ours)
-            if process.returncode is None:
-                process.kill()
 
 
 QUESTION = "Is column public.authors.name called full_name now? [y/N]:"
