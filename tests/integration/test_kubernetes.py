@@ -14,7 +14,7 @@ import httpx
 import kubernetes_validate
 import pytest
 
-from async_migrations.testing.server import Server
+from async_migrations.testing.server import Server, temporary_server
 from tests.conformance.aftermath import watching
 from tests.support.http import plain_client
 from tests.support.manifests import Container, Document, containers, documents, secrets
@@ -161,14 +161,23 @@ class Cluster:
             return await child.wait()
 
 
+@pytest.fixture(scope="module")
+def postgres(postgres_version: int) -> Iterator[Server]:
+    """Run a server on which the names of the example's roles are free."""
+    with temporary_server(version=postgres_version) as server:
+        yield server
+
+
 @pytest.fixture
-async def cluster(own_server: Server) -> AsyncIterator[Cluster]:
-    async with watching(own_server.url()) as first:
+async def cluster(postgres: Server) -> AsyncIterator[Cluster]:
+    async with watching(postgres.url()) as first:
         await first.execute("CREATE DATABASE shop")
-    async with watching(own_server.url("shop")) as administrator:
-        await administrator.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-        await administrator.execute((EXAMPLE / "roles.sql").read_text("utf-8"))
-        yield Cluster(own_server, administrator)
+        async with watching(postgres.url("shop")) as administrator:
+            await administrator.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            await administrator.execute((EXAMPLE / "roles.sql").read_text("utf-8"))
+            yield Cluster(postgres, administrator)
+        await first.execute("DROP DATABASE shop WITH (FORCE)")
+        await first.execute("DROP ROLE shop_app, shop_migrator")
 
 
 @asynccontextmanager
