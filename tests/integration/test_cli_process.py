@@ -250,6 +250,13 @@ async def test_the_document_is_alone_on_standard_output(bare: Shell) -> None:
 
 
 FULL = "standard output: No space left on device"
+PRINTING = """
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self):
+        print("hello")
+"""
 
 
 @pytest.mark.parametrize(
@@ -273,6 +280,7 @@ FULL = "standard output: No space left on device"
 async def test_a_stream_that_cannot_be_written_stops_nothing(
     shell: Shell, ask: Ask, line: str, code: int, word: str
 ) -> None:
+    shell.write("migrations/001_users.py", PRINTING)
     variables = {**os.environ, "DATABASE_URL": shell.url or "", "PYTHONUNBUFFERED": ""}
     script = f"{sys.executable} -m async_migrations {line}"
     process = await asyncio.create_subprocess_exec(
