@@ -24,7 +24,12 @@ pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
 
 REPLICAS = 10
 EVERY_NTH = 5
-"""Of the moments at which something happens through a pooler; all of them happen without one."""
+"""Of the moments at which something happens without a pooler, so many are one through it."""
+
+
+@pytest.fixture
+def every_nth(stride: int) -> int:
+    return stride * EVERY_NTH
 
 
 @pytest.fixture(params=["transaction", "session"])
@@ -60,18 +65,18 @@ async def test_replicas_start_at_one_moment(
     await check(witness, fleet, FLEET_INDEXES, pooled=True)
 
 
-async def test_reset(tracks: list[Lane]) -> None:
+async def test_reset(tracks: list[Lane], every_nth: int) -> None:
     moments = turns(await tracks[0].record())
-    await run_all(tracks, moments[::EVERY_NTH], lambda lane, moment: lane.survive(moment, Action.RESET))
+    await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.survive(moment, Action.RESET))
 
 
-async def test_silence(tracks: list[Lane]) -> None:
-    await run_all(tracks, client_spoke(await tracks[0].record())[::EVERY_NTH], Lane.vanish)
+async def test_silence(tracks: list[Lane], every_nth: int) -> None:
+    await run_all(tracks, client_spoke(await tracks[0].record())[::every_nth], Lane.vanish)
 
 
-async def test_killed_process(tracks: list[Lane], launcher: Launcher) -> None:
+async def test_killed_process(tracks: list[Lane], launcher: Launcher, every_nth: int) -> None:
     moments = client_spoke(await tracks[0].record())
-    await run_all(tracks, moments[::EVERY_NTH], lambda lane, moment: lane.die(moment, launcher))
+    await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.die(moment, launcher))
 
 
 SLOW = "SELECT pg_sleep(1.5);"

@@ -250,6 +250,13 @@ async def test_the_document_is_alone_on_standard_output(bare: Shell) -> None:
 
 
 FULL = "standard output: No space left on device"
+PRINTING = """
+from async_migrations import BaseMigration
+
+class Migration(BaseMigration):
+    async def upgrade(self):
+        print("hello")
+"""
 
 
 @pytest.mark.parametrize(
@@ -273,6 +280,7 @@ FULL = "standard output: No space left on device"
 async def test_a_stream_that_cannot_be_written_stops_nothing(
     shell: Shell, ask: Ask, line: str, code: int, word: str
 ) -> None:
+    shell.write("migrations/001_users.py", PRINTING)
     variables = {**os.environ, "DATABASE_URL": shell.url or "", "PYTHONUNBUFFERED": ""}
     script = f"{sys.executable} -m async_migrations {line}"
     process = await asyncio.create_subprocess_exec(
@@ -306,19 +314,16 @@ async def test_an_embedded_server_runs_for_a_command(shell: Shell) -> None:
     assert not Server(home / "postgres18").is_running()
 
 
-async def test_an_embedded_server_elsewhere_goes_before_the_environment(shell: Shell, ask: Ask) -> None:
-    done = await shell.run("upgrade", "--embedded=data")
-
-    assert done.code == 0, done.err
-    assert await ask("SELECT to_regclass('users')") is None
-    assert not (shell.project / ".async-migrations").exists()
-    assert not Server(shell.project / "data").is_running()
-
-
-async def test_commands_that_run_together_share_the_embedded_server(shell: Shell) -> None:
+async def test_commands_that_run_together_share_an_embedded_server_elsewhere_which_goes_before_the_environment(
+    shell: Shell, ask: Ask
+) -> None:
+    line = ("upgrade", "--embedded=data", "--json")
     async with AsyncExitStack() as stack:
-        commands = [await stack.enter_async_context(shell.start("upgrade", "--embedded", "--json")) for _ in range(3)]
+        commands = [await stack.enter_async_context(shell.start(*line)) for _ in range(3)]
         done = [await ended(command) for command in commands]
 
     assert [each.code for each in done] == [0, 0, 0], done
     assert sorted(each.document["applied"] for each in done) == [[], [], ["001_users", "002_orders", "003_items"]]
+    assert await ask("SELECT to_regclass('users')") is None
+    assert not (shell.project / ".async-migrations").exists()
+    assert not Server(shell.project / "data").is_running()

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from xml.etree import ElementTree as ET
 import click
 import pytest
 
+from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
+from tests.support.forked import Forked, fork_on_a_terminal
 from tests.support.pgbouncer import pgbouncer
 from tests.support.shell import Done, Shell
 from tests.support.terminal import DEADLINE, Terminal, opened_terminal
+from tests.support.zygote import Order
 
 MODELS = """
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
@@ -70,6 +73,10 @@ class Project(Shell):
         assert self.url
         return self.url
 
+    def ask(self, query: str) -> Any:
+        """Run a query on the commands' database; return its one value: commands run in this thread, without a loop."""
+        return asyncio.run(self.value(query))
+
     def names(self) -> list[str]:
         return sorted(path.name for path in (self.project / "migrations").iterdir() if path.suffix in {".py", ".sql"})
 
@@ -79,16 +86,24 @@ def project(bare: Shell) -> Project:
     return Project(bare.project, bare.url)
 
 
-@pytest.fixture
-def migrated(project: Project) -> Project:
-    assert project("upgrade").code == 0
-    return project
+@pytest.fixture(scope="module")
+def template(
+    server: Server, databases: Databases, opened: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Return the name of a migrated database, of which each test gets a copy."""
+    name = databases.create(template=opened).result()
+    assert Project(tmp_path_factory.mktemp("template"), server.url(name, driver=""))("upgrade").code == 0
+    yield name
+    databases.drop(name)
 
 
 @pytest.fixture
-def ask(project: Project) -> Callable[[str], Any]:
-    """Return a function that runs a query and returns its one value; commands run in this thread, without a loop."""
-    return lambda query: asyncio.run(project.value(query))
+async def migrated(
+    tmp_path: Path, make_database: MakeDatabase, template: str, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    url = await make_database(template=template)
+    return Project(tmp_path, url.replace("+asyncpg", ""))
 
 
 # diff
@@ -144,7 +159,7 @@ def test_diff_is_0_and_silent_when_nothing_differs(migrated: Project) -> None:
 
 
 def test_only_some_schemas_are_compared(migrated: Project) -> None:
-    asyncio.run(migrated.value("CREATE SCHEMA elsewhere"))
+    migrated.ask("CREATE SCHEMA elsewhere")
     result = migrated("diff", "--within", "elsewhere")
     assert (result.code, result.out.splitlines()[1].partition(":")[0]) == (0, "Note")
     assert "Nothing was compared" in result.out
@@ -177,10 +192,10 @@ async def _made(make_database: MakeDatabase) -> str:
     return await make_database()
 
 
-def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Project, ask: Callable[[str], Any]) -> None:
+def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Project) -> None:
     role = f"app_{os.getpid()}"
-    ask(f"CREATE ROLE {role} LOGIN; ")
-    ask(f"GRANT USAGE ON SCHEMA public TO {role}")
+    migrated.ask(f"CREATE ROLE {role} LOGIN; ")
+    migrated.ask(f"GRANT USAGE ON SCHEMA public TO {role}")
     url = migrated.database.replace("postgres@", f"{role}@")
     try:
         refused = migrated("diff", DATABASE_URL=url)
@@ -194,19 +209,19 @@ def test_without_createdb_a_server_of_the_commands_own_is_exact(migrated: Projec
         unable = migrated("diff", "--replay", DATABASE_URL=url)
         assert unable.code == 1
         assert "this role may not create a database" in unable.err
-        ask(f"GRANT CREATE ON DATABASE {migrated.database.rpartition('/')[2]} TO {role}")
+        migrated.ask(f"GRANT CREATE ON DATABASE {migrated.database.rpartition('/')[2]} TO {role}")
         inexact = json.loads((migrated("diff", "--json", DATABASE_URL=url)).out)
         assert inexact["scratch"].startswith("scratch schemas in ")
         assert "--scratch-embedded" in inexact["notes"][0]
     finally:
-        ask(f"DROP OWNED BY {role}")
-        ask(f"DROP ROLE {role}")
+        migrated.ask(f"DROP OWNED BY {role}")
+        migrated.ask(f"DROP ROLE {role}")
 
 
 # new --auto
 
 
-def test_auto_writes_what_leads_to_the_models(migrated: Project, ask: Callable[[str], Any]) -> None:
+def test_auto_writes_what_leads_to_the_models(migrated: Project) -> None:
     result = migrated("new", "Full names", "--auto", *RENAME)
     assert result.code == 0
     paths = [Path(line).name for line in result.out.splitlines()]
@@ -214,7 +229,7 @@ def test_auto_writes_what_leads_to_the_models(migrated: Project, ask: Callable[[
     assert "Left out, since something would be lost; with --allow-destructive it is written:" in result.err
     assert "  column public.books.motto is not in the metadata" in result.err
     assert migrated("upgrade").code == 0
-    assert ask("SELECT full_name FROM authors") == "Ada"
+    assert migrated.ask("SELECT full_name FROM authors") == "Ada"
     again = migrated("new", "again", "--auto")
     assert (again.code, again.out) == (1, "Nothing was written.\n")
 
@@ -311,22 +326,16 @@ def test_models_that_postgresql_refuses_are_named(migrated: Project) -> None:
 @asynccontextmanager
 async def on_a_terminal(
     project: Project, *arguments: str, **environment: str
-) -> AsyncIterator[tuple[Terminal, asyncio.subprocess.Process]]:
+) -> AsyncIterator[tuple[Terminal, Forked]]:
+    variables = {**os.environ, "DATABASE_URL": project.database, "TERM": "xterm", "CI": "", **environment}
+    order = Order(["-m", "async_migrations", *arguments], variables, str(project.project))
     with opened_terminal() as terminal:
         asyncio.get_running_loop().add_reader(terminal.ours, terminal.read)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "async_migrations", "-C", str(project.project), *arguments),
-            env={**os.environ, "DATABASE_URL": project.database, "TERM": "xterm", "CI": "", **environment},
-            stdin=terminal.theirs,
-            stdout=terminal.theirs,
-            stderr=terminal.theirs,
-        )
         try:
-            yield terminal, process
+            async with fork_on_a_terminal(order, terminal.theirs) as process:
+                yield terminal, process
         finally:
             asyncio.get_running_loop().remove_reader(terminal.ours)
-            if process.returncode is None:
-                process.kill()
 
 
 QUESTION = "Is column public.authors.name called full_name now? [y/N]:"
@@ -380,9 +389,7 @@ def test_verify_with_models_is_3_until_they_are_equal(migrated: Project) -> None
 # --replay
 
 
-def test_what_the_files_make_is_looked_at_without_a_migrated_database(
-    project: Project, ask: Callable[[str], Any]
-) -> None:
+def test_what_the_files_make_is_looked_at_without_a_migrated_database(project: Project) -> None:
     result = project("verify", "--models", "--replay")
     assert result.code == 3
     assert "Files and ledger agree" in result.out
@@ -390,11 +397,11 @@ def test_what_the_files_make_is_looked_at_without_a_migrated_database(
     assert project("new", "rest", "--auto", "--allow-destructive", "--replay", *RENAME).code == 0
     assert project("verify", "--models", "--replay").code == 0
     assert project("schema", "show", "books", "--replay").code == 0
-    assert ask("SELECT to_regclass('books')") is None
-    assert ask("SELECT to_regclass('schema_migrations')") is None
+    assert project.ask("SELECT to_regclass('books')") is None
+    assert project.ask("SELECT to_regclass('schema_migrations')") is None
     # Named after the database beside which it was.
     left = "SELECT datname FROM pg_database WHERE datname LIKE format('test\\_%s\\_%%', (SELECT oid FROM pg_database "
-    assert ask(f"{left} WHERE datname = current_database()))") is None
+    assert project.ask(f"{left} WHERE datname = current_database()))") is None
 
 
 def test_a_replay_needs_no_database_at_all(project: Project) -> None:
@@ -429,7 +436,7 @@ class Migration(BaseMigration):
     ids=["sql", "block", "python"],
 )
 def test_a_replay_beside_the_database_changes_nothing_that_others_see(
-    project: Project, ask: Callable[[str], Any], name: str, file: str, said: str
+    project: Project, name: str, file: str, said: str
 ) -> None:
     role = f"reporting_{os.getpid()}"
     project.write(f"migrations/{name}", file.format(role=role))
@@ -437,10 +444,10 @@ def test_a_replay_beside_the_database_changes_nothing_that_others_see(
     assert result.code == 1
     assert said in result.err
     assert "With --scratch-embedded the migrations are replayed on a PostgreSQL of this command's own" in result.err
-    assert ask(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == 0
+    assert project.ask(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == 0
     assert project("diff", "--replay", "--scratch-embedded").code == 3
     assert project("upgrade").code == 0
-    assert ask(f"DROP ROLE {role}") is None
+    assert project.ask(f"DROP ROLE {role}") is None
 
 
 def test_a_replay_that_fails_says_that_its_database_is_gone(project: Project) -> None:

@@ -14,8 +14,9 @@ import httpx
 import kubernetes_validate
 import pytest
 
-from async_migrations.testing.server import Server
+from async_migrations.testing.server import Server, temporary_server
 from tests.conformance.aftermath import watching
+from tests.support.http import plain_client
 from tests.support.manifests import Container, Document, containers, documents, secrets
 from tests.support.pgbouncer import pgbouncer
 from tests.support.processes import Child, module_process
@@ -160,21 +161,30 @@ class Cluster:
             return await child.wait()
 
 
+@pytest.fixture(scope="module")
+def postgres(postgres_version: int) -> Iterator[Server]:
+    """Run a server on which the names of the example's roles are free."""
+    with temporary_server(version=postgres_version) as server:
+        yield server
+
+
 @pytest.fixture
-async def cluster(own_server: Server) -> AsyncIterator[Cluster]:
-    async with watching(own_server.url()) as first:
+async def cluster(postgres: Server) -> AsyncIterator[Cluster]:
+    async with watching(postgres.url()) as first:
         await first.execute("CREATE DATABASE shop")
-    async with watching(own_server.url("shop")) as administrator:
-        await administrator.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-        await administrator.execute((EXAMPLE / "roles.sql").read_text("utf-8"))
-        yield Cluster(own_server, administrator)
+        async with watching(postgres.url("shop")) as administrator:
+            await administrator.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            await administrator.execute((EXAMPLE / "roles.sql").read_text("utf-8"))
+            yield Cluster(postgres, administrator)
+        await first.execute("DROP DATABASE shop WITH (FORCE)")
+        await first.execute("DROP ROLE shop_app, shop_migrator")
 
 
 @asynccontextmanager
 async def talking_to(child: Child) -> AsyncIterator[httpx.AsyncClient]:
     line = await child.line_matching(r"Uvicorn running on http://0\.0\.0\.0:\d+", deadline=60)
     port = re.findall(r":(\d+) ", line)[0]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    async with plain_client(base_url=f"http://127.0.0.1:{port}") as client:
         yield client
 
 

@@ -17,6 +17,7 @@ from async_migrations import MigrationRunner
 from async_migrations.testing.server import Server
 from tests.conformance.aftermath import watching
 from tests.support.history import History
+from tests.support.http import plain_client
 from tests.support.page_server import APPLICATION, PageServer, serving
 from tests.support.pgbouncer import pgbouncer
 from tests.support.replica_launcher import open_engine
@@ -35,7 +36,7 @@ async def streaming(page: PageServer, **headers: str) -> AsyncIterator[AsyncIter
     """Open the stream of events; yield them as they come."""
     url = f"{page.url.rstrip('/')}/events"
     async with (
-        httpx.AsyncClient(timeout=LIMIT) as client,
+        plain_client() as client,
         client.stream("GET", url, headers=headers) as response,
     ):
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -61,7 +62,7 @@ async def first(events: AsyncIterator[tuple[str, Any]], kind: str, **facts: obje
 
 
 async def get(url: str, method: str = "GET", **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=LIMIT) as client:
+    async with plain_client() as client:
         return await client.request(method, url, **options)
 
 

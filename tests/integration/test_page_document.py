@@ -11,6 +11,7 @@ from PIL import Image
 from async_migrations.integrations.page import MigrationPage
 from async_migrations.integrations.page.stream import LIFE
 from tests.integration.test_documents import ROOT, blocks, environment, in_the_background, run
+from tests.support.http import plain_client
 from tests.support.screenshots import make
 from tests.support.waiting import eventually
 
@@ -38,7 +39,7 @@ async def test_the_example_shows_itself_migrating(database_url: str) -> None:
         "PAUSE": "0",
     }
     with in_the_background(commands[3], folder, env):
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with plain_client() as client:
 
             async def is_current() -> bool:
                 try:

@@ -3,7 +3,6 @@
 import importlib
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +18,7 @@ from async_migrations.integrations.readiness import Application, Readiness, docu
 from async_migrations.standing import Phase, Standing
 from tests.support.asgi import DEADLINE, served
 from tests.support.history import History
+from tests.support.http import plain_client
 from tests.support.processes import module_process
 from tests.support.servers import Serving
 from tests.support.waiting import eventually
@@ -155,11 +154,11 @@ async def test_the_probes_say_what_the_page_shows(history: History) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 async def test_an_example_serves_from_an_empty_database(name: str, database_url: str) -> None:
-    environment = {**os.environ, "DATABASE_URL": database_url.replace("+asyncpg", "")}
+    environment = {"DATABASE_URL": database_url.replace("+asyncpg", "")}
     arguments = ("--app-dir", str(EXAMPLES), "--port", "0", f"{name}:app")
     async with module_process("uvicorn", *arguments, environment=environment) as child:
         serving = Serving(child)
-        async with httpx.AsyncClient(base_url=await serving.url(), timeout=DEADLINE) as client:
+        async with plain_client(base_url=await serving.url()) as client:
             answer = await client.get("/notes")
             assert answer.status_code == 200, child.transcript()
             assert answer.json() == {"database": database_url.rpartition("/")[2], "notes": [NOTE]}

@@ -9,6 +9,17 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# The last list counts: Playwright's own is not heeded beside it.
+TALKATIVE = (
+    "AimEnabled",
+    "HttpsUpgrades",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PreconnectToSearch",
+)
+POPUPS = ("WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "WebUIOmniboxPopup")
+"""Of the address bar, which nobody sees: each new page would spend more on loading them than on itself."""
 QUIET = (
     "--disable-gpu",
     "--disable-quic",
@@ -17,8 +28,9 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    f"--disable-features={','.join((*TALKATIVE, *POPUPS))}",
 )
-"""So that it talks to nobody but our server."""
+"""So that it talks to nobody but our server, and does nothing beside."""
 
 PATIENCE = 30_000
 """Milliseconds that a browser may take for anything."""

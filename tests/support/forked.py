@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from tests.support.zygote import ENGINE, Order, Streams, zygote
+from tests.support.zygote import ENGINE, SERVICE, Order, Streams, zygote
 
 LONGEST_LINE = 1 << 20
 
@@ -16,19 +16,11 @@ class Forked:
 
     Attributes:
         pid: its number.
-        stdin: what it reads.
-        stdout: what it writes.
-        stderr: what it complains about.
         returncode: how it ended, negative for a signal; None while it runs.
     """
 
-    def __init__(
-        self, pid: int, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader
-    ) -> None:
+    def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
         self.returncode: int | None = None
         self._ended = asyncio.Event()
 
@@ -55,24 +47,61 @@ class Forked:
         self._ended.set()
 
 
+class Piped(Forked):
+    """One whose streams are ours.
+
+    Attributes:
+        stdin: what it reads.
+        stdout: what it writes.
+        stderr: what it complains about.
+    """
+
+    def __init__(
+        self, pid: int, stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader
+    ) -> None:
+        super().__init__(pid)
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+
+
 @asynccontextmanager
-async def fork(order: Order) -> AsyncIterator[Forked]:
-    """Have a process forked that can run the engine; its streams are closed at the end of the block."""
+async def fork(order: Order) -> AsyncIterator[Piped]:
+    """Have a process forked that has imported the engine and the servers; its streams close at the end of the block."""
     (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = os.pipe(), os.pipe(), os.pipe()
     try:
-        end = zygote(*ENGINE).fork(order, Streams(stdin, stdout, stderr))
+        end = _fork(order, Streams(stdin, stdout, stderr))
     finally:
         for each in (stdin, stdout, stderr):
             os.close(each)
     async with AsyncExitStack() as stack:
         writer = await _writer(ours_in, stack)
         out, err, says = [await _reader(each, stack) for each in (ours_out, ours_err, end)]
-        born = await says.readline()
-        assert born, "The zygote has ended; what it wrote says why."
-        process = Forked(int(born), writer, out, err)
-        heeding = asyncio.create_task(process.heed(says))
-        stack.callback(heeding.cancel)
+        process = Piped(await _pid(says), writer, out, err)
+        stack.callback(asyncio.create_task(process.heed(says)).cancel)
         yield process
+
+
+@asynccontextmanager
+async def fork_on_a_terminal(order: Order, terminal: int) -> AsyncIterator[Forked]:
+    """Have a process forked that reads from a terminal and writes to it; it is killed at the end of the block."""
+    end = _fork(order, Streams(terminal, terminal, terminal))
+    async with AsyncExitStack() as stack:
+        says = await _reader(end, stack)
+        process = Forked(await _pid(says))
+        stack.callback(asyncio.create_task(process.heed(says)).cancel)
+        stack.callback(process.kill)
+        yield process
+
+
+def _fork(order: Order, streams: Streams) -> int:
+    return zygote(*ENGINE, *SERVICE).fork(order, streams)
+
+
+async def _pid(says: asyncio.StreamReader) -> int:
+    born = await says.readline()
+    assert born, "The zygote has ended; what it wrote says why."
+    return int(born)
 
 
 async def _reader(descriptor: int, stack: AsyncExitStack) -> asyncio.StreamReader:

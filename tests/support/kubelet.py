@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from tests.support.balancer import Balancer
+from tests.support.http import plain_client
 from tests.support.processes import Child, module_process
 from tests.support.waiting import eventually
 
@@ -243,7 +244,7 @@ async def deploying(balancer: Balancer, **options: float) -> AsyncIterator[Deplo
     """Yield a deployment without pods; those that it gets are gone afterwards."""
     limits = httpx.Limits(max_keepalive_connections=0)
     async with (
-        httpx.AsyncClient(limits=limits, verify=False, trust_env=False) as client,  # noqa: S501 - no TLS here
+        plain_client(limits=limits, trust_env=False) as client,
         asyncio.TaskGroup() as tasks,
     ):
         deployment = Deployment(balancer, tasks, client, **options)  # type: ignore[arg-type]  # whole numbers

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.forked import LONGEST_LINE, Forked, fork
+from tests.support.forked import LONGEST_LINE, Piped, fork
 from tests.support.zygote import Order
 
 READY = "READY"
@@ -29,7 +29,7 @@ class Child:
 
     """
 
-    def __init__(self, process: asyncio.subprocess.Process | Forked) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Piped) -> None:
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._process = process

@@ -37,6 +37,22 @@ ENGINE = (
     "tests.support.replica_launcher",
 )
 """What a process that runs the engine imports, sooner or later."""
+SERVICE = (
+    "async_migrations.integrations.fastapi",
+    "async_migrations.integrations.starlette",
+    "fastapi",
+    "gunicorn.app.wsgiapp",
+    "hypercorn.asyncio.run",
+    "hypercorn.run",
+    "starlette.applications",
+    "tests.support.page_server",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "uvicorn_worker",
+)
+"""What a server and the service on it import. Not what two tests have alone: each process of the tests pays for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from tests.conformance.aftermath import LOCKS
+from tests.support.http import plain_client
 from tests.support.servers import (
     GREEN,
     GREEN_ONE,
     HYPER,
     HYPER_ALONE,
-    HYPER_TWO,
     ONE,
     SERVERS,
     TWO,
@@ -26,8 +26,6 @@ from tests.support.servers import (
     serving,
 )
 from tests.support.waiting import eventually
-
-pytestmark = pytest.mark.conformance
 
 HOLD = 42
 WAITING = f"{LOCKS} AND objid = {HOLD} AND NOT granted"
@@ -74,7 +72,7 @@ def bad(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def client(serving: Serving) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=await serving.url(), timeout=30) as client:
+    async with plain_client(base_url=await serving.url()) as client:
         yield client
 
 
@@ -213,7 +211,7 @@ async def test_sigterm_during_a_migration_in_the_lifespan_takes_it_back(
     assert "application up" not in running.text()
 
 
-@pytest.mark.parametrize("way", [ONE, TWO, GREEN, HYPER, HYPER_TWO], ids=by_name)
+@pytest.mark.parametrize("way", SERVERS, ids=by_name)
 async def test_sigterm_during_a_migration_behind_the_gate_takes_it_back(
     way: Way, slow: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:

@@ -4,12 +4,10 @@ import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import anyio
 import httpx
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations.integrations.page.stream import LIFE
 from tests.integration.test_page import first, get, streaming
@@ -19,15 +17,8 @@ from tests.support.processes import module_process
 from tests.support.servers import SERVERS, Serving, Way, _kill
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.conformance
-
 VIEWERS = 4
 SLACK = 10.0
-
-
-@pytest.fixture
-def history(tmp_path: Path, engine: AsyncEngine) -> History:
-    return History(tmp_path / "migrations", engine)
 
 
 async def answers(page: PageServer) -> bool:
