@@ -349,4 +349,7 @@ UNLIMITED = (
 KEEP_OPEN = f"SET LOCAL idle_in_transaction_session_timeout = 0; {UNLIMITED}"
 """What lets a transaction stay open that waits for something else, also through a pooler."""
 
+UNCONFIRMED = "SET LOCAL synchronous_commit = local"
+"""What has a COMMIT not wait for a standby: what the standby confirms later comes after it in the WAL."""
+
 RESET = "RESET SESSION AUTHORIZATION; RESET ALL"

@@ -16,7 +16,7 @@ from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
 from async_migrations.lock import POLL, row_awaited
 from async_migrations.retry import is_lock_timeout
-from async_migrations.session import BEGIN, KEEP_OPEN, Session, SessionLostError, TakenOverError
+from async_migrations.session import BEGIN, KEEP_OPEN, UNCONFIRMED, Session, SessionLostError, TakenOverError
 from async_migrations.sql import Statement, canonical, quote_literal, timeout
 from async_migrations.standoff import ANEW, Standoff
 
@@ -32,7 +32,7 @@ class Steps:
 
     The row that says "began" is committed, so that a death leaves it behind; between two steps the books hold a
     lock on it, so that only one runner is at the migration whatever the advisory lock says. Such a lock keeps no
-    snapshot, and a concurrent index build does not wait for it.
+    snapshot, and a concurrent index build does not wait for it. Only the last COMMIT waits for a standby.
 
     Args:
         books: the session.
@@ -100,12 +100,12 @@ class Steps:
         steps = row.steps if row else ()
         if steps and not steps[-1].startswith(self._prefix):
             # The other direction was at it: its steps are no steps of ours, and undid some of them.
-            return await self._send_locking([self.ledger.soil(self.claim.name), "COMMIT"])
+            return await self._send_locking([self.ledger.soil(self.claim.name), UNCONFIRMED, "COMMIT"])
         self.finished = self._recorded = steps
         return True
 
     async def _begin(self) -> None:
-        begin = f"{self._limit}; {self.ledger.begin_steps(self.claim)}"
+        begin = f"{self._limit}; {UNCONFIRMED}; {self.ledger.begin_steps(self.claim)}"
         try:
             self.begun = await self.books.send(begin) == "INSERT 0 1"
         except Exception as error:
@@ -176,7 +176,7 @@ class Steps:
 
     async def _add(self) -> None:
         added = self.ledger.add_steps(self.claim.name, self._unrecorded)
-        if not await self._send_locking([*self._opening, added, "COMMIT"]):
+        if not await self._send_locking([*self._opening, added, UNCONFIRMED, "COMMIT"]):
             raise TakenOverError(TAKEN)
 
     async def before(self, message: str) -> None:
@@ -264,7 +264,7 @@ class Steps:
         return f"SET LOCAL lock_timeout = {timeout(self.wait_deadline)}"
 
     async def _lock(self) -> bool:
-        soil = [BEGIN, self._limit, self.ledger.soil_clean(self.claim.name), "COMMIT"]
+        soil = [BEGIN, self._limit, self.ledger.soil_clean(self.claim.name), UNCONFIRMED, "COMMIT"]
         if await self._send_locking([] if self.verb == "upgrade" else soil):
             return True
         await self.books.rollback()

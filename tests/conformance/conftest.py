@@ -36,5 +36,5 @@ async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 def stride(postgres_version: int) -> int:
-    """Return how far apart the moments are: every single one on the newest server, every fifth on the others."""
-    return 1 if postgres_version == WHOLE else 5
+    """Return how far apart the moments are: every single one on the newest server, every eighth on the others."""
+    return 1 if postgres_version == WHOLE else 8

@@ -1,6 +1,7 @@
 """A COMMIT that a stop or a deadline crosses: what is committed is told as done, and what nobody knows as unknown."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.conformance
 VERBS = ("upgrade", "downgrade")
 TOLD = {"upgrade": MigrationApplied, "downgrade": MigrationReverted}
 AT_STANDBY = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
+WAIT_NO_LONGER = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 QUEUED = """SELECT count(*) FROM pg_locks WHERE relation = to_regclass('schema_migrations') AND NOT granted
  AND mode = 'AccessExclusiveLock'"""
 
@@ -94,6 +96,31 @@ async def test_a_commit_that_waits_for_a_standby_has_the_deadline_of_its_migrati
     after = await prepare(history, verb)
     at_ease, history.engine = history.engine, waiting_for_standby(standby_awaited)
     await asyncio.wait_for(crossing(history.runner(migration_deadline=0.5), verb), 60)
+    await history.engine.dispose()
+    history.engine = at_ease
+    assert [event.name for event in history.told(TOLD[verb])] == ["002_b"]
+    assert await history.ledger() == after
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_the_books_of_a_migration_outside_a_transaction_wait_for_no_standby_before_the_end(
+    history: History, standby_awaited: str, verb: str
+) -> None:
+    history.python(
+        "002_b",
+        "await self.step('look', lambda: self.execute('SELECT 1'))",
+        downgrade="await self.step('look back', lambda: self.execute('SELECT 2'))",
+        attributes="transactional = False",
+    )
+    after = await prepare(history, verb)
+    at_ease, history.engine = history.engine, waiting_for_standby(standby_awaited)
+    run = crossing(history.runner(), verb)
+    async with watching(standby_awaited) as witness:
+        await eventually(lambda: witness.fetchval(AT_STANDBY), deadline=20)
+        steps = await witness.fetchval("SELECT steps FROM schema_migrations WHERE migration_name = '002_b'")
+        assert len(json.loads(steps)) == 1
+        await witness.execute(WAIT_NO_LONGER)
+        await asyncio.wait_for(run, 60)
     await history.engine.dispose()
     history.engine = at_ease
     assert [event.name for event in history.told(TOLD[verb])] == ["002_b"]
