@@ -16,7 +16,7 @@ from async_migrations.errors import RunStoppedError
 from async_migrations.events import MigrationApplied, MigrationReverted, MigrationUnsure
 from async_migrations.testing.server import temporary_server
 from tests.conformance.aftermath import watching
-from tests.support.history import History
+from tests.support.history import HERE, History
 from tests.support.proxy import Action, Fault, WireProxy
 from tests.support.waiting import eventually
 from tests.support.wire import Message, Side
@@ -27,8 +27,9 @@ VERBS = ("upgrade", "downgrade")
 TOLD = {"upgrade": MigrationApplied, "downgrade": MigrationReverted}
 AT_STANDBY = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
 WAIT_NO_LONGER = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-QUEUED = """SELECT count(*) FROM pg_locks WHERE relation = to_regclass('schema_migrations') AND NOT granted
- AND mode = 'AccessExclusiveLock'"""
+QUEUED = f"""SELECT count(*) FROM pg_locks WHERE relation = to_regclass('schema_migrations') AND NOT granted
+ AND mode = 'AccessExclusiveLock' AND {HERE}"""
+AT_THE_LOCK = f"SELECT count(*) FROM pg_locks WHERE objid = 7 AND NOT granted AND {HERE}"
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ async def test_a_locked_ledger_is_not_asked_for_ever(
     await witness.execute("SELECT pg_advisory_lock(7)")
     run = crossing(runner := history.runner(lock_timeout=None), "upgrade")
     async with watching(database_url) as locker:
-        await eventually(lambda: history.value("SELECT count(*) FROM pg_locks WHERE objid = 7 AND NOT granted"))
+        await eventually(lambda: history.value(AT_THE_LOCK))
         locking = asyncio.ensure_future(locker.execute("BEGIN; LOCK TABLE schema_migrations"))
         await eventually(lambda: witness.fetchval(QUEUED))
         runner.stop()
@@ -221,7 +222,7 @@ async def test_a_deadline_before_any_commit_asks_nobody(
     await witness.execute("SELECT pg_advisory_lock(7)")
     run = crossing(history.runner(lock_timeout=None), "upgrade")
     async with watching(database_url) as locker:
-        await eventually(lambda: history.value("SELECT count(*) FROM pg_locks WHERE objid = 7 AND NOT granted"))
+        await eventually(lambda: history.value(AT_THE_LOCK))
         locking = asyncio.ensure_future(locker.execute("BEGIN; LOCK TABLE schema_migrations"))
         await eventually(lambda: witness.fetchval(QUEUED))
         await witness.execute("SELECT pg_advisory_unlock(7)")

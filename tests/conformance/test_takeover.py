@@ -15,7 +15,7 @@ from async_migrations.testing.server import Server
 from tests.conformance.aftermath import LEDGER, check, names
 from tests.conformance.gate import DIRECTORY, INDEXES, RUNNING, STOPS, Stop, ended, shut
 from tests.conformance.strikes import NOTICED, TAKE_OVER, TERMINATE, Log, migrate
-from tests.support.history import History
+from tests.support.history import HERE, History
 from tests.support.pgbouncer import pgbouncer
 from tests.support.proxy import Action, WireProxy
 from tests.support.replica_launcher import open_engine
@@ -24,7 +24,6 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.conformance
 
-HERE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 GUARD = f"SELECT pid FROM pg_locks WHERE {HERE} AND locktype = 'advisory' AND granted"
 BOOKS = f"SELECT pid FROM pg_locks WHERE {HERE} AND relation = 'schema_migrations'::regclass AND mode = 'RowShareLock'"
 PORTS = (
@@ -105,7 +104,7 @@ async def test_an_orphaned_statement_behind_a_pooler_is_seen_off(
     else:
         history.python("001_a", f"await self.execute({insert!r})", attributes="transactional = False")
     await witness.execute("CREATE TABLE log (x int); SELECT pg_advisory_lock(7)")
-    at_it = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = $1"
+    at_it = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = $1 AND datname = current_database()"
     with pgbouncer(server) as bouncer:
         url = bouncer.url(engine.url.database or "")
         leader = await launcher.start(url, history.directory, unnamed_statements=True)

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from async_migrations.auto_schema import AutoSchemaMigration
 from async_migrations.errors import AutoSchemaError
+from tests.support.history import HERE
 from tests.support.waiting import eventually
 
 NOTHING = {"tables_created": 0, "columns_added": 0, "indexes_created": 0}
@@ -368,7 +369,7 @@ async def test_a_cancelled_run_leaves_nothing(engine: AsyncEngine) -> None:
     async with engine.begin() as blocker:
         await blocker.execute(sa.text("LOCK TABLE users IN ACCESS SHARE MODE"))
         task = asyncio.create_task(run(engine, everything()))
-        waits = "SELECT pid FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted"
+        waits = f"SELECT pid FROM pg_locks WHERE relation = 'users'::regclass AND NOT granted AND {HERE}"
         await eventually(lambda: column(engine, waits))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

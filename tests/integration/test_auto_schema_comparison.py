@@ -16,7 +16,7 @@ from async_migrations.schema import bench
 from async_migrations.testing.server import Server
 from tests.integration.test_auto_schema import NOTHING, column, execute, run, warnings
 from tests.integration.test_auto_schema_observations import DIFFERS, users
-from tests.support.history import History
+from tests.support.history import HERE, History
 from tests.support.pgbouncer import pgbouncer
 from tests.support.replica_launcher import open_engine
 from tests.support.waiting import eventually
@@ -141,10 +141,7 @@ async def test_a_scratch_place_that_is_taken_delays_nobody_for_long(
     assert "0.5 s" in note
 
 
-WAITS = (
-    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
+WAITS = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {HERE}"
 SCRATCH_LOCK = f"SELECT pg_advisory_lock({0x61736D5F73637261})"
 
 
@@ -158,7 +155,8 @@ async def test_a_cancelled_comparison_has_locked_nothing_and_leaves_the_callers_
             await connection.exec_driver_sql("CREATE TABLE kept (id INTEGER)")
             task = asyncio.create_task(run(connection, users(sa.Column("name", sa.Text))))
             await eventually(lambda: column(engine, WAITS))
-            assert await column(engine, "SELECT mode FROM pg_locks WHERE relation = 'own.users'::regclass") == []
+            locks = f"SELECT mode FROM pg_locks WHERE relation = 'own.users'::regclass AND {HERE}"
+            assert await column(engine, locks) == []
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -22,7 +22,7 @@ from async_migrations.integrations.asgi import MigrationGate
 from async_migrations.integrations.protocol import Message, Receive, Scope, Send
 from async_migrations.standing import Watch
 from tests.support.asgi import DEADLINE, served
-from tests.support.history import History
+from tests.support.history import HERE, History
 from tests.support.waiting import eventually
 
 HOLD = "SELECT pg_advisory_lock(42)"
@@ -175,7 +175,9 @@ async def test_nobody_is_told_the_statement_that_the_holder_runs(
     later = MigrationGate(application.app, history.runner(), current_only=0, on_failure="stay")
     async with served(first):
         await at_work(first)
-        await eventually(lambda: history.value("SELECT count(*) FROM pg_locks WHERE objid = 42 AND NOT granted"))
+        await eventually(
+            lambda: history.value(f"SELECT count(*) FROM pg_locks WHERE objid = 42 AND NOT granted AND {HERE}")
+        )
         async with served(waiting) as second, served(late) as third, served(later) as fourth:
             await standing(waiting, lambda: waiting.watch.now.holder is not None)
             await standing(late, lambda: late.watch.now.is_over)

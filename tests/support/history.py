@@ -11,6 +11,9 @@ from sqlalchemy.pool import NullPool
 
 from async_migrations import Event, MigrationRunner
 
+HERE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+"""Of pg_locks: it shows those of all databases, and copies of one give their tables the same numbers."""
+
 
 class History:
     """A folder of migrations that a test writes as it goes, and the events of its runs."""
@@ -81,10 +84,7 @@ class History:
 
     async def locks(self) -> int:
         """Return how many advisory locks are held or wanted in this database."""
-        found = await self.value(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
+        found = await self.value(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {HERE}")
         return int(found)
 
     async def is_unlocked(self) -> bool:

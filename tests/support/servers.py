@@ -6,11 +6,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # its stubs are not worth a dependency
 
 from tests.support.processes import Child, module_process
+from tests.support.waiting import eventually
 
 ANYWHERE = "127.0.0.1:0"
 UVICORN = ("uvicorn", "--port", "0")
@@ -66,8 +68,10 @@ class Serving:
     async def url(self) -> str:
         """Wait until it listens; return where."""
         line = await self.child.line_matching(r"http://127\.0\.0\.1:\d+", deadline=DEADLINE)
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         assert found
+        # The parent of several workers says it before one of them listens.
+        await eventually(partial(_listens, int(found[1])), deadline=DEADLINE)
         return found[0]
 
     async def said(self, pattern: str, times: int) -> None:
@@ -102,6 +106,15 @@ async def serving(way: Way, app: str, url: str, migrations: Path, **environment:
             yield Serving(child)
         finally:
             await asyncio.to_thread(_kill, child.pid)
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _kill(pid: int) -> None:
