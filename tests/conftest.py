@@ -23,6 +23,7 @@ from async_migrations.testing.server import (
     temporary_directory,
     temporary_server,
 )
+from tests.conformance.aftermath import watching
 
 # What decides about a change must say the same of it twice; whoever works on it looks at other examples each time.
 settings.register_profile("gate", derandomize=True)
@@ -169,6 +170,13 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database_url)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Return a connection that looks at the test's database from the side."""
+    async with watching(database_url) as witness:
+        yield witness
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

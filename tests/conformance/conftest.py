@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from tests.conformance.aftermath import watching
 from tests.conftest import WHOLE
 from tests.support.replicas import Launcher, launching
 
@@ -25,13 +23,6 @@ def fleet() -> Path:
 async def launcher() -> AsyncIterator[Launcher]:
     async with launching() as launcher:
         yield launcher
-
-
-@pytest.fixture
-async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Return a connection that looks at the test's database from the side."""
-    async with watching(database_url) as witness:
-        yield witness
 
 
 @pytest.fixture

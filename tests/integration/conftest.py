@@ -4,14 +4,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_migrations.testing.databases import Databases
 from async_migrations.testing.server import Server
-from tests.conformance.aftermath import watching
 from tests.support.history import History
 from tests.support.shell import Shell
 
@@ -20,13 +18,6 @@ from tests.support.shell import Shell
 def history(tmp_path: Path, engine: AsyncEngine) -> History:
     """Return an empty folder of migrations and a database of its own."""
     return History(tmp_path / "migrations", engine)
-
-
-@pytest.fixture
-async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Return a connection that looks at the test's database from the side."""
-    async with watching(database_url) as witness:
-        yield witness
 
 
 @pytest.fixture

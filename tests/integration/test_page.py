@@ -15,7 +15,6 @@ from sqlalchemy import make_url
 
 from async_migrations import MigrationRunner
 from async_migrations.testing.server import Server
-from tests.conformance.aftermath import watching
 from tests.support.history import History
 from tests.support.http import plain_client
 from tests.support.page_server import APPLICATION, PageServer, serving
@@ -64,12 +63,6 @@ async def first(events: AsyncIterator[tuple[str, Any]], kind: str, **facts: obje
 async def get(url: str, method: str = "GET", **options: Any) -> httpx.Response:
     async with plain_client() as client:
         return await client.request(method, url, **options)
-
-
-@pytest.fixture
-async def witness(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    async with watching(database_url) as witness:
-        yield witness
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """A database that many cases use one after the other, and the way of each through generated migrations."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from async_migrations import MigrationRunner, SchemaDifference, compare_schema
+from async_migrations.connector import EngineConnector
 from async_migrations.schema.comparison import read_schema
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Table, TableKind
@@ -66,13 +69,23 @@ async def walk_back(way: Way, engine: AsyncEngine) -> Snapshot | None:
     """Take everything back and read what is there then; None where there is no way back."""
     if not all("async def downgrade" in path.read_text() for path in way.paths):
         return None
-    await MigrationRunner(engine, None, way.paths[0].parent, observers=()).downgrade(0)
+    async with _apart(engine) as own:
+        await MigrationRunner(own, None, way.paths[0].parent, observers=()).downgrade(0)
     return await read_schema(engine)
 
 
 async def upgrade(engine: AsyncEngine, directory: Path) -> None:
     """Run what is pending, and raise what goes wrong."""
-    await MigrationRunner(engine, None, directory, observers=()).run_migrations()
+    async with _apart(engine) as own:
+        await MigrationRunner(own, None, directory, observers=()).run_migrations()
+
+
+@asynccontextmanager
+async def _apart(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    """Open a pool of its own for a run, which keeps none of its connections: ours know the catalog already."""
+    own = EngineConnector(engine).twin().engine
+    yield own
+    await own.dispose()
 
 
 def comparable(snapshot: Snapshot, *, partitions: bool = True) -> dict[str, Any]:

@@ -106,11 +106,7 @@ class Zygote:
         says, said = os.pipe()
         try:
             descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
-            socket.send_fds(
-                self._orders,
-                [json.dumps(asdict(order)).encode()],
-                descriptors,
-            )
+            socket.send_fds(self._orders, [json.dumps(asdict(order)).encode()], descriptors)
         finally:
             os.close(said)
         return says
