@@ -31,6 +31,8 @@ LANES = 4
 
 AUDIT_TABLE = "CREATE TABLE audit (migration text, written_at timestamptz DEFAULT clock_timestamp())"
 TERMINATE = "SELECT pg_terminate_backend($1)"
+TERMINATE_ALL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 
 
 class Cable(WireProxy):
@@ -285,6 +287,10 @@ class Lane:
                 await self.witness.execute(TERMINATE, pid)
 
         return strike
+
+    async def terminate_all(self, _: Message) -> None:
+        """End every backend of the database but the witness's: behind a pooler no message says whose it is."""
+        await self.witness.execute(TERMINATE_ALL)
 
     async def _struck(self, victim: asyncio.Task[Report]) -> None:
         struck = asyncio.create_task(self.cable.struck.wait())

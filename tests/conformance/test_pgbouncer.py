@@ -70,6 +70,11 @@ async def test_reset(tracks: list[Lane], every_nth: int) -> None:
     await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.survive(moment, Action.RESET))
 
 
+async def test_terminated_backends(tracks: list[Lane], every_nth: int) -> None:
+    moments = turns(await tracks[0].record())
+    await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.survive(moment, lane.terminate_all))
+
+
 async def test_silence(tracks: list[Lane], every_nth: int) -> None:
     await run_all(tracks, client_spoke(await tracks[0].record())[::every_nth], Lane.vanish)
 
