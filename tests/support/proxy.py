@@ -62,6 +62,7 @@ class Link:
         self._splitter = Splitter()
         self._readers = {Side.CLIENT: client[0], Side.SERVER: server[0]}
         self._writers = {Side.CLIENT: client[1], Side.SERVER: server[1]}
+        self._held = {Side.CLIENT: bytearray(), Side.SERVER: bytearray()}
         self._last: Side | None = None
         self.silent = False
         for writer in self._writers.values():
@@ -76,6 +77,7 @@ class Link:
                     if self.silent:
                         return
                     await see(self, side, kind, message)
+                await self.hand_on(side)
         except OSError:
             if not self.silent:
                 self.strike(Action.RESET)
@@ -92,11 +94,16 @@ class Link:
             self.backend_pid = struct.unpack_from("!I", message.body)[0]
         self._last = message.side
 
-    async def hand_on(self, message: Message) -> None:
-        """Forward a message, unless the link has gone silent."""
-        if not self.silent:
-            writer = self._writers[_opposite(message.side)]
-            writer.write(message.data)
+    def hold(self, message: Message) -> None:
+        """Keep a message until it is handed on, with others that came with it: a packet for each takes far longer."""
+        self._held[message.side] += message.data
+
+    async def hand_on(self, side: Side) -> None:
+        """Forward what is held of one side, unless the link has gone silent."""
+        held, self._held[side] = self._held[side], bytearray()
+        if held and not self.silent:
+            writer = self._writers[_opposite(side)]
+            writer.write(held)
             await writer.drain()
 
     def strike(self, action: Action) -> None:
@@ -205,12 +212,15 @@ class WireProxy:
         self.messages.append(message)
         link.note(message)
         if self._on_message:
+            await link.hand_on(side)
             await self._on_message(message)
         fault = self._fault if self._fault and self._fault.at == message.index else None
         if fault and fault.before:
+            await link.hand_on(side)
             await self._strike(fault, link, message)
-        await link.hand_on(message)
+        link.hold(message)
         if fault and not fault.before:
+            await link.hand_on(side)
             await self._strike(fault, link, message)
 
     async def _strike(self, fault: Fault, link: Link, message: Message) -> None:
