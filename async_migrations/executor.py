@@ -118,7 +118,7 @@ class Executor:
     async def _in_transaction(self, foreseen: Foreseen) -> Done | None:
         claim = foreseen.claim
         if not await self._open(claim.name, self.frame.opening(claim)):
-            if not await self.frame.ledger.has(self.session, claim.name):
+            if not await self.verdict.is_taken(claim.name):
                 raise self.frame.ledger.refused("nothing was written")
             return None
         async with self._rolled_back_on_error():

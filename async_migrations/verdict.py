@@ -12,7 +12,7 @@ import anyio
 from async_migrations import retry
 from async_migrations.ledger import Ledger
 from async_migrations.ledger.statements import Claim
-from async_migrations.lock import row_awaited
+from async_migrations.lock import ledger_awaited, row_awaited
 from async_migrations.message import FailedStatementError, Message
 from async_migrations.session import Session
 
@@ -56,7 +56,7 @@ class Verdict:
         """
         if self.ledger.is_taken(error):
             for dirty in (False, True):
-                if await self.ledger.has(self.session, claim.name, dirty=dirty):
+                if await self.is_taken(claim.name, dirty=dirty):
                     self.waited += waited
                     return not dirty
         own = await self._of_claim_alone(claim) if retry.sqlstate(error) and message.is_at_beginning(error) else None
@@ -65,6 +65,25 @@ class Verdict:
         if own and waited >= self.wait_deadline:
             raise row_awaited(self.ledger.sql, claim.name, waited) from None
         raise message.blame(self.ledger.explain(error)) from error
+
+    async def is_taken(self, name: str, *, dirty: bool = False) -> bool:
+        """Tell whether another runner's row is what a claim was lost to; call it outside a transaction.
+
+        Args:
+            name: the migration.
+            dirty: whether to ask for a row that says that it began and did not finish.
+
+        Raises:
+            LockWaitError: another session has locked the whole ledger, until the deadline.
+        """
+        started = anyio.current_time()
+        try:
+            return await self.ledger.has(self.session, name, dirty=dirty, patience=self.wait_deadline)
+        except Exception as error:
+            if not retry.is_lock_timeout(error):
+                raise
+            waited = anyio.current_time() - started
+            raise (await ledger_awaited(self.session, self.ledger.sql, waited)) from None
 
     def on_opening(self, name: str, error: Exception, waited: float) -> NoReturn:
         """Raise what the error of a frame's opening means."""

@@ -16,7 +16,7 @@ from async_migrations.ledger.statements import MISSING, Statements
 from async_migrations.migration import AppliedRow, MigrationFile
 from async_migrations.retry import UNAVAILABLE, describe, is_cut_short, is_retryable, persist, sqlstate
 from async_migrations.session import Facts, Session
-from async_migrations.sql import quote_identifier, quote_literal
+from async_migrations.sql import quote_identifier, quote_literal, timeout
 
 if TYPE_CHECKING:
     from async_migrations.events import Emit
@@ -102,7 +102,15 @@ class Ledger(Statements):
             raise LedgerError(f"{self.sql} is no ledger: its migration_name is no text. {OF_ITS_OWN}")
         return tuple(_row(each) for each in sorted(found, key=lambda row: row.get("id") or 0))
 
-    async def has(self, session: Session, name: str, run_id: str | None = None, *, dirty: bool = False) -> bool:
+    async def has(
+        self,
+        session: Session,
+        name: str,
+        run_id: str | None = None,
+        *,
+        dirty: bool = False,
+        patience: float | None = None,
+    ) -> bool:
         """Tell whether the ledger says that this migration is applied.
 
         Args:
@@ -110,11 +118,13 @@ class Ledger(Statements):
             name: which.
             run_id: the run that must have applied it; None for any.
             dirty: whether to ask for a row that says instead that it began and did not finish.
+            patience: seconds to wait for the table's lock, outside a transaction; None for as long as the session does.
         """
         wanted = f"SELECT 1 FROM {self.sql} WHERE migration_name = {quote_literal(name)} AND dirty = {dirty}"
         if run_id is not None:
             wanted += f" AND run_id = {quote_literal(run_id)}"
-        return await session.send(wanted) == "SELECT 1"
+        limit = f"SET LOCAL lock_timeout = {timeout(patience)}; " if patience is not None else ""
+        return await session.send(limit + wanted) == "SELECT 1"
 
     async def matches(self, session: Session, digest: str) -> bool:
         """Tell in one round trip whether the ledger holds exactly these files and no more, each applied as it is.

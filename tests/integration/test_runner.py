@@ -42,7 +42,7 @@ from async_migrations.events import (
 from async_migrations.ledger.holders import patiently
 from async_migrations.testing.server import Server
 from tests.conftest import MakeDatabase
-from tests.support.history import History
+from tests.support.history import HERE, History
 from tests.support.waiting import eventually
 
 WANTED = """ FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
@@ -418,6 +418,9 @@ async def test_runs_of_one_process_import_a_file_once(
     await other.engine.dispose()
 
 
+TABLE_AWAITED = f"""SELECT count(*) > 0 FROM pg_locks
+ WHERE relation = 'schema_migrations'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted AND {HERE}"""
+
 BOTH = pytest.mark.parametrize("language", ["sql", "python"])
 TAKEN = "INSERT INTO schema_migrations (migration_name) VALUES ('002_b')"
 
@@ -452,6 +455,26 @@ async def test_a_row_that_another_session_holds_is_waited_for_until_the_deadline
             await runner.downgrade(1)
     assert await history.exists("b")
     assert history.told(MigrationRetried) == []
+
+
+@BOTH
+async def test_a_ledger_that_is_locked_when_a_row_turns_out_to_be_taken_is_waited_for_until_the_deadline(
+    history: History, language: str
+) -> None:
+    two(history, language)
+    await history.runner().stamp()
+    async with asyncio.timeout(30), history.engine.connect() as other, history.engine.connect() as third:
+        await other.exec_driver_sql(TAKEN)
+        run = asyncio.create_task(history.runner(wait_deadline=2, retry_deadline=60).run_migrations())
+        await eventually(lambda: history.value(WAITS))
+        # Behind the claim, and before whatever the run asks the ledger next.
+        lock = asyncio.create_task(third.exec_driver_sql("LOCK TABLE schema_migrations"))
+        await eventually(lambda: history.value(TABLE_AWAITED))
+        await other.commit()
+        await lock
+        with pytest.raises(LockWaitError, match=r"locked rows of .*, or the whole table\. It is held by pid \d+"):
+            await run
+    assert not await history.exists("b")
 
 
 async def test_the_beginning_of_a_migration_outside_a_transaction_waits_for_a_row_until_the_deadline(
