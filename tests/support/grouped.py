@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -160,8 +160,27 @@ def _moved(type_: TypeEngine[Any], schema: str) -> TypeEngine[Any]:
 async def walk_together(group: Group, engine: AsyncEngine, directory: Path) -> GroupWay:
     """Make the live schemas, compare, write the files, run them, compare again; all at once.
 
-    The cases that have no way back come first, in files of their own: they would take it from the others.
+    The cases that have no way back come first, in files of their own: they would take it from the others. An error
+    says which cases fail without the others, too.
     """
+    try:
+        return await _walk(group, engine, directory)
+    except Exception as error:
+        failing = [
+            str(case) for place, case in group.cases.items() if not await _passes(place, case, engine, directory)
+        ]
+        error.add_note(f"Cases that fail without the others, too: {', '.join(failing) or 'none'}")
+        raise
+
+
+async def _passes(place: str, case: Case, engine: AsyncEngine, directory: Path) -> bool:
+    with suppress(Exception):
+        await _walk(Group({place: case}), engine, directory / place)
+        return True
+    return False
+
+
+async def _walk(group: Group, engine: AsyncEngine, directory: Path) -> GroupWay:
     await run_sql(engine, ";".join([EMPTY, *(f"CREATE SCHEMA {quote_identifier(each)}" for each in group.cases)]))
     await create_all(group.metadata(lambda case: case.before or (nothing if case.sql else case.after)), engine)
     for place, case in group.cases.items():
