@@ -3,18 +3,34 @@
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import MetaData, create_mock_engine
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.conftest import WHOLE
 from tests.schema_cases import Case
 from tests.schema_cases.changed import CASES
 from tests.schema_cases.hindered import CASES as HINDERED
 from tests.schema_cases.moved import every
 from tests.schema_cases.rare import CASES as RARE
 from tests.support.generated import comparable, values, walk, walk_back
+from tests.support.grouped import (
+    Group,
+    grouped,
+    is_movable,
+    move,
+    naming,
+    operations_in,
+    snapshot_of,
+    values_in,
+    walk_back_together,
+    walk_together,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +57,28 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 ALL = [*CASES, *every(), *HINDERED, *RARE]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Walk each case alone on one version; on others those together that can be, which is a third of the work.
+
+    They are in schemas of their own then, none of which is the default one.
+    """
+    if "case" in metafunc.fixturenames:
+        version = metafunc.config.getoption("--postgres")
+        groups, alone = ([], ALL) if version == WHOLE else grouped(ALL, version)
+        metafunc.parametrize("case", [*groups, *alone], ids=str)
+
+
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("case", ALL, ids=str)
 async def test_a_change_is_found_and_generated_migrations_lead_there_and_back(
+    case: Case | Group, shared: AsyncEngine, tmp_path: Path, postgres_version: int, collected: Path
+) -> None:
+    if isinstance(case, Group):
+        await _see_them_together(case, shared, tmp_path, collected)
+    else:
+        await _see_it_alone(case, shared, tmp_path, postgres_version, collected)
+
+
+async def _see_it_alone(
     case: Case, shared: AsyncEngine, tmp_path: Path, postgres_version: int, collected: Path
 ) -> None:
     way = await walk(case, shared, tmp_path, postgres_version)
@@ -61,6 +96,57 @@ async def test_a_change_is_found_and_generated_migrations_lead_there_and_back(
         assert await values(shared, query) == rows, way.text
     if way.paths and (back := await walk_back(way, shared)) is not None:
         assert comparable(back) == comparable(way.first.live), way.text
+
+
+async def _see_them_together(group: Group, shared: AsyncEngine, tmp_path: Path, collected: Path) -> None:
+    way = await walk_together(group, shared, tmp_path)
+    assert all(str(each) for each in way.first.operations)
+    for path in way.paths:
+        shutil.copy(path, collected / f"{group}_{path.name}")
+    assert not way.second, str(way.second)
+    for place, case in group.cases.items():
+        with naming(case):
+            found = operations_in({place}, way.first)
+            if case in CASES:
+                assert sorted(type(each).__name__ for each in found) == list(case.expected), found
+            live = comparable(snapshot_of(place, way.second.live), partitions=False)
+            assert live == comparable(snapshot_of(place, way.second.wanted), partitions=False)
+            if case.kept is not None:
+                query, rows = case.kept
+                assert await values_in(place, shared, query) == rows
+    assert comparable(way.second.live, partitions=False) == comparable(way.second.wanted, partitions=False)
+    back = await walk_back_together(way, shared)
+    for place, case in group.cases.items():
+        with naming(case):
+            before = way.first.live if place in way.returning else way.second.live
+            assert comparable(snapshot_of(place, back)) == comparable(snapshot_of(place, before))
+
+
+@pytest.mark.parametrize("version", [15, 16, 17])
+def test_each_case_is_walked_once_and_most_of_them_together(version: int) -> None:
+    groups, alone = grouped(ALL, version)
+    together = [case for group in groups for case in group.cases.values()]
+    assert Counter(map(id, [*together, *alone])) == Counter(map(id, ALL))
+    assert len(together) > 0.8 * len(ALL)
+
+
+def test_a_case_is_the_same_in_another_schema() -> None:
+    for case in filter(is_movable, ALL):
+        for build in filter(None, (case.before, case.after)):
+            moved = MetaData()
+            move(case.metadata(build), moved, "c1")
+            # SQLAlchemy names indexes after the schema, too.
+            said = [each.replace("c1.", "").replace("ix_c1_", "ix_") for each in statements(moved)]
+            assert sorted(said) == sorted(statements(case.metadata(build))), case
+
+
+def statements(metadata: MetaData) -> list[str]:
+    """Return what creates it."""
+    said: list[str] = []
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    engine = create_mock_engine("postgresql://", lambda sql, *_, **__: said.append(str(sql.compile(dialect=dialect))))
+    metadata.create_all(engine, checkfirst=False)
+    return said
 
 
 def test_the_corpus_is_large_and_about_everything() -> None:

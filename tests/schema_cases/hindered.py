@@ -1,5 +1,6 @@
 """Changes that something stands in the way of: limits, users of a type, parents, what was made by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Computed,
     Enum,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     Sequence,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import DOMAIN
@@ -24,6 +27,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from tests.schema_cases import Build, Case
 
 CASES: list[Case] = []
+Columns = Callable[[], tuple[Column[Any], ...]]
 
 
 def case(name: str, tag: str, before: Build, after: Build, **facts: Any) -> None:
@@ -261,3 +265,67 @@ case(
     rows="INSERT INTO t (code) VALUES ('x')",
     kept=("SELECT code FROM t", [("x",)]),
 )
+
+
+def room(columns: Columns, gone: Columns | None = None) -> Build:
+    """Return what fills a metadata with a table and an index, on it or on a table that goes."""
+
+    def build(m: MetaData) -> None:
+        held = [Index("ix", "n")]
+        if gone is not None:
+            Table("gone", m, Column("id", Integer, primary_key=True), *gone(), *held)
+        Table("t", m, *columns(), *([] if gone else held))
+
+    return build
+
+
+def key() -> Column[Any]:
+    """Return a serial key."""
+    return Column("id", Integer, primary_key=True)
+
+
+def random() -> Column[Any]:
+    """Return a key of another name."""
+    return Column("key", Uuid, server_default=text("gen_random_uuid()"), primary_key=True)
+
+
+def number(**options: Any) -> Column[Any]:
+    """Return a column of numbers."""
+    return Column("n", Integer, **options)
+
+
+for _what, _before, _gone, _after in (
+    ("a key gives way to another", lambda: (key(), number()), lambda: (number(),), lambda: (random(), number())),
+    (
+        "a reference to it goes with its column",
+        lambda: (key(), number(), Column("up", ForeignKey("gone.id"))),
+        lambda: (number(),),
+        lambda: (key(), number()),
+    ),
+    (
+        "each refers to the other",
+        lambda: (key(), number(), Column("up", ForeignKey("gone.id", name="fk", use_alter=True))),
+        lambda: (number(), Column("t_id", ForeignKey("t.id"))),
+        lambda: (random(), number()),
+    ),
+    (
+        "it refers to a key that moves",
+        lambda: (key(), number()),
+        lambda: (number(), Column("t_id", ForeignKey("t.id"))),
+        lambda: (Column("id", Integer), number(primary_key=True)),
+    ),
+    (
+        "a column goes that another was computed from",
+        lambda: (key(), number(), Column("a", Integer), Column("c", Integer, Computed("a + 1", persisted=True))),
+        lambda: (number(),),
+        lambda: (key(), number(), Column("c", Integer, Computed("n + 1", persisted=True))),
+    ),
+):
+    case(
+        f"a table makes room and {_what}",
+        "compound",
+        room(_before, _gone),
+        room(_after),
+        rows="INSERT INTO t (n) VALUES (7)",
+        kept=("SELECT n FROM t", [(7,)]),
+    )

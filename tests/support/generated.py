@@ -1,6 +1,6 @@
 """A database that many cases use one after the other, and the way of each through generated migrations."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,17 +67,27 @@ async def walk(case: Case, engine: AsyncEngine, directory: Path, version: int) -
 
 async def walk_back(way: Way, engine: AsyncEngine) -> Snapshot | None:
     """Take everything back and read what is there then; None where there is no way back."""
-    if not all("async def downgrade" in path.read_text() for path in way.paths):
+    if not has_way_back(way.paths):
         return None
-    async with _apart(engine) as own:
-        await MigrationRunner(own, None, way.paths[0].parent, observers=()).downgrade(0)
+    await downgrade(engine, way.paths[0].parent, 0)
     return await read_schema(engine)
+
+
+def has_way_back(paths: Iterable[Path]) -> bool:
+    """Whether all files have one."""
+    return all("async def downgrade" in path.read_text() for path in paths)
 
 
 async def upgrade(engine: AsyncEngine, directory: Path) -> None:
     """Run what is pending, and raise what goes wrong."""
     async with _apart(engine) as own:
         await MigrationRunner(own, None, directory, observers=()).run_migrations()
+
+
+async def downgrade(engine: AsyncEngine, directory: Path, target: int) -> None:
+    """Take back what is above a target, and raise what goes wrong."""
+    async with _apart(engine) as own:
+        await MigrationRunner(own, None, directory, observers=()).downgrade(target)
 
 
 @asynccontextmanager

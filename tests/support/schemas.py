@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import text
+from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.schema_cases import Case
@@ -29,6 +29,11 @@ def leave_out_what_cannot_be(case: Case, version: int) -> None:
         pytest.skip(f"needs SQLAlchemy {case.alchemy[0]}.{case.alchemy[1]}")
 
 
+def can_be(case: Case, version: int) -> bool:
+    """Whether the server, and SQLAlchemy, know the words of a case."""
+    return version >= case.since and case.alchemy <= ALCHEMY
+
+
 async def create(case: Case, engine: AsyncEngine) -> None:
     """Make the live schema of a case, with its rows."""
     for extension in case.extensions:
@@ -43,12 +48,16 @@ async def create(case: Case, engine: AsyncEngine) -> None:
         await run_sql(engine, f"CREATE EXTENSION {extension}")
     build = case.before or (None if case.sql else case.after)
     if build is not None:
-        metadata = case.metadata(build)
-        for table in metadata.tables.values():
-            for index in table.indexes:
-                index.dialect_options["postgresql"]["concurrently"] = False
-        async with engine.begin() as connection:
-            await connection.run_sync(metadata.create_all)
+        await create_all(case.metadata(build), engine)
     for script in (case.sql, case.rows):
         if script:
             await run_sql(engine, script)
+
+
+async def create_all(metadata: MetaData, engine: AsyncEngine) -> None:
+    """Create what a metadata has, in one transaction."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            index.dialect_options["postgresql"]["concurrently"] = False
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)

@@ -115,6 +115,29 @@ def test_a_name_that_something_new_takes_is_freed_first() -> None:
     assert plan.place("drop_table") < plan.place("create_index")
 
 
+def test_columns_do_not_go_early_for_a_name_that_is_freed() -> None:
+    gone, holding = table("gone", ID, key("gone_pkey", "id"), index("ix", "id")), reference("fk", "old", "gone")
+
+    plan = planned(
+        snapshot(gone, users(column("old"), holding)), snapshot(users(index("ix", "id"))), allow_destructive=True
+    )
+
+    assert plan.files == {
+        "main": ['drop_constraint("fk", "users")', 'drop_table("gone")'],
+        "concurrent": ['create_index("ix", "users", ["id"])'],
+        "drop": ['drop_column("users", "old")'],
+    }
+
+
+def test_a_name_of_another_schema_is_in_nobodys_way() -> None:
+    gone = replace(table("gone", ID, index("ix", "id")), name=Name("other", "gone"))
+    found = d.TableRemoved(gone), d.IndexAdded(USERS.name, index("ix", "id"))
+
+    plan = plan_of(found, snapshot(gone, USERS), snapshot(users(index("ix", "id"))), allow_destructive=True)
+
+    assert list(plan.files) == ["concurrent", "drop"]
+
+
 # What is left out
 
 

@@ -178,9 +178,16 @@ def beside(name: str) -> str:
 def _goes_along(context: Context, table: Name, constraint: Constraint) -> bool:
     """Whether dropping a column drops it."""
     places = {(table, column) for column in constraint.columns}
-    if constraint.kind is ConstraintKind.FOREIGN_KEY and _leans_on_changed(context, table, constraint):
+    if constraint.kind is ConstraintKind.FOREIGN_KEY and (
+        _leans_on_changed(context, table, constraint) or _leans_on_room(context, constraint)
+    ):
         return False
     return bool(places & context.dropped) and not places & context.converted and constraint.name not in _taken(context)
+
+
+def _leans_on_room(context: Context, key: Constraint) -> bool:
+    """Whether a foreign key refers to a table that goes before the columns do."""
+    return context.makes_room and any(key.target == each.table.name for each in context.of(d.TableRemoved))
 
 
 def _taken(context: Context) -> frozenset[str]:

@@ -137,6 +137,15 @@ class Context:
         return frozenset(self._late_keys())
 
     @cached_property
+    def makes_room(self) -> bool:
+        """Whether tables that go have names, or parts with names, that something new takes."""
+        new = {name for each in self.of(d.TableAdded) for name in _names(each.table)}
+        new |= {Name(each.table.schema, each.index.name) for each in self.of(d.IndexAdded)}
+        new |= {Name(each.table.schema, each.constraint.name) for each in self.of(d.ConstraintAdded)}
+        new |= {each.name for kind in (d.SequenceAdded, d.EnumAdded) for each in self.of(kind)}
+        return any({*_names(each.table)} & new for each in self.of(d.TableRemoved))
+
+    @cached_property
     def identities(self) -> frozenset[tuple[Name, str]]:
         """Columns that become identity columns."""
         return frozenset((each.table, each.column) for each in self.of(d.IdentityChanged) if each.before is None)
@@ -204,3 +213,14 @@ def is_remade(it: d.ComputedChanged) -> bool:
 def _columns_of_keys(keys: Iterable[tuple[Name, Constraint]]) -> frozenset[tuple[Name, str]]:
     primary = ((table, key) for table, key in keys if key.kind is ConstraintKind.PRIMARY_KEY)
     return frozenset((table, column) for table, key in primary for column in key.columns)
+
+
+def _names(table: Table) -> Iterator[Name]:
+    """Yield the names of a table, its parts and the sequences of its columns."""
+    yield table.name
+    yield from (Name(table.name.schema, each.name) for each in table.indexes)
+    yield from (Name(table.name.schema, each.name) for each in table.constraints)
+    for column in table.columns:
+        sequence = column.sequence or (column.identity.sequence if column.identity else None)
+        if sequence is not None:
+            yield sequence

@@ -23,7 +23,7 @@ from async_migrations.schema.generate import (
 from async_migrations.schema.generate.context import Context
 from async_migrations.schema.generate.selection import is_made_anew, labels_after
 from async_migrations.schema.generate.source import flat, quoted
-from async_migrations.schema.generate.step import Phase, Stage, Step
+from async_migrations.schema.generate.step import Stage, Step
 
 _ESCAPED = re.compile(r"\\[nrt]")
 _QUOTES = re.compile("['\"]+")
@@ -92,7 +92,6 @@ def plan(context: Context) -> tuple[FilePlan, ...]:
     """
     steps = [*_simple(context), *domains.added(context), *tables.added(context), *tables.removed(context)]
     steps += [*tables.persistence(context), *constraints.in_the_way(context)]
-    steps = _early_if_in_the_way(context, steps)
     last = Stage.DROP if any(step.stage is Stage.DROP for step in steps) else Stage.MAIN
     for it in context.operations:
         if isinstance(it, d.EnumLabelsChanged):
@@ -162,31 +161,6 @@ def _says(source: str, word: str) -> bool:
     A word that is something else counts too: one file too many does no harm, a label that is used too early fails.
     """
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", source) is not None
-
-
-def _early_if_in_the_way(context: Context, steps: list[Step]) -> list[Step]:
-    """Let tables go first whose names, or whose parts' names, something new takes."""
-    new = {name for each in context.of(d.TableAdded) for name in _names(each.table)}
-    new |= {each.index.name for each in context.of(d.IndexAdded)}
-    new |= {each.constraint.name for each in context.of(d.ConstraintAdded)}
-    new |= {each.name.name for kind in (d.SequenceAdded, d.EnumAdded) for each in context.of(kind)}
-    gone = [each.table for each in context.of(d.TableRemoved) if {*_names(each.table)} & new]
-    if not gone:
-        return steps
-    return [
-        replace(step, stage=Stage.MAIN, phase=Phase.RELEASE_KEYS) if step.stage is Stage.DROP else step
-        for step in steps
-    ]
-
-
-def _names(table: Any) -> Iterator[str]:
-    yield table.name.name
-    for part in (*table.indexes, *table.constraints):
-        yield part.name
-    for column in table.columns:
-        sequence = column.sequence or (column.identity.sequence if column.identity else None)
-        if sequence is not None:
-            yield sequence.name
 
 
 def _known(context: Context, steps: list[Step]) -> Iterator[Step]:

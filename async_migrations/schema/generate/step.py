@@ -38,6 +38,7 @@ class Phase(IntEnum):
     RELEASE = 11
     RELEASE_INDEXES = 12
     RELEASE_DEFAULTS = 13
+    MAKE_ROOM = 15
     SCHEMAS = 20
     ENUMS = 21
     DOMAINS = 22

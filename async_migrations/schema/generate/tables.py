@@ -45,17 +45,20 @@ def added(context: Context) -> Iterator[Step]:
 
 
 def removed(context: Context) -> Iterator[Step]:
-    """Drop tables: those that refer to others first."""
+    """Drop tables: those that refer to others first; before anything new where that takes their names."""
+    stage, keys, itself = Stage.DROP, Phase.DROP_COLUMNS, Phase.DROP_TABLES
+    if context.makes_room:
+        stage, keys, itself = Stage.MAIN, Phase.MAKE_ROOM, Phase.MAKE_ROOM
     tables = {each.table.name: each.table for each in context.of(d.TableRemoved)}
     order = [*reversed(ordered(tables))]
     for place, name in enumerate(order):
         for key in tables[name].constraints:
             if key.kind is ConstraintKind.FOREIGN_KEY and key.target in order[:place]:
                 up = op("drop_constraint", key.name, name.name, schema=context.schema(name))
-                yield Step(Stage.DROP, Phase.DROP_COLUMNS, (up,), None, reason=LOST)
+                yield Step(stage, keys, (up,), None, reason=LOST)
     for name in order:
         up = op("drop_table", name.name, schema=context.schema(name))
-        yield Step(Stage.DROP, Phase.DROP_TABLES, (up,), None, reason=LOST)
+        yield Step(stage, itself, (up,), None, reason=LOST)
 
 
 def ordered(tables: dict[Name, Table]) -> list[Name]:
