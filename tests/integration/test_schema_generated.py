@@ -3,29 +3,21 @@
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import MetaData, create_mock_engine
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.conftest import WHOLE
 from tests.schema_cases import Case
 from tests.schema_cases.changed import CASES
-from tests.schema_cases.hindered import CASES as HINDERED
-from tests.schema_cases.moved import every
-from tests.schema_cases.rare import CASES as RARE
+from tests.schema_cases.corpora import CHANGED
 from tests.support.generated import comparable, values, walk, walk_back
 from tests.support.grouped import (
     Group,
-    grouped,
-    is_movable,
-    move,
     naming,
     operations_in,
+    parametrize,
     snapshot_of,
     values_in,
     walk_back_together,
@@ -54,18 +46,8 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert result.returncode == 0, result.stdout
 
 
-ALL = [*CASES, *every(), *HINDERED, *RARE]
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Walk each case alone on one version; on others those together that can be, which is a third of the work.
-
-    They are in schemas of their own then, none of which is the default one.
-    """
-    if "case" in metafunc.fixturenames:
-        version = metafunc.config.getoption("--postgres")
-        groups, alone = ([], ALL) if version == WHOLE else grouped(ALL, version)
-        metafunc.parametrize("case", [*groups, *alone], ids=str)
+    parametrize(metafunc, CHANGED)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -120,64 +102,3 @@ async def _see_them_together(group: Group, shared: AsyncEngine, tmp_path: Path, 
         with naming(case):
             before = way.first.live if place in way.returning else way.second.live
             assert comparable(snapshot_of(place, back)) == comparable(snapshot_of(place, before))
-
-
-@pytest.mark.parametrize("version", [15, 16, 17])
-def test_each_case_is_walked_once_and_most_of_them_together(version: int) -> None:
-    groups, alone = grouped(ALL, version)
-    together = [case for group in groups for case in group.cases.values()]
-    assert Counter(map(id, [*together, *alone])) == Counter(map(id, ALL))
-    assert len(together) > 0.8 * len(ALL)
-
-
-def test_a_case_is_the_same_in_another_schema() -> None:
-    for case in filter(is_movable, ALL):
-        for build in filter(None, (case.before, case.after)):
-            moved = MetaData()
-            move(case.metadata(build), moved, "c1")
-            # SQLAlchemy names indexes after the schema, too.
-            said = [each.replace("c1.", "").replace("ix_c1_", "ix_") for each in statements(moved)]
-            assert sorted(said) == sorted(statements(case.metadata(build))), case
-
-
-def statements(metadata: MetaData) -> list[str]:
-    """Return what creates it."""
-    said: list[str] = []
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    engine = create_mock_engine("postgresql://", lambda sql, *_, **__: said.append(str(sql.compile(dialect=dialect))))
-    metadata.create_all(engine, checkfirst=False)
-    return said
-
-
-def test_the_corpus_is_large_and_about_everything() -> None:
-    assert len(ALL) >= 250
-    assert {tag for case in ALL for tag in case.tags} >= TAGS
-
-
-TAGS = {
-    "check",
-    "column",
-    "comment",
-    "compound",
-    "computed",
-    "default",
-    "domain",
-    "enum",
-    "exclude",
-    "fk",
-    "identity",
-    "index",
-    "inheritance",
-    "names",
-    "naming conventions",
-    "nullable",
-    "options",
-    "partition",
-    "pk",
-    "rename",
-    "schema",
-    "sequence",
-    "table",
-    "type",
-    "unique",
-}

@@ -1,14 +1,15 @@
-"""Many cases on one way through generated migrations, each in a schema of its own that is called as the case is."""
+"""Many cases at once, each in a schema of its own that is called as the case is."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, CheckConstraint, DefaultClause, Enum, MetaData, Table, TextClause, text
+import pytest
+from sqlalchemy import ARRAY, CheckConstraint, DefaultClause, Enum, MetaData, Table, TextClause, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.dialects.postgresql.named_types import NamedType
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,18 +22,20 @@ from async_migrations.schema.difference import Difference
 from async_migrations.schema.snapshot import Snapshot
 from async_migrations.schema.table import Name
 from async_migrations.sql import quote_identifier
+from tests.conftest import WHOLE
 from tests.schema_cases import Build, Case
 from tests.schema_cases.changed import nothing
 from tests.support.generated import EMPTY, downgrade, has_way_back, upgrade
 from tests.support.schemas import can_be, create_all, run_sql
 
+T = TypeVar("T")
 SIZE = 25
 """How many cases go together; with more, none gets cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cases that are walked at once, by their schemas."""
+    """Cases that are looked at together, by their schemas."""
 
     cases: dict[str, Case]
 
@@ -71,8 +74,23 @@ class GroupWay:
     stay: int
 
 
+def parametrize(metafunc: pytest.Metafunc, cases: Sequence[Case]) -> None:
+    """Give each case alone to a test on one version; on others those together that can be, which is less work.
+
+    They are in schemas of their own then, none of which is the default one.
+
+    Args:
+        metafunc: of a test, whose argument is called `case`, or of another one.
+        cases: all of them.
+    """
+    if "case" in metafunc.fixturenames:
+        version = metafunc.config.getoption("--postgres")
+        groups, alone = ([], cases) if version == WHOLE else grouped(cases, version)
+        metafunc.parametrize("case", [*groups, *alone], ids=str)
+
+
 def grouped(cases: Iterable[Case], version: int) -> tuple[list[Group], list[Case]]:
-    """Return groups, and the cases that are walked alone.
+    """Return groups, and the cases that stay alone.
 
     Args:
         cases: all of them.
@@ -144,6 +162,10 @@ def move(source: MetaData, target: MetaData, schema: str) -> None:
     for table in source.tables.values():
         for column in table.columns:
             column.type = _moved(column.type, schema)
+            column.unique = column.unique and column.index
+        for each in table.constraints:
+            if isinstance(each, UniqueConstraint):
+                each._column_flag = False  # copied in its place then, not with the column
         # Those without a name are numbered in their order, which SQLAlchemy's copies do not keep, nor prefixes.
         table.constraints = OrderedSet(table._sorted_constraints)
         table.to_metadata(target, schema=schema)._prefixes = table._prefixes
@@ -157,35 +179,54 @@ def _moved(type_: TypeEngine[Any], schema: str) -> TypeEngine[Any]:
     return type_
 
 
-async def walk_together(group: Group, engine: AsyncEngine, directory: Path) -> GroupWay:
-    """Make the live schemas, compare, write the files, run them, compare again; all at once.
+async def see_together(group: Group, see: Callable[[Group], Awaitable[T]]) -> T:
+    """Look at many cases at once.
 
-    The cases that have no way back come first, in files of their own: they would take it from the others. An error
-    says which cases fail without the others, too.
+    Args:
+        group: the cases.
+        see: looks at them, in a database that it empties.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        Exception: what it raises, and which cases fail without the others, too.
     """
     try:
-        return await _walk(group, engine, directory)
+        return await see(group)
     except Exception as error:
-        failing = [
-            str(case) for place, case in group.cases.items() if not await _passes(place, case, engine, directory)
-        ]
+        parts = {case: Group({place: case}) for place, case in group.cases.items()}
+        failing = [str(case) for case, part in parts.items() if not await _passes(part, see)]
         error.add_note(f"Cases that fail without the others, too: {', '.join(failing) or 'none'}")
         raise
 
 
-async def _passes(place: str, case: Case, engine: AsyncEngine, directory: Path) -> bool:
+async def _passes(group: Group, see: Callable[[Group], Awaitable[object]]) -> bool:
     with suppress(Exception):
-        await _walk(Group({place: case}), engine, directory / place)
+        await see(group)
         return True
     return False
 
 
-async def _walk(group: Group, engine: AsyncEngine, directory: Path) -> GroupWay:
+async def create_together(group: Group, engine: AsyncEngine) -> None:
+    """Make the live schemas, with their rows, and have nothing else there."""
     await run_sql(engine, ";".join([EMPTY, *(f"CREATE SCHEMA {quote_identifier(each)}" for each in group.cases)]))
     await create_all(group.metadata(lambda case: case.before or (nothing if case.sql else case.after)), engine)
     for place, case in group.cases.items():
         with naming(case):
             await run_sql(engine, ";".join([_inside(place), case.sql, case.rows]))
+
+
+async def walk_together(group: Group, engine: AsyncEngine, directory: Path) -> GroupWay:
+    """Make the live schemas, compare, write the files, run them, compare again; all at once.
+
+    The cases that have no way back come first, in files of their own: they would take it from the others.
+    """
+    return await see_together(group, lambda each: _walk(each, engine, directory / str(each)))
+
+
+async def _walk(group: Group, engine: AsyncEngine, directory: Path) -> GroupWay:
+    await create_together(group, engine)
     first = await compare_schema(engine, group.metadata(lambda case: case.after), schemas=group.cases)
     returning = frozenset(each for each in group.cases if _returns(_part(first, {each})))
     there = _written(_part(first, group.cases.keys() - returning), directory)
