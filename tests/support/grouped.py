@@ -195,8 +195,7 @@ async def see_together(group: Group, see: Callable[[Group], Awaitable[T]]) -> T:
     try:
         return await see(group)
     except Exception as error:
-        parts = {case: Group({place: case}) for place, case in group.cases.items()}
-        failing = [str(case) for case, part in parts.items() if not await _passes(part, see)]
+        failing = [str(case) for place, case in group.cases.items() if not await _passes(Group({place: case}), see)]
         error.add_note(f"Cases that fail without the others, too: {', '.join(failing) or 'none'}")
         raise
 
