@@ -7,6 +7,7 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing.util
 import os
 import runpy
 import selectors
@@ -20,12 +21,15 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 SET_PDEATHSIG = 1
 LARGEST_ORDER = 1 << 20
 ROOT = Path(__file__).parents[2]
+EXECUTE_WORKERS = "EXECUTE_WORKERS"
+"""A variable of the environment of a server whose workers are not to be forked."""
 FORKED_INTERPRETER = Path(__file__).with_name("forked_interpreter.py")
 ENGINE = (
     "async_migrations.cli.commands",
@@ -221,11 +225,36 @@ def _live(order: Order, streams: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order.environment)
     os.chdir(order.directory)
-    code = _outcome(order.program)
+    if EXECUTE_WORKERS not in order.environment:
+        multiprocessing.util.spawnv_passfds = _spawn  # type: ignore[attr-defined]  # what servers start workers with
+    _be(order.program)
+
+
+def _spawn(_: bytes, command: Sequence[bytes | str], passed: Sequence[int]) -> int:
+    """Fork what multiprocessing would execute; it has its descriptors and signals as after that, return its pid."""
+    program = [os.fsdecode(each) for each in command]
+    if pid := os.fork():
+        return pid
+    gc.freeze()  # what closes a descriptor when it is collected would close that of another
+    kept = sorted({0, 1, 2, *map(int, passed)})
+    for low, high in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
+        os.closerange(low + 1, high)
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _be(program[program.index("-c") :])
+
+
+def _be(program: Sequence[str]) -> NoReturn:
+    """Run a program as `python` does, and end as it ends."""
+    code = _outcome(program)
     # What an interpreter does at its end, but for tearing down modules that the kernel takes with the process.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError, ValueError):  # nobody reads it, or the program has closed it
         sys.stdout.flush()
         sys.stderr.flush()
     if code == -signal.SIGINT:
