@@ -188,9 +188,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda each: crc32(each.nodeid.partition("::")[0].encode()))
     if config.getoption("--postgres") == WHOLE:
         return
-    asks = [each for each in items if "postgres_version" in getattr(each, "fixturenames", ())]
+    asks = [each for each in items if _asks_for_a_version(each)]
     config.hook.pytest_deselected(items=[each for each in items if each not in set(asks)])
     items[:] = asks
+
+
+def _asks_for_a_version(item: pytest.Item) -> bool:
+    return "postgres_version" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("any_server")
 
 
 def pytest_collection_finish() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from _pytest.config import default_plugins
 
-from tests.support.zygote import Order, Streams, zygote
+from tests.support.zygote import PLUGIN, Order, Streams, zygote
 
 MIGRATIONS = {
     "001_users.sql": "CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email varchar NOT NULL);",
@@ -110,16 +110,35 @@ TELL_MORE = ("CI", "BUILD_NUMBER")
 PROGRAM = "import sys; del sys.path[0]; import pytest; sys.exit(pytest.console_main())"
 """The command `pytest`; of the directory in which it runs only its settings say what can be imported."""
 
-# Not what has a plugin of pytest's: that wants to import it itself.
+PLUGINS = (
+    "anyio.pytest_plugin",
+    "anyio._backends._asyncio",
+    "anyio.from_thread",
+    "async_migrations.executor",
+    "async_migrations.integrations.pytest_asyncio",
+    "async_migrations.integrations.pytest_plugin",
+    "async_migrations.online",
+    "async_migrations.testing.databases",
+    "async_migrations.testing.ready_made",
+    "async_migrations.testing.shared",
+    "async_migrations.testing.template",
+    "pytest_asyncio.plugin",
+    "pytest_timeout",
+    "xdist.looponfail",
+    "xdist.plugin",
+)
 PYTEST = (
     "asyncpg",
     "email.parser",
+    "encodings.utf_8_sig",
     "execnet",
+    "postgast",
     "pytest",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.ext.asyncio",
     "stamina",
     *(f"_pytest.{name}" for name in default_plugins),
+    *(f"{PLUGIN}{name}" for name in PLUGINS),
 )
 
 
