@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import pytest
 from _pytest.config import default_plugins
@@ -196,6 +197,11 @@ class Example:
         """Run its tests in a process of their own."""
         return forked_pytest(self.pytester.path, *ALWAYS, f"--basetemp={self.pytester.path / 'basetemp'}", *options)
 
+    def begin(self, *options: str) -> IO[str]:
+        """Begin to run its tests, as `begun_pytest`."""
+        nowhere = Path(os.devnull)
+        return begun_pytest(self.pytester.path, *ALWAYS, *options, out=nowhere, err=nowhere)
+
     def execute(self, *options: str) -> pytest.RunResult:
         """Run its tests in a process that has imported nothing yet."""
         return self.pytester.runpytest_subprocess(*ALWAYS, *options)
@@ -226,14 +232,25 @@ def forked_pytest(
     """
     started = time.perf_counter()
     out, err = ((said or project) / name for name in ("stdout.txt", "stderr.txt"))
+    with begun_pytest(project, *options, out=out, err=err, environment=environment) as end:
+        *_, code = end.read().split()
+    stdout_lines, stderr_lines = (each.read_text().splitlines() for each in (out, err))
+    return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+
+
+def begun_pytest(
+    project: Path, *options: str, out: Path, err: Path, environment: Mapping[str, str] | None = None
+) -> IO[str]:
+    """Begin what `forked_pytest` does.
+
+    Returns:
+        What says its pid, on a line, and when it has ended its exit code.
+    """
     program = ["-c", PROGRAM, *chain.from_iterable(map(_forked, options))]
     order = Order(program, dict(environment or os.environ), str(project))
     with Path(os.devnull).open() as stdin, out.open("w") as stdout, err.open("w") as stderr:
         streams = Streams(stdin.fileno(), stdout.fileno(), stderr.fileno())
-        with os.fdopen(zygote(*PYTEST).fork(order, streams)) as end:
-            *_, code = end.read().split()
-    stdout_lines, stderr_lines = (each.read_text().splitlines() for each in (out, err))
-    return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+        return os.fdopen(zygote(*PYTEST).fork(order, streams))
 
 
 def _forked(option: str) -> Sequence[str]:
