@@ -32,6 +32,7 @@ def ask(bare: Shell) -> Ask:
     return bare.value
 
 
+@pytest.mark.any_server
 async def test_upgrade_tells_the_story_on_stderr(shell: Shell) -> None:
     done = await shell.run("upgrade", PYTHONWARNINGS="error")  # in a new interpreter, what it imports included
 
@@ -197,6 +198,7 @@ async def rolled_back(ask: Ask) -> bool:
     return not await ask(others) and await ask("SELECT to_regclass('a')") is None
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 async def test_one_signal_ends_a_command_whose_migration_is_still_imported(
     bare: Shell, number: signal.Signals, code: int
@@ -241,6 +243,7 @@ class Migration(BaseMigration):
 """
 
 
+@pytest.mark.any_server
 async def test_the_document_is_alone_on_standard_output(bare: Shell) -> None:
     bare.write("migrations/001_a.py", LOUD)
     done = await bare.run("upgrade", "--json")
@@ -259,6 +262,7 @@ class Migration(BaseMigration):
 """
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize(
     ("line", "code", "word"),
     [
@@ -298,6 +302,7 @@ async def test_a_stream_that_cannot_be_written_stops_nothing(
         assert await ask("SELECT count(*) FROM schema_migrations") == 3
 
 
+@pytest.mark.any_server
 async def test_an_embedded_server_runs_for_a_command(shell: Shell) -> None:
     shell.url = None
     shell.write("pyproject.toml", f'{PYPROJECT}[project]\nname = "my-shop"\n')
@@ -314,6 +319,7 @@ async def test_an_embedded_server_runs_for_a_command(shell: Shell) -> None:
     assert not Server(home / "postgres18").is_running()
 
 
+@pytest.mark.any_server
 async def test_commands_that_run_together_share_an_embedded_server_elsewhere_which_goes_before_the_environment(
     shell: Shell, ask: Ask
 ) -> None:

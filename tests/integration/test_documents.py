@@ -69,6 +69,7 @@ async def run(command: str, cwd: Path, env: dict[str, str]) -> str:
     return result.stdout.decode()
 
 
+@pytest.mark.any_server
 async def test_the_tutorial_works_from_top_to_bottom(tmp_path: Path, database_url: str) -> None:
     env = environment(database_url.replace("+asyncpg", ""))
     folder = tmp_path / "shop"

@@ -22,7 +22,7 @@ from tests.support.history import History
 from tests.support.page_server import serving
 
 # One browser for all tests, each with a context of its own; what it is driven with lives in one event loop.
-pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module"), pytest.mark.any_server]
 expect.set_options(timeout=PATIENCE)
 
 BACKFILL = """

@@ -114,6 +114,7 @@ async def ready(client: httpx.AsyncClient) -> Any:
     return await eventually(answer, deadline=60)
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize("way", SERVERS, ids=by_name)
 async def test_all_workers_come_up_by_the_lifespan_and_each_migration_runs_once(
     way: Way, slow: Path, database_url: str, witness: asyncpg.Connection
@@ -127,6 +128,7 @@ async def test_all_workers_come_up_by_the_lifespan_and_each_migration_runs_once(
     await each_ran_once(witness)
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize("way", SERVERS, ids=by_name)
 async def test_a_gate_answers_while_a_migration_runs_and_opens_afterwards(
     way: Way, slow: Path, database_url: str, witness: asyncpg.Connection
@@ -150,6 +152,7 @@ async def test_a_gate_answers_while_a_migration_runs_and_opens_afterwards(
     await each_ran_once(witness)
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize("way", [ONE, TWO, GREEN_ONE, HYPER, HYPER_ALONE], ids=by_name)
 async def test_a_failed_migration_stops_the_lifespan_with_the_engines_sentence(
     way: Way, bad: Path, database_url: str, witness: asyncpg.Connection
@@ -164,6 +167,7 @@ async def test_a_failed_migration_stops_the_lifespan_with_the_engines_sentence(
     assert await witness.fetchval(LEDGER) == ["001_audit"]
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize("way", [ONE, TWO, GREEN_ONE, HYPER, HYPER_ALONE], ids=by_name)
 async def test_a_failed_migration_behind_the_gate_ends_the_server_with_one_sentence(
     way: Way, bad: Path, database_url: str, witness: asyncpg.Connection
@@ -175,6 +179,7 @@ async def test_a_failed_migration_behind_the_gate_ends_the_server_with_one_sente
     assert await witness.fetchval(LEDGER) == ["001_audit"]
 
 
+@pytest.mark.any_server
 async def test_an_application_that_fails_behind_the_gate_ends_the_server_too(
     slow: Path, database_url: str, witness: asyncpg.Connection
 ) -> None:
@@ -184,6 +189,7 @@ async def test_an_application_that_fails_behind_the_gate_ends_the_server_too(
     await each_ran_once(witness)
 
 
+@pytest.mark.any_server
 @pytest.mark.parametrize("way", [ONE, HYPER], ids=by_name)
 async def test_a_gate_that_stays_says_why_until_it_is_told_to_end(way: Way, bad: Path, database_url: str) -> None:
     async with serving(way, "gated", database_url, bad, ON_FAILURE="stay") as running, client(running) as requests:
@@ -239,6 +245,7 @@ async def test_sigterm_refuses_the_requests_that_are_held(
         await nothing_is_left(witness)
 
 
+@pytest.mark.any_server
 async def test_a_server_whose_lifespan_is_off_says_so(slow: Path, database_url: str) -> None:
     way = Way("uvicorn --lifespan off", (*ONE.command, "--lifespan", "off"))
     async with serving(way, "gated", database_url, slow) as running, client(running) as requests:
