@@ -128,6 +128,7 @@ PLUGINS = (
     "xdist.looponfail",
     "xdist.plugin",
 )
+"""What a run imports, sooner or later, that belongs to plugins of pytest's."""
 PYTEST = (
     "asyncpg",
     "email.parser",
