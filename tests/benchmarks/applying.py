@@ -20,6 +20,8 @@ BARE = "the asyncpg messages"
 KIB, MIB = 2**10, 2**20
 FLAT = 1.1
 """What may grow with a history: what was read from its files."""
+SAFE = {"fsync": "on", "full_page_writes": "on", "wal_level": "replica"}
+"""What a durable server has; to make one takes an initdb, which is not what is measured."""
 
 
 async def send_messages(place: Place, database: str, count: int) -> None:
@@ -90,7 +92,7 @@ def messages(place: Place, count: int) -> Timed:
 
 async def against_bare(place: Place, note: str = "") -> list[Row]:
     """Compare with an asyncpg script."""
-    count, repetitions = place.scale.migrations, place.scale.repetitions
+    count, repetitions = place.scale.migrations, place.scale.pairs()
     found = []
     for kind, write in WRITERS.items():
         say(f"applying {kind}{note}")
@@ -103,7 +105,7 @@ async def against_bare(place: Place, note: str = "") -> list[Row]:
 async def against_statements(place: Place) -> list[Row]:
     """Compare Python files with an asyncpg script that awaits each statement, and that one with single messages."""
     say("statements")
-    count, repetitions = place.scale.migrations, place.scale.repetitions
+    count, repetitions = place.scale.migrations, place.scale.pairs()
     bare = on_empty(place, lambda database: send_statements(place, database, count))
     what = f"{count:,} migrations as Python files: against asyncpg, one message each for BEGIN, statements, COMMIT"
     ours_row = timed(what, *await compare(repetitions, ours(place, histories.python_files, count), bare))
@@ -119,7 +121,7 @@ async def against_sqlalchemy(place: Place) -> list[Row]:
     say("SQLAlchemy")
     count = place.scale.migrations
     bare = on_empty(place, lambda database: use_sqlalchemy(place.server.url(database), count))
-    medians, ratio = await compare(place.scale.repetitions, ours(place, histories.python_files, count), bare)
+    medians, ratio = await compare(place.scale.pairs(), ours(place, histories.python_files, count), bare)
     return [timed(f"{count:,} migrations as Python files: against a bare SQLAlchemy script", medians, ratio)]
 
 
@@ -128,7 +130,7 @@ async def against_alembic(place: Place) -> list[Row]:
     what = f"{place.scale.migrations:,} migrations as %s: against Alembic"
     if find_spec("alembic") is None:
         return [skipped(what % "both", "Alembic is not installed")]
-    count, repetitions = place.scale.migrations, place.scale.repetitions
+    count, repetitions = place.scale.migrations, place.scale.pairs()
     folder = place.folder(histories.alembic_files, count)
     alembic = on_empty(place, lambda database: run_alembic(place.server.url(database), folder))
     # Importing Alembic, and writing its bytecode, is not on the bill.
@@ -151,7 +153,7 @@ async def growth(place: Place) -> list[Row]:
 
 async def _grown(scale: Scale, kind: str, work: Callable[[int], Timed]) -> Row:
     few, many = scale.few, scale.migrations
-    (long, short), ratio = await compare(scale.repetitions, work(many), work(few))
+    (long, short), ratio = await compare(scale.pairs(), work(many), work(few))
     shown = f"{long / many / MILLISECOND:.2f} ms", f"{short / few / MILLISECOND:.2f} ms"
     return Row(f"Time a migration of {many:,}, against of {few:,}: {kind}", *shown, f"{ratio * few / many:.2f}")
 
@@ -199,5 +201,9 @@ async def _peak(place: Place, folder: Path) -> int:
 async def durable(place: Place) -> list[Row]:
     """Compare once more where a commit waits for the disk."""
     # Not in memory, where fsync costs nothing.
-    with tempfile.TemporaryDirectory() as directory, Server(directory, version=place.server.version) as server:
+    with tempfile.TemporaryDirectory() as directory, _safe_server(place, directory) as server:
         return await against_bare(Place(server, place.scale, place.directory), ", fsync on")
+
+
+def _safe_server(place: Place, directory: str) -> Server:
+    return Server(directory, version=place.server.version, durable=False, settings=SAFE)

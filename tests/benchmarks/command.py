@@ -55,6 +55,6 @@ async def rows(place: Place) -> list[Row]:
         ours = process([*place.interpreter, "-m", "async_migrations", "wait"], place.directory, environment)
         bare = process([*place.interpreter, str(script)], place.directory, environment)
         await compare(1, ours, bare)  # the bytecode is written and the files are in memory
-        found = await compare(place.scale.repetitions * TIMES, ours, bare)
+        found = await compare(place.scale.pairs(TIMES), ours, bare)
     what = f"`async-migrations wait`, {few} applied migrations: a process, against asyncpg's connect and `SELECT *`"
     return [timed(what, *found, bound=1.3)]

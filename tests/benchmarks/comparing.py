@@ -59,7 +59,7 @@ async def _against_queries(place: Place, engine: AsyncEngine, metadata: MetaData
     say("comparing: remembered, against the catalog queries")
     what = f"{place.scale.tables:,} tables unchanged, compared again: against the bare catalog queries"
     medians, ratio = await compare(
-        place.scale.repetitions,
+        place.scale.pairs(),
         lambda: seconds(lambda: compare_schema(engine, metadata)),
         lambda: seconds(lambda: _ask(engine)),
     )
@@ -78,7 +78,7 @@ async def _against_alembic(place: Place, engine: AsyncEngine, metadata: MetaData
     ):
         say(f"comparing: {what}, against Alembic")
         medians, ratio = await compare(
-            place.scale.repetitions,
+            place.scale.pairs(),
             lambda work=work: seconds(lambda: work(engine, metadata)),  # type: ignore[misc]  # of this turn of the loop
             lambda: seconds(lambda: use_alembic(engine, metadata)),
         )
@@ -88,7 +88,7 @@ async def _against_alembic(place: Place, engine: AsyncEngine, metadata: MetaData
 
 async def _stall(place: Place, engine: AsyncEngine, metadata: MetaData) -> Row:
     say("comparing: how long the event loop stands still")
-    ours = [await longest_stall(lambda: _cold(engine, metadata)) for _ in range(place.scale.repetitions)]
+    ours = [await longest_stall(lambda: _cold(engine, metadata)) for _ in range(place.scale.pairs())]
     bare, other = "Alembic is not installed", 0.0
     if find_spec("alembic") is not None:
         other = await longest_stall(lambda: use_alembic(engine, metadata))

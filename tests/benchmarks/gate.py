@@ -97,7 +97,7 @@ async def _measured(place: Place, runner: MigrationRunner, app: ASGIApp) -> tupl
     async with served(gate) as server:
         await eventually(partial(is_open, server), deadline=30)
         gated, alone = (partial(ask, each, _times(place)) for each in (gate, app))
-        return await compare(place.scale.repetitions * PAIRS, gated, alone)
+        return await compare(place.scale.pairs(PAIRS), gated, alone)
 
 
 def _times(place: Place) -> int:

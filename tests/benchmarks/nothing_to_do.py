@@ -44,7 +44,7 @@ async def rows(place: Place) -> list[Row]:
         await migrate(url, folder)
         found = [
             await compare(
-                scale.repetitions * 3,
+                scale.pairs(3),
                 lambda: seconds(lambda: migrate(url, folder)),
                 lambda work=work: seconds(lambda: work(url, folder)),  # type: ignore[misc]
             )

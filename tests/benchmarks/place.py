@@ -31,7 +31,7 @@ class Scale:
         migrations: The long history.
         few: The short one, to see what grows.
         waiters: Replicas that wait.
-        repetitions: How often each side is measured, in turns.
+        repetitions: How often each side is measured, in turns; 0 to see that it works: once, whatever it takes.
         tables: Those of a schema that is compared.
         tests: Those of a suite, in each of its files.
     """
@@ -42,6 +42,10 @@ class Scale:
     repetitions: int = 5
     tables: int = 1000
     tests: int = 40
+
+    def pairs(self, times: int = 1) -> int:
+        """Return how often both sides are measured where an answer takes `times` as many."""
+        return self.repetitions * times or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ async def rows(place: Place) -> list[Row]:
     say("a test suite")
     tables, tests = place.scale.few, place.scale.tests
     suite = Suite(place.directory / "suite", tables, tests, place.interpreter)
-    repetitions = place.scale.repetitions
+    repetitions = place.scale.pairs()
     cold = [await suite.run() for _ in range(repetitions)]
     await suite.run("--keep-template")
     kept = [await suite.run("--keep-template", "-k", "0") for _ in range(repetitions)]

@@ -141,6 +141,6 @@ async def _read_when(heard: asyncio.Event, connection: Any) -> float:
 async def rows(place: Place) -> list[Row]:
     """Compare our waiters with bare listeners."""
     say("waiting")
-    medians, ratio = await compare(place.scale.repetitions * 3, lambda: ours(place), lambda: bare(place))
+    medians, ratio = await compare(place.scale.pairs(3), lambda: ours(place), lambda: bare(place))
     what = f"{place.scale.waiters} waiting replicas, from the leader's commit until the last is ready"
     return [timed(f"{what}: against LISTEN and one SELECT", medians, ratio, 1.5)]

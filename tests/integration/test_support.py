@@ -22,6 +22,7 @@ from tests.support.processes import child_process, module_process, start_togethe
 from tests.support.proxy import Action, Callback, Fault, WireProxy
 from tests.support.waiting import eventually
 from tests.support.wire import Message, Side, Splitter
+from tests.support.zygote import EXECUTE_WORKERS
 
 BACKENDS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
@@ -266,6 +267,24 @@ async def main():
         await asyncio.sleep(100)
 asyncio.run(main())
 """
+SPAWNS = """
+import multiprocessing, os, signal, sys
+
+def work():
+    held = os.path.exists("/proc/self/fd/50")
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    print("worker of", os.getppid(), *handlers, held, flush=True)
+    sys.exit(7)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, print)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(0, 50, inheritable=False)
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+    print("ended", worker.exitcode, "of", os.getpid())
+"""
 
 
 class TestZygote:
@@ -288,6 +307,15 @@ class TestZygote:
         here = Path.cwd()
         assert said == [f"a word 1 {here} {mother}", f"a word 2 {here} {mother}", f"a word 3 {tmp_path} {mother}"]
         assert int(mother) != os.getpid()
+
+    @pytest.mark.parametrize("environment", [{}, {EXECUTE_WORKERS: "1"}], ids=["forked", "executed"])
+    async def test_workers_that_a_server_spawns_are_as_new(self, tmp_path: Path, environment: dict[str, str]) -> None:
+        (tmp_path / "spawning.py").write_text(SPAWNS)
+        async with module_process("spawning", directory=tmp_path, environment=environment) as child:
+            assert await child.wait() == 0
+        here = str(child.pid)
+        assert child.lines == [f"worker of {here} 0 1 False", f"ended 7 of {here}"]
+        assert child.errors == []
 
     async def test_what_it_forked_ends_with_the_tests(self) -> None:
         # A variable that is the interpreter's own: this one is executed, and has a zygote of its own.

@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import pytest
 from _pytest.config import default_plugins
 
-from tests.support.zygote import Order, Streams, zygote
+from tests.support.zygote import PLUGIN, Order, Streams, zygote
 
 MIGRATIONS = {
     "001_users.sql": "CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email varchar NOT NULL);",
@@ -110,16 +111,36 @@ TELL_MORE = ("CI", "BUILD_NUMBER")
 PROGRAM = "import sys; del sys.path[0]; import pytest; sys.exit(pytest.console_main())"
 """The command `pytest`; of the directory in which it runs only its settings say what can be imported."""
 
-# Not what has a plugin of pytest's: that wants to import it itself.
+PLUGINS = (
+    "anyio.pytest_plugin",
+    "anyio._backends._asyncio",
+    "anyio.from_thread",
+    "async_migrations.executor",
+    "async_migrations.integrations.pytest_asyncio",
+    "async_migrations.integrations.pytest_plugin",
+    "async_migrations.online",
+    "async_migrations.testing.databases",
+    "async_migrations.testing.ready_made",
+    "async_migrations.testing.shared",
+    "async_migrations.testing.template",
+    "pytest_asyncio.plugin",
+    "pytest_timeout",
+    "xdist.looponfail",
+    "xdist.plugin",
+)
+"""What a run imports, sooner or later, that belongs to plugins of pytest's."""
 PYTEST = (
     "asyncpg",
     "email.parser",
+    "encodings.utf_8_sig",
     "execnet",
+    "postgast",
     "pytest",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.ext.asyncio",
     "stamina",
     *(f"_pytest.{name}" for name in default_plugins),
+    *(f"{PLUGIN}{name}" for name in PLUGINS),
 )
 
 
@@ -177,6 +198,11 @@ class Example:
         """Run its tests in a process of their own."""
         return forked_pytest(self.pytester.path, *ALWAYS, f"--basetemp={self.pytester.path / 'basetemp'}", *options)
 
+    def begin(self, *options: str) -> IO[str]:
+        """Begin to run its tests, as `begun_pytest`."""
+        nowhere = Path(os.devnull)
+        return begun_pytest(self.pytester.path, *ALWAYS, *options, out=nowhere, err=nowhere)
+
     def execute(self, *options: str) -> pytest.RunResult:
         """Run its tests in a process that has imported nothing yet."""
         return self.pytester.runpytest_subprocess(*ALWAYS, *options)
@@ -207,14 +233,25 @@ def forked_pytest(
     """
     started = time.perf_counter()
     out, err = ((said or project) / name for name in ("stdout.txt", "stderr.txt"))
+    with begun_pytest(project, *options, out=out, err=err, environment=environment) as end:
+        *_, code = end.read().split()
+    stdout_lines, stderr_lines = (each.read_text().splitlines() for each in (out, err))
+    return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+
+
+def begun_pytest(
+    project: Path, *options: str, out: Path, err: Path, environment: Mapping[str, str] | None = None
+) -> IO[str]:
+    """Begin what `forked_pytest` does.
+
+    Returns:
+        What says its pid, on a line, and when it has ended its exit code.
+    """
     program = ["-c", PROGRAM, *chain.from_iterable(map(_forked, options))]
     order = Order(program, dict(environment or os.environ), str(project))
     with Path(os.devnull).open() as stdin, out.open("w") as stdout, err.open("w") as stderr:
         streams = Streams(stdin.fileno(), stdout.fileno(), stderr.fileno())
-        with os.fdopen(zygote(*PYTEST).fork(order, streams)) as end:
-            *_, code = end.read().split()
-    stdout_lines, stderr_lines = (each.read_text().splitlines() for each in (out, err))
-    return pytest.RunResult(int(code), stdout_lines, stderr_lines, time.perf_counter() - started)
+        return os.fdopen(zygote(*PYTEST).fork(order, streams))
 
 
 def _forked(option: str) -> Sequence[str]:

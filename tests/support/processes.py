@@ -6,8 +6,9 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.forked import LONGEST_LINE, Piped, fork
@@ -18,6 +19,22 @@ COMMAND = "from async_migrations.__main__ import main; main()"
 """The command line, for `child_process`."""
 # Where util-linux has it, the kernel ends a child of ours with us, even when we are killed.
 TIED_TO_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
+
+@dataclass(eq=False, slots=True)
+class _Wait:
+    """One who waits for lines; each line is looked at once, also where fifty wait for one of thousands."""
+
+    search: Callable[[str], object]
+    count: int
+    found: list[str] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, line: str) -> None:
+        if self.search(line):
+            self.found.append(line)
+        if len(self.found) >= self.count:
+            self.over.set()
 
 
 class Child:
@@ -33,8 +50,8 @@ class Child:
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._process = process
-        self._news = asyncio.Condition()
-        self._silent = False
+        self._waits: list[_Wait] = []
+        self._silent = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -56,17 +73,21 @@ class Child:
 
     async def lines_matching(self, pattern: str, count: int, *, deadline: float = 20.0) -> list[str]:
         """Wait for so many lines of either stream in which a regular expression is found, as `line_matching`."""
+        wait = _Wait(re.compile(pattern).search, count)
+        for line in (*self.lines, *self.errors):
+            wait.hear(line)
+        if self._silent.is_set():
+            wait.over.set()
+        self._waits.append(wait)
         try:
-            async with asyncio.timeout(deadline), self._news:
-                await self._news.wait_for(lambda: self._silent or len(self._found(pattern)) >= count)
+            async with asyncio.timeout(deadline):
+                await wait.over.wait()
         except TimeoutError:
             raise AssertionError(f"no line with {pattern!r} within {deadline} s\n{self.transcript()}") from None
-        found = self._found(pattern)
-        assert len(found) >= count, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
-        return found
-
-    def _found(self, pattern: str) -> list[str]:
-        return [line for line in (*self.lines, *self.errors) if re.search(pattern, line)]
+        finally:
+            self._waits.remove(wait)
+        assert len(wait.found) >= count, f"the child ended without a line with {pattern!r}\n{self.transcript()}"
+        return wait.found
 
     async def write_line(self, line: str = "") -> None:
         """Write a line to the child's standard input."""
@@ -85,8 +106,8 @@ class Child:
     async def wait(self, *, deadline: float = 60.0) -> int:
         """Wait for its end; return its exit code, negative for a signal."""
         try:
-            async with asyncio.timeout(deadline), self._news:
-                await self._news.wait_for(lambda: self._silent)
+            async with asyncio.timeout(deadline):
+                await self._silent.wait()
                 return await self._process.wait()
         except TimeoutError:
             raise AssertionError(f"the child still ran after {deadline} s\n{self.transcript()}") from None
@@ -102,15 +123,15 @@ class Child:
         await asyncio.gather(
             self._collect(self._process.stdout, self.lines), self._collect(self._process.stderr, self.errors)
         )
-        async with self._news:
-            self._silent = True
-            self._news.notify_all()
+        self._silent.set()
+        for wait in self._waits:
+            wait.over.set()
 
     async def _collect(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
         async for line in stream:
-            async with self._news:
-                lines.append(line.decode("utf-8", "replace").rstrip("\n"))
-                self._news.notify_all()
+            lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+            for wait in self._waits:
+                wait.hear(lines[-1])
 
 
 @asynccontextmanager

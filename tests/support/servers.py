@@ -13,6 +13,7 @@ import psutil  # type: ignore[import-untyped]  # its stubs are not worth a depen
 
 from tests.support.processes import Child, module_process
 from tests.support.waiting import eventually
+from tests.support.zygote import EXECUTE_WORKERS
 
 ANYWHERE = "127.0.0.1:0"
 UVICORN = ("uvicorn", "--port", "0")
@@ -30,12 +31,14 @@ class Way:
         command: The module and its arguments.
         workers: Processes that serve.
         boot_failure: The exit codes of the whole when a worker cannot start.
+        executed: Whether its workers are executed, not forked.
     """
 
     name: str
     command: tuple[str, ...]
     workers: int = 1
     boot_failure: frozenset[int] = frozenset({3})
+    executed: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -49,7 +52,8 @@ TWO = Way("uvicorn with 2 workers", (*UVICORN, "--workers", "2"), 2, FORGOTTEN)
 GREEN_ONE = Way("gunicorn with a uvicorn worker", GUNICORN)
 GREEN = Way("gunicorn with 2 uvicorn workers", (*GUNICORN, "-w", "2"), 2, TRIPPED)
 HYPER = Way("hypercorn", HYPERCORN, 1, FORGOTTEN)
-HYPER_TWO = Way("hypercorn with 2 workers", (*HYPERCORN, "-w", "2"), 2, FORGOTTEN)
+# Once one worker has ended, its parent kills the others, so that they must not end at once, as forked ones do.
+HYPER_TWO = Way("hypercorn with 2 workers", (*HYPERCORN, "-w", "2"), 2, FORGOTTEN, executed=True)
 HYPER_ALONE = Way("hypercorn without workers", (*HYPERCORN, "-w", "0"))
 # One worker of uvicorn's is the server itself; hypercorn's is a process beside it, as two are.
 SERVERS = (ONE, TWO, GREEN, HYPER_TWO)
@@ -101,6 +105,8 @@ async def serving(way: Way, app: str, url: str, migrations: Path, **environment:
     """
     module, *arguments = way.command
     variables = {"DATABASE_URL": url, "MIGRATIONS": str(migrations), **environment}
+    if way.executed:
+        variables[EXECUTE_WORKERS] = "1"
     async with module_process(module, f"tests.support.served:{app}", *arguments, environment=variables) as child:
         try:
             yield Serving(child)

@@ -7,6 +7,7 @@ import gc
 import importlib
 import io
 import json
+import multiprocessing.util
 import os
 import runpy
 import selectors
@@ -20,16 +21,27 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
 SET_PDEATHSIG = 1
 LARGEST_ORDER = 1 << 20
 ROOT = Path(__file__).parents[2]
+PLUGIN = "plugin:"
+"""Goes before the name of a module that belongs to a plugin of pytest's."""
+EXECUTE_WORKERS = "EXECUTE_WORKERS"
+"""A variable of the environment of a server whose workers are not to be forked."""
 FORKED_INTERPRETER = Path(__file__).with_name("forked_interpreter.py")
 ENGINE = (
+    "anyio._backends._asyncio",
+    "async_migrations.auto_schema",
     "async_migrations.cli.commands",
+    "async_migrations.cli.process",
+    "async_migrations.executor",
+    "async_migrations.online",
     "asyncpg",
+    "encodings.utf_8_sig",
     "postgast",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.ext.asyncio",
@@ -132,12 +144,29 @@ def main(orders: int, door: int, modules: Sequence[str]) -> None:
     _end_with(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for pytest, which ends us
     sys.path[0] = ""
+    plugins = [module for module in modules if module.startswith(PLUGIN)]
     for module in modules:
-        importlib.import_module(module)
+        if module not in plugins:
+            importlib.import_module(module)
+    _import_as_pytest_does([each.removeprefix(PLUGIN) for each in plugins])
     gc.collect()
     gc.freeze()
     order, streams = _fork_until_one_is_born(socket.socket(fileno=orders), socket.socket(fileno=door))
     _live(order, streams)
+
+
+def _import_as_pytest_does(plugins: Sequence[str]) -> None:
+    """Import modules that belong to plugins of pytest's with their assertions rewritten: of others it warns."""
+    if not plugins:
+        return
+    from _pytest.assertion import install_importhook
+    from _pytest.config import get_config
+
+    config = get_config([])
+    install_importhook(config).mark_rewrite(*{each.partition(".")[0] for each in plugins})
+    for each in plugins:
+        importlib.import_module(each)
+    config._ensure_unconfigure()
 
 
 def _end_with(parent: int) -> None:
@@ -221,11 +250,36 @@ def _live(order: Order, streams: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order.environment)
     os.chdir(order.directory)
-    code = _outcome(order.program)
+    if EXECUTE_WORKERS not in order.environment:
+        multiprocessing.util.spawnv_passfds = _spawn  # type: ignore[assignment]  # what servers start workers with
+    _be(order.program)
+
+
+def _spawn(_: bytes, command: Sequence[bytes | str], passed: Sequence[int]) -> int:
+    """Fork what multiprocessing would execute; it has its descriptors and signals as after that, return its pid."""
+    program = [os.fsdecode(each) for each in command]
+    if pid := os.fork():
+        return pid
+    gc.freeze()  # what closes a descriptor when it is collected would close that of another
+    kept = sorted({0, 1, 2, *map(int, passed)})
+    for low, high in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
+        os.closerange(low + 1, high)
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return _be(program[program.index("-c") :])
+
+
+def _be(program: Sequence[str]) -> NoReturn:
+    """Run a program as `python` does, and end as it ends."""
+    code = _outcome(program)
     # What an interpreter does at its end, but for tearing down modules that the kernel takes with the process.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError, ValueError):  # nobody reads it, or the program has closed it
         sys.stdout.flush()
         sys.stderr.flush()
     if code == -signal.SIGINT:
