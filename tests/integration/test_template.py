@@ -166,10 +166,12 @@ class TestDatabases:
         holders = "(SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
         await ask(quiet_server, "postgres", backends + holders)
 
-        async def is_lost() -> bool:
-            return maker.maker._connection is not None and maker.maker._connection.is_closed()
+        async def are_lost() -> bool:
+            # Between the server's last word and the connection's end a driver refuses whatever is asked.
+            connections = [each.maker._connection for each in makers]
+            return all(each is not None and each.is_closed() for each in connections)
 
-        await eventually(is_lost)
+        await eventually(are_lost)
         second = await asyncio.wrap_future(maker.create())
         await asyncio.wrap_future(other.create())
         other.portal.call(other.clean_up)
