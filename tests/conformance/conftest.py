@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import WHOLE
 from tests.support.replicas import Launcher, launching
 
 HISTORIES = Path(__file__).parents[1] / "histories"
@@ -23,9 +22,3 @@ def fleet() -> Path:
 async def launcher() -> AsyncIterator[Launcher]:
     async with launching() as launcher:
         yield launcher
-
-
-@pytest.fixture
-def stride(postgres_version: int) -> int:
-    """Return how far apart the moments are: every single one on the newest server, every eighth on the others."""
-    return 1 if postgres_version == WHOLE else 8

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from async_migrations import MigrationRunner, Report
 from async_migrations.events import Event, LockTaken
 from tests.conformance.aftermath import LEDGER, check, empty, gone, look, names, watching
+from tests.conftest import WHOLE
 from tests.support.proxy import Action, Callback, Fault, Streams, WireProxy
 from tests.support.replica_launcher import open_engine, warm
 from tests.support.replicas import Launcher
@@ -351,6 +352,20 @@ def turns(messages: Sequence[Message]) -> list[int]:
     ]
 
 
+def some(moments: Sequence[int], version: int, *, whole: int = 1, others: int = 16) -> Sequence[int]:
+    """Choose moments: on older servers few, and on each of them others.
+
+    Args:
+        moments: all of them.
+        version: of the server.
+        whole: on the newest server every so many-th.
+        others: on the others.
+    """
+    if version == WHOLE:
+        return moments[::whole]
+    return moments[others // 2 if version % 2 else 0 :: others]
+
+
 async def run_all(lanes: Sequence[Lane], moments: Sequence[int], case: Callable[[Lane, int], Awaitable[None]]) -> None:
     """Run a case for each moment, several at once.
 
@@ -358,6 +373,7 @@ async def run_all(lanes: Sequence[Lane], moments: Sequence[int], case: Callable[
         AssertionError: Some failed; each is named by its moment.
 
     """
+    assert moments
     todo = list(reversed(moments))
     failures: list[str] = []
 

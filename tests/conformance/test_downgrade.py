@@ -6,7 +6,7 @@ import pytest
 
 from async_migrations.testing.server import Server
 from tests.conformance.conftest import HISTORIES
-from tests.conformance.strikes import LANES, History, Lane, lanes, run_all, turns
+from tests.conformance.strikes import LANES, History, Lane, lanes, run_all, some, turns
 from tests.conftest import MakeDatabase
 from tests.support.proxy import Action
 
@@ -22,11 +22,19 @@ async def tracks(server: Server, make_database: MakeDatabase) -> AsyncIterator[l
         yield opened
 
 
-async def test_reset(tracks: list[Lane], stride: int) -> None:
+async def test_reset(tracks: list[Lane], postgres_version: int) -> None:
     moments = turns(await tracks[0].record_revert())
-    await run_all(tracks, moments[:: 3 * stride], lambda lane, moment: lane.survive_revert(moment, Action.RESET))
+    await run_all(
+        tracks,
+        some(moments, postgres_version, whole=3, others=24),
+        lambda lane, moment: lane.survive_revert(moment, Action.RESET),
+    )
 
 
-async def test_terminated_backend(tracks: list[Lane], stride: int) -> None:
+async def test_terminated_backend(tracks: list[Lane], postgres_version: int) -> None:
     moments = turns(await tracks[0].record_revert())
-    await run_all(tracks, moments[:: 3 * stride], lambda lane, moment: lane.survive_revert(moment, lane.terminate()))
+    await run_all(
+        tracks,
+        some(moments, postgres_version, whole=3, others=24),
+        lambda lane, moment: lane.survive_revert(moment, lane.terminate()),
+    )

@@ -1,6 +1,6 @@
 """The same through PgBouncer, which lends out its server connections for a transaction, or for a session."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +12,7 @@ from async_migrations import MigrationFailedError, MigrationRunner
 from async_migrations.testing.server import Server
 from tests.conformance.aftermath import check, names
 from tests.conformance.conftest import FLEET_INDEXES
-from tests.conformance.strikes import LANES, Lane, client_spoke, lanes, run_all, turns
+from tests.conformance.strikes import LANES, Lane, client_spoke, lanes, run_all, some, turns
 from tests.conformance.test_wire import CONCURRENT
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import PgBouncer, PoolMode, pgbouncer
@@ -23,13 +23,11 @@ from tests.support.replicas import Launcher
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
 
 REPLICAS = 10
-EVERY_NTH = 5
-"""Of the moments at which something happens without a pooler, so many are one through it."""
 
 
-@pytest.fixture
-def every_nth(stride: int) -> int:
-    return EVERY_NTH if stride == 1 else 2 * EVERY_NTH
+def few(moments: Sequence[int], version: int) -> Sequence[int]:
+    """Choose fewer moments than without a pooler."""
+    return some(moments, version, whole=5, others=20)
 
 
 @pytest.fixture(params=["transaction", "session"])
@@ -65,23 +63,23 @@ async def test_replicas_start_at_one_moment(
     await check(witness, fleet, FLEET_INDEXES, pooled=True)
 
 
-async def test_reset(tracks: list[Lane], every_nth: int) -> None:
+async def test_reset(tracks: list[Lane], postgres_version: int) -> None:
     moments = turns(await tracks[0].record())
-    await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.survive(moment, Action.RESET))
+    await run_all(tracks, few(moments, postgres_version), lambda lane, moment: lane.survive(moment, Action.RESET))
 
 
-async def test_terminated_backends(tracks: list[Lane], every_nth: int) -> None:
+async def test_terminated_backends(tracks: list[Lane], postgres_version: int) -> None:
     moments = turns(await tracks[0].record())
-    await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.survive(moment, lane.terminate_all))
+    await run_all(tracks, few(moments, postgres_version), lambda lane, moment: lane.survive(moment, lane.terminate_all))
 
 
-async def test_silence(tracks: list[Lane], every_nth: int) -> None:
-    await run_all(tracks, client_spoke(await tracks[0].record())[::every_nth], Lane.vanish)
+async def test_silence(tracks: list[Lane], postgres_version: int) -> None:
+    await run_all(tracks, few(client_spoke(await tracks[0].record()), postgres_version), Lane.vanish)
 
 
-async def test_killed_process(tracks: list[Lane], launcher: Launcher, every_nth: int) -> None:
+async def test_killed_process(tracks: list[Lane], launcher: Launcher, postgres_version: int) -> None:
     moments = client_spoke(await tracks[0].record())
-    await run_all(tracks, moments[::every_nth], lambda lane, moment: lane.die(moment, launcher))
+    await run_all(tracks, few(moments, postgres_version), lambda lane, moment: lane.die(moment, launcher))
 
 
 SLOW = "SELECT pg_sleep(1.5);"

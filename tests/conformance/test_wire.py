@@ -6,7 +6,7 @@ import pytest
 
 from async_migrations.testing.server import Server
 from tests.conformance.conftest import HISTORIES
-from tests.conformance.strikes import LANES, History, Lane, client_spoke, lanes, run_all, turns
+from tests.conformance.strikes import LANES, History, Lane, client_spoke, lanes, run_all, some, turns
 from tests.conftest import MakeDatabase
 from tests.support.proxy import Action
 from tests.support.replicas import Launcher
@@ -49,43 +49,53 @@ def of_news(moments: Sequence[int], messages: Sequence[Message], history: Histor
 
 @EACH_PART
 @EACH_HISTORY
-async def test_reset(tracks: list[Lane], history: History, stride: int, part: int) -> None:
+async def test_reset(tracks: list[Lane], history: History, postgres_version: int, part: int) -> None:
     moments = news(await tracks[0].record(), history)
-    await run_all(tracks, moments[part::PARTS][::stride], lambda lane, moment: lane.survive(moment, Action.RESET))
+    await run_all(
+        tracks, some(moments[part::PARTS], postgres_version), lambda lane, moment: lane.survive(moment, Action.RESET)
+    )
 
 
 @pytest.mark.parametrize("history", [CONCURRENT], ids=["concurrent"])
-async def test_reset_of_one_connection_only(tracks: list[Lane], history: History, stride: int) -> None:
+async def test_reset_of_one_connection_only(tracks: list[Lane], history: History, postgres_version: int) -> None:
     messages = await tracks[0].record()
     moments = of_news(turns(messages), messages, history)
-    await run_all(tracks, moments[::stride], lambda lane, moment: lane.survive(moment, Action.RESET, everywhere=False))
+    await run_all(
+        tracks,
+        some(moments, postgres_version),
+        lambda lane, moment: lane.survive(moment, Action.RESET, everywhere=False),
+    )
 
 
 @EACH_PART
 @EACH_HISTORY
-async def test_terminated_backend(tracks: list[Lane], history: History, stride: int, part: int) -> None:
+async def test_terminated_backend(tracks: list[Lane], history: History, postgres_version: int, part: int) -> None:
     messages = await tracks[0].record()
     moments = of_news(turns(messages), messages, history)
-    await run_all(tracks, moments[part::PARTS][::stride], lambda lane, moment: lane.survive(moment, lane.terminate()))
+    await run_all(
+        tracks,
+        some(moments[part::PARTS], postgres_version),
+        lambda lane, moment: lane.survive(moment, lane.terminate()),
+    )
 
 
 @EACH_HISTORY
-async def test_silence(tracks: list[Lane], history: History, stride: int) -> None:
+async def test_silence(tracks: list[Lane], history: History, postgres_version: int) -> None:
     messages = await tracks[0].record()
-    await run_all(tracks, of_news(client_spoke(messages), messages, history)[::stride], Lane.vanish)
+    await run_all(tracks, some(of_news(client_spoke(messages), messages, history), postgres_version), Lane.vanish)
 
 
 @EACH_HISTORY
-async def test_killed_process(tracks: list[Lane], history: History, stride: int, launcher: Launcher) -> None:
+async def test_killed_process(tracks: list[Lane], history: History, postgres_version: int, launcher: Launcher) -> None:
     messages = await tracks[0].record()
     moments = of_news(client_spoke(messages), messages, history)
-    await run_all(tracks, moments[::stride], lambda lane, moment: lane.die(moment, launcher))
+    await run_all(tracks, some(moments, postgres_version), lambda lane, moment: lane.die(moment, launcher))
 
 
 @EACH_HISTORY
-async def test_cancellation(tracks: list[Lane], history: History, stride: int) -> None:
+async def test_cancellation(tracks: list[Lane], history: History, postgres_version: int) -> None:
     messages = await tracks[0].record()
-    await run_all(tracks, of_news(turns(messages), messages, history)[::stride], Lane.cancel)
+    await run_all(tracks, some(of_news(turns(messages), messages, history), postgres_version), Lane.cancel)
 
 
 @pytest.mark.parametrize("history", [TRANSACTIONAL], ids=["transactional"])
