@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=int(os.environ.get("ASYNC_MIGRATIONS_TEST_POSTGRES", WHOLE)),
         help="major version of PostgreSQL to test on: 18, 16, or Debian's 15",
     )
+    parser.addoption("--alone", action="store_true", help="look at each schema of a corpus by itself")
     parser.addoption("--postgres-bin", type=Path, help="directory with the programs of another PostgreSQL to test on")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.schema_cases import Case
 from tests.schema_cases.changed import CASES
-from tests.schema_cases.corpora import CHANGED
+from tests.schema_cases.corpora import CHANGED, MOVED
 from tests.support.generated import comparable, values, walk, walk_back
 from tests.support.grouped import (
     Group,
@@ -47,7 +47,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    parametrize(metafunc, CHANGED)
+    parametrize(metafunc, CHANGED, more=MOVED)
 
 
 @pytest.mark.asyncio(loop_scope="module")

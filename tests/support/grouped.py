@@ -74,19 +74,21 @@ class GroupWay:
     stay: int
 
 
-def parametrize(metafunc: pytest.Metafunc, cases: Sequence[Case]) -> None:
-    """Give each case alone to a test on one version; on others those together that can be, which is less work.
+def parametrize(metafunc: pytest.Metafunc, cases: Sequence[Case], *, more: Sequence[Case] = ()) -> None:
+    """Give a test its cases: those together that can be, which is less work, or each alone.
 
-    They are in schemas of their own then, none of which is the default one.
+    Together they are in schemas of their own, none of which is the default one.
 
     Args:
         metafunc: of a test, whose argument is called `case`, or of another one.
-        cases: all of them.
+        cases: are alone on one version, and with the option --alone.
+        more: further ones, which are alone with that option only.
     """
     if "case" in metafunc.fixturenames:
         version = metafunc.config.getoption("--postgres")
-        groups, alone = ([], cases) if version == WHOLE else grouped(cases, version)
-        metafunc.parametrize("case", [*groups, *alone], ids=str)
+        alone = [*cases, *more] if metafunc.config.getoption("--alone") else cases if version == WHOLE else ()
+        groups, others = grouped([each for each in (*cases, *more) if each not in alone], version)
+        metafunc.parametrize("case", [*groups, *others, *alone], ids=str)
 
 
 def grouped(cases: Iterable[Case], version: int) -> tuple[list[Group], list[Case]]:

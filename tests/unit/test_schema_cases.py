@@ -7,14 +7,15 @@ from sqlalchemy import MetaData, create_mock_engine
 from sqlalchemy.dialects import postgresql
 
 from tests.schema_cases import Case
-from tests.schema_cases.corpora import CHANGED, UNCHANGED
+from tests.schema_cases.corpora import CHANGED, MOVED, UNCHANGED
 from tests.support.grouped import grouped, is_movable, move
 
-EACH = pytest.mark.parametrize("corpus", [CHANGED, UNCHANGED], ids=["changed", "unchanged"])
+ALL_CHANGED = (*CHANGED, *MOVED)
+EACH = pytest.mark.parametrize("corpus", [ALL_CHANGED, UNCHANGED], ids=["changed", "unchanged"])
 
 
 @EACH
-@pytest.mark.parametrize("version", [15, 16, 17])
+@pytest.mark.parametrize("version", [15, 16, 17, 18])
 def test_each_case_is_looked_at_once_and_most_of_them_together(corpus: tuple[Case, ...], version: int) -> None:
     groups, alone = grouped(corpus, version)
     together = [case for group in groups for case in group.cases.values()]
@@ -43,8 +44,9 @@ def statements(metadata: MetaData) -> list[str]:
 
 
 def test_the_corpus_of_changes_is_large_and_about_everything() -> None:
-    assert len(CHANGED) >= 250
-    assert {tag for case in CHANGED for tag in case.tags} >= TAGS
+    assert len(CHANGED) >= 100
+    assert len(ALL_CHANGED) >= 500
+    assert {tag for case in ALL_CHANGED for tag in case.tags} >= TAGS
 
 
 TAGS = {
