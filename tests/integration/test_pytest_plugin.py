@@ -274,7 +274,7 @@ def test_a_mistake_is_a_sentence(
     [
         ("nobody_here", "", '*//nobody_here:[*][*][*]@*: role "nobody_here" does not exist. See that*'),
         ("postgres", "?sslmode=hunter2", "*ssl=hunter2: `sslmode` parameter must be one of*See that the server runs*"),
-        ("postgres", "?connect_timeout=9", "*unexpected keyword argument 'connect_timeout'. See that*"),
+        ("postgres", "?connect_timeout=9", "*unexpected keyword argument 'connect_timeout'*See that*"),
         ("creates_nothing", "", "*permission denied to create database (SQLSTATE 42501). Give this role CREATEDB*"),
     ],
 )
