@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -133,10 +133,13 @@ class DriverConnector:
 Connector = EngineConnector | DriverConnector
 """Opens sessions on one database."""
 
+Opening = Callable[[], Awaitable[Session]]
+"""Opens one session."""
+
 
 @asynccontextmanager
 async def connect(
-    connector: Connector, emit: Emit, *, deadline: float, named: str = "connect_deadline"
+    connector: Connector, emit: Emit, *, deadline: float, named: str = "connect_deadline", again: bool = False
 ) -> AsyncIterator[Session]:
     """Open a session, waiting for a database that is not there yet.
 
@@ -145,11 +148,13 @@ async def connect(
         emit: is told of each failed try.
         deadline: seconds to wait at most.
         named: what the deadline is called where it can be raised.
+        again: whether a session was lost before; the server has to answer then, for one more round trip.
 
     Raises:
         DatabaseUnavailableError: refused, or not there by the deadline.
     """
-    session = await _open(connector, emit, deadline, named)
+    # A pooler lets clients in whose server is away, and says so at their first query only.
+    session = await _open(_answering(connector.open) if again else connector.open, connector, emit, deadline, named)
     try:
         yield session
     except BaseException as error:
@@ -192,14 +197,14 @@ def where(host: str, port: int | None, database: str | None) -> str:
     return f"{host or 'the local socket'}:{port or 5432}/{database or ''}"
 
 
-async def _open(connector: Connector, emit: Emit, deadline: float, named: str) -> Session:
+async def _open(opening: Opening, connector: Connector, emit: Emit, deadline: float, named: str) -> Session:
     from async_migrations.events import DatabaseAwaited
 
     started, pause, limit = anyio.current_time(), FIRST_PAUSE, FIRST_TRY
     while True:
         left = max(deadline - (anyio.current_time() - started), SHORTEST_TRY)
         try:
-            return await _try(connector, min(limit, left))
+            return await _try(opening, connector, min(limit, left))
         except Exception as error:
             waited = anyio.current_time() - started
             if not (is_unavailable(error) or is_exhausted(error)) or waited + pause > deadline:
@@ -209,15 +214,29 @@ async def _open(connector: Connector, emit: Emit, deadline: float, named: str) -
         pause, limit = min(2 * pause, LONGEST_PAUSE), 2 * limit
 
 
-async def _try(connector: Connector, limit: float) -> Session:
+async def _try(opening: Opening, connector: Connector, limit: float) -> Session:
     exhausted = connector.is_exhausted  # asked before this try takes a place itself
     try:
         with anyio.fail_after(limit):
-            return await connector.open()
+            return await opening()
     except TimeoutError as error:
         if exhausted:
             raise PoolExhaustedError from error
         raise
+
+
+def _answering(opening: Opening) -> Opening:
+    async def opened() -> Session:
+        session = await opening()
+        try:
+            await session.send("SELECT 1")
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await session.close()
+            raise
+        return session
+
+    return opened
 
 
 def _unavailable(connector: Connector, error: Exception, waited: float, named: str) -> DatabaseUnavailableError:

@@ -157,7 +157,7 @@ class Run:
         connector, deadline, named = self.options.connector, self.options.limits.connect_deadline, "connect_deadline"
         if self.until is not None:
             deadline, named = max(self.until - anyio.current_time(), 0.0), "the deadline"
-        return connect(connector, self.emit, deadline=deadline, named=named)
+        return connect(connector, self.emit, deadline=deadline, named=named, again=self.lost)
 
     def spare(self, *, pooled: bool) -> AbstractAsyncContextManager[Session]:
         """Open one more session beside the working one."""

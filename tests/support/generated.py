@@ -94,8 +94,10 @@ async def downgrade(engine: AsyncEngine, directory: Path, target: int) -> None:
 async def _apart(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
     """Open a pool of its own for a run, which keeps none of its connections: ours know the catalog already."""
     own = EngineConnector(engine).twin().engine
-    yield own
-    await own.dispose()
+    try:
+        yield own
+    finally:
+        await own.dispose()
 
 
 def comparable(snapshot: Snapshot, *, partitions: bool = True) -> dict[str, Any]:
