@@ -22,7 +22,7 @@ from tests.support.replicas import Launcher
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
 
-REPLICAS = 10
+REPLICAS = 50
 
 
 def few(moments: Sequence[int], version: int) -> Sequence[int]:
@@ -33,7 +33,8 @@ def few(moments: Sequence[int], version: int) -> Sequence[int]:
 @pytest.fixture(params=["transaction", "session"])
 def bouncer(request: pytest.FixtureRequest, server: Server) -> Iterator[PgBouncer]:
     mode: PoolMode = request.param
-    with pgbouncer(server, mode) as bouncer:
+    # In session mode each of fifty replicas keeps one of the server's connections, and the leader needs a second.
+    with pgbouncer(server, mode, default_pool_size="70") as bouncer:
         yield bouncer
 
 
