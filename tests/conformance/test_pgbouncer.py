@@ -33,8 +33,8 @@ def few(moments: Sequence[int], version: int) -> Sequence[int]:
 @pytest.fixture(params=["transaction", "session"])
 def bouncer(request: pytest.FixtureRequest, server: Server) -> Iterator[PgBouncer]:
     mode: PoolMode = request.param
-    # In session mode each of fifty replicas keeps one of the server's connections, and the leader needs a second.
-    with pgbouncer(server, mode, default_pool_size="70") as bouncer:
+    # In session mode each of fifty replicas may keep two of the server's connections.
+    with pgbouncer(server, mode, default_pool_size="120") as bouncer:
         yield bouncer
 
 
