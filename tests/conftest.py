@@ -3,14 +3,16 @@
 import asyncio
 import gc
 import os
+import shlex
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 from zlib import crc32
 
 import asyncpg
+import execnet
 import pytest
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,6 +26,8 @@ from async_migrations.testing.server import (
     temporary_server,
 )
 from tests.conformance.aftermath import watching
+from tests.support.example import PYTEST
+from tests.support.zygote import ENGINE, SERVICE, share, shared, zygote
 
 # What decides about a change must say the same of it twice; whoever works on it looks at other examples each time.
 settings.register_profile("gate", derandomize=True)
@@ -55,10 +59,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the directory in which all workers share one server, in the process that outlives them."""
+    # Our servers have no TLS, and to be told so each time is a fifth of what a connection takes.
+    os.environ.setdefault("PGSSLMODE", "disable")
     if binaries := config.getoption("--postgres-bin"):
         config.option.postgres = _offer(binaries)
     if hasattr(config, "workerinput"):
         config.stash[SERVER_DIRECTORY] = Path(config.workerinput["server_directory"])
+        share(config.workerinput["zygotes"])
         return
     stack = ExitStack()
     config.stash[SERVER_DIRECTORY] = stack.enter_context(temporary_directory())
@@ -78,9 +85,18 @@ def _offer(binaries: Path) -> int:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[execnet.XSpec]) -> None:
+    """Have the workers forked, and have them share what forks for their tests: each import takes place once."""
+    interpreter = shlex.join(zygote(*PYTEST).interpreter)
+    zygote(*ENGINE, *SERVICE)
+    specs[:] = [execnet.XSpec(f"{each}//id={each.id}//python={interpreter}") for each in specs]
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
-    """Tell an xdist worker where the server is."""
+    """Tell an xdist worker where the server is, and what forks."""
     node.workerinput["server_directory"] = str(node.config.stash[SERVER_DIRECTORY])  # type: ignore[attr-defined]
+    node.workerinput["zygotes"] = shared()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
@@ -194,8 +210,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = asks
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Look for garbage among what tests make, not in what was imported for all of them."""
-    gc.collect()
-    gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
     gc.set_threshold(10_000, 20, 20)

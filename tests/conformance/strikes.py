@@ -41,6 +41,10 @@ class Cable(WireProxy):
 
     is_cut = False
 
+    def url(self, url: str) -> str:
+        """As the proxy's, for a client that asks for TLS first, as each does that is not told otherwise."""
+        return make_url(super().url(url)).update_query_dict({"ssl": "prefer"}).render_as_string(hide_password=False)
+
     def cut(self) -> None:
         """Close all connections, as keepalives do some seconds after a node is gone, and refuse new ones."""
         self.is_cut = True

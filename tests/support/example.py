@@ -141,6 +141,20 @@ PYTEST = (
     "stamina",
     *(f"_pytest.{name}" for name in default_plugins),
     *(f"{PLUGIN}{name}" for name in PLUGINS),
+    # What our own tests import, whose workers are forked there, too.
+    f"{PLUGIN}_hypothesis_globals",
+    f"{PLUGIN}hypothesis",
+    "alembic.config",
+    "fastapi",
+    "httpx",
+    "kubernetes_validate",
+    "litestar",
+    "PIL.Image",
+    "playwright.async_api",
+    "psutil",
+    "rich.console",
+    "starlette.testclient",
+    "yaml",
 )
 
 

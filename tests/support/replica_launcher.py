@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 import asyncpg  # noqa: F401 - here, so that no replica has to import it
 import stamina  # noqa: F401 - as asyncpg
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from async_migrations import MigrationRunner
@@ -140,7 +141,8 @@ def open_engine(url: str, *, unnamed_statements: bool = False) -> AsyncEngine:
     if not unnamed_statements:
         return create_async_engine(url)
     arguments = {"statement_cache_size": 0, "prepared_statement_name_func": lambda: f"__{uuid4()}__"}
-    return create_async_engine(f"{url}?prepared_statement_cache_size=0", connect_args=arguments)
+    unprepared = make_url(url).update_query_dict({"prepared_statement_cache_size": "0"})
+    return create_async_engine(unprepared, connect_args=arguments)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import atexit
 import ctypes
-import functools
 import gc
 import importlib
 import io
@@ -92,22 +91,14 @@ class Streams:
 
 
 class Zygote:
-    """The process, from the side of the tests; the kernel ends it and all that it forked with us.
+    """The process, from the side of the tests.
 
     Args:
-        modules: What it imports.
+        address: of the door at which it takes orders.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
-            door.bind("")  # the kernel finds a name
-            door.listen()
-            self._address = door.getsockname().decode().lstrip("\0")
-            doors = [theirs.fileno(), door.fileno()]
-            command = [sys.executable, __file__, *map(str, doors), *modules]
-            self._process = subprocess.Popen(command, pass_fds=doors, stdin=subprocess.DEVNULL, cwd=ROOT)
-        atexit.register(self._end)
+    def __init__(self, address: str) -> None:
+        self._address = address
 
     def fork(self, order: Order, streams: Streams) -> int:
         """Have a process forked; it gets copies of the streams.
@@ -117,8 +108,10 @@ class Zygote:
         """
         says, said = os.pipe()
         try:
-            descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
-            socket.send_fds(self._orders, [json.dumps(asdict(order)).encode()], descriptors)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+                door.connect(f"\0{self._address}")
+                descriptors = [streams.stdin, streams.stdout, streams.stderr, said]
+                socket.send_fds(door, [json.dumps(asdict(order)).encode()], descriptors)
         finally:
             os.close(said)
         return says
@@ -128,30 +121,61 @@ class Zygote:
         """A command that has one forked, for those who would execute an interpreter."""
         return (sys.executable, "-I", "-S", str(FORKED_INTERPRETER), self._address)
 
-    def _end(self) -> None:
-        self._orders.close()
-        self._process.wait(10)
+
+_addresses: dict[str, str] = {}
+"""Where the processes of this test run are, by what they have imported."""
 
 
-@functools.cache
 def zygote(*modules: str) -> Zygote:
-    """Return the process that has imported these modules; there is one in each process of the tests."""
-    return Zygote(modules)
+    """Return the process that has imported these modules; it ends with the first one that asked for it."""
+    key = " ".join(modules)
+    if key not in _addresses:
+        _addresses[key] = _start(modules)
+    return Zygote(_addresses[key])
 
 
-def main(orders: int, door: int, modules: Sequence[str]) -> None:
-    """Import the modules, then fork until nobody can give an order any more."""
+def shared() -> dict[str, str]:
+    """Return what another process has to `share` so that it uses the same ones."""
+    return dict(_addresses)
+
+
+def share(zygotes: Mapping[str, str]) -> None:
+    """Use those that another process has started, and that end with it."""
+    _addresses.update(zygotes)
+
+
+def _start(modules: Sequence[str]) -> str:
+    """Start one; return its address. The kernel ends it, and all that it forked, with us."""
+    lifeline, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.bind("")  # the kernel finds a name
+        door.listen()
+        address: str = door.getsockname().decode().lstrip("\0")
+        passed = [theirs.fileno(), door.fileno()]
+        command = [sys.executable, __file__, *map(str, passed), *modules]
+        process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, cwd=ROOT)
+
+    def end() -> None:
+        lifeline.close()
+        process.wait(10)
+
+    atexit.register(end)
+    return address
+
+
+def main(lifeline: int, door: int, modules: Sequence[str]) -> None:
+    """Import the modules, then fork until the tests are over."""
     _end_with(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for pytest, which ends us
     sys.path[0] = ""
     plugins = [module for module in modules if module.startswith(PLUGIN)]
+    _import_as_pytest_does([each.removeprefix(PLUGIN) for each in plugins])  # first: others import some of them
     for module in modules:
         if module not in plugins:
             importlib.import_module(module)
-    _import_as_pytest_does([each.removeprefix(PLUGIN) for each in plugins])
     gc.collect()
     gc.freeze()
-    order, streams = _fork_until_one_is_born(socket.socket(fileno=orders), socket.socket(fileno=door))
+    order, streams = _fork_until_one_is_born(socket.socket(fileno=lifeline), socket.socket(fileno=door))
     _live(order, streams)
 
 
@@ -177,20 +201,22 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _fork_until_one_is_born(orders: socket.socket, door: socket.socket) -> tuple[Order, list[int]]:
+def _fork_until_one_is_born(lifeline: socket.socket, door: socket.socket) -> tuple[Order, list[int]]:
     """Fork for each order; return in the child, with its order."""
     ends: dict[int, int] = {}
     deaths, death = _hear_of_deaths()
-    with selectors.DefaultSelector() as selector, orders, door:
-        for each in (orders, deaths, door):
+    with selectors.DefaultSelector() as selector, lifeline, door:
+        for each in (lifeline, deaths, door):
             selector.register(each, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
+                if key.fd == lifeline.fileno():
+                    os._exit(0)  # what it has forked ends with it
                 if key.fd == deaths:
                     os.read(deaths, 512)
                     _report(ends)
                     continue
-                with orders.dup() if key.fd == orders.fileno() else door.accept()[0] as giver:
+                with door.accept()[0] as giver:
                     born = _fork(giver, ends)
                 if born is not None:
                     for each in (deaths, death):
@@ -208,10 +234,10 @@ def _hear_of_deaths() -> tuple[int, int]:
 
 
 def _fork(orders: socket.socket, ends: dict[int, int]) -> tuple[Order, list[int]] | None:
-    """Take an order; return it in the child, and nothing in the parent, which ends with the tests."""
+    """Take an order; return it in the child, and nothing in the parent."""
     words, descriptors, _, _ = socket.recv_fds(orders, LARGEST_ORDER, 4)
-    if not words:
-        os._exit(0)
+    if not words:  # whoever came was killed before they could say it
+        return None
     *streams, end = descriptors
     us = os.getpid()
     if pid := os.fork():
