@@ -325,7 +325,8 @@ class Session:
         if connection is None or connection.family == getattr(socket, "AF_UNIX", None):
             return
         for layer, option, value in OWN_KEEPALIVE:
-            with suppress(OSError, AttributeError):
+            # uvloop says ValueError where the connection has ended while it lay in its pool.
+            with suppress(OSError, AttributeError, ValueError):
                 place = getattr(socket, layer), getattr(socket, option)
                 self._socket_before.append((*place, connection.getsockopt(*place)))
                 connection.setsockopt(*place, value)
@@ -333,7 +334,7 @@ class Session:
     def _keep_as_before(self) -> None:
         """Give the socket its own options back, before the connection goes back into its pool."""
         for option in self._socket_before:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 self._socket.setsockopt(*option)
 
     def _mark(self, transaction: Any) -> None:

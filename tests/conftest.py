@@ -5,7 +5,7 @@ import gc
 import os
 import shlex
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from zlib import crc32
 import asyncpg
 import execnet
 import pytest
+import uvloop
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -27,12 +28,15 @@ from async_migrations.testing.server import (
 )
 from tests.conformance.aftermath import watching
 from tests.support.example import PYTEST
+from tests.support.replica_launcher import ON_UVLOOP
 from tests.support.zygote import ENGINE, SERVICE, share, shared, zygote
 
 # What decides about a change must say the same of it twice; whoever works on it looks at other examples each time.
 settings.register_profile("gate", derandomize=True)
 settings.register_profile("deep", max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 SERVER_DIRECTORY = pytest.StashKey[Path]()
 WHOLE = 18
@@ -53,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=int(os.environ.get("ASYNC_MIGRATIONS_TEST_POSTGRES", WHOLE)),
         help="major version of PostgreSQL to test on: 18, 16, or Debian's 15",
     )
+    parser.addoption("--uvloop", action="store_true", help="run on uvloop, as services under uvicorn do that have it")
     parser.addoption("--alone", action="store_true", help="look at each schema of a corpus by itself")
     parser.addoption("--postgres-bin", type=Path, help="directory with the programs of another PostgreSQL to test on")
 
@@ -61,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the directory in which all workers share one server, in the process that outlives them."""
     # Our servers have no TLS, and to be told so each time is a fifth of what a connection takes.
     os.environ.setdefault("PGSSLMODE", "disable")
+    if config.getoption("--uvloop"):
+        os.environ[ON_UVLOOP] = "1"
     if binaries := config.getoption("--postgres-bin"):
         config.option.postgres = _offer(binaries)
     if hasattr(config, "workerinput"):
@@ -97,6 +104,15 @@ def pytest_configure_node(node: object) -> None:
     """Tell an xdist worker where the server is, and what forks."""
     node.workerinput["server_directory"] = str(node.config.stash[SERVER_DIRECTORY])  # type: ignore[attr-defined]
     node.workerinput["zygotes"] = shared()  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Return what makes the event loops of a test."""
+    if config.getoption("--uvloop"):
+        return {"uvloop": uvloop.new_event_loop}
+    both = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return both if item.get_closest_marker("both_loops") else {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -140,6 +140,7 @@ async def test_a_silent_server_is_not_taken_for_a_pool_in_use(history: History, 
         await history.engine.dispose()
 
 
+@pytest.mark.both_loops
 async def test_a_pool_full_of_connections_that_a_failover_ended_costs_one_try(history: History) -> None:
     history.sql("001_a", "CREATE TABLE t (x int);")
     history.engine = create_async_engine(history.engine.url, pool_size=10)

@@ -45,6 +45,8 @@ async def test_viewers_do_not_hold_up_the_stop(way: Way, history: History, datab
     async with module_process(module, served, *arguments, environment={SETTINGS: json.dumps(settings)}) as child:
         server = Serving(child)
         try:
+            # Each worker of gunicorn's is deaf to a signal until it loads the application.
+            await server.said("application loaded", way.workers)
             page = PageServer(child, f"{await server.url()}/migrations")
             await eventually(lambda: answers(page), deadline=60)
             async with AsyncExitStack() as stack:

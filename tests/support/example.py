@@ -154,6 +154,7 @@ PYTEST = (
     "psutil",
     "rich.console",
     "starlette.testclient",
+    "uvloop",
     "yaml",
 )
 

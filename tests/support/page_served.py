@@ -6,3 +6,4 @@ import os
 from tests.support.page_server import SETTINGS, application
 
 app = application(**json.loads(os.environ[SETTINGS]))
+os.write(2, b"application loaded\n")

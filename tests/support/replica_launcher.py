@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 import asyncpg  # noqa: F401 - here, so that no replica has to import it
 import stamina  # noqa: F401 - as asyncpg
+import uvloop
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -26,6 +27,8 @@ from async_migrations.events import Event
 from async_migrations.sql import split
 
 SET_PDEATHSIG = 1
+ON_UVLOOP = "ON_UVLOOP"
+"""A variable of the environment with which replicas run on uvloop."""
 LONGEST_TEXT = 3000
 """Characters of a text in a line; a line that fits into the pipe's buffer is written at once or not at all."""
 
@@ -90,7 +93,9 @@ def _live(number: int, starting_line: int, engine: AsyncEngine, order: Mapping[s
     os.read(starting_line, 1)
     code = 1
     try:
-        code = asyncio.run(_serve(engine, order, say))
+        factory = uvloop.new_event_loop if ON_UVLOOP in os.environ else None
+        with asyncio.Runner(loop_factory=factory) as runner:
+            code = runner.run(_serve(engine, order, say))
     finally:
         os._exit(code)
 
