@@ -1,6 +1,7 @@
 """What a database looks like when the replicas are gone."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,11 @@ SESSIONS = (
     "AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'witness' "
     "AND state <> ALL ($1)"
 )
+
+
+LOOK = f"""SELECT ARRAY({LEDGER}) AS ledger, ARRAY({DIRTY}) AS dirty,
+ (SELECT json_object_agg(migration, count) FROM ({AUDIT}) AS a) AS audit,
+ ARRAY({INDEXES}) AS indexes, ARRAY({INVALID}) AS invalid, ({LOCKS}) AS locks"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +69,9 @@ async def watching(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def look(witness: asyncpg.Connection) -> Aftermath:
     """Look at the witness's database."""
-
-    async def column(query: str) -> list[str]:
-        return [row[0] for row in await witness.fetch(query)]
-
-    audit = Counter({row[0]: row[1] for row in await witness.fetch(AUDIT)})
-    return Aftermath(
-        await column(LEDGER),
-        await column(DIRTY),
-        dict(audit),
-        await column(INDEXES),
-        await column(INVALID),
-        await witness.fetchval(LOCKS),
-    )
+    (row,) = await witness.fetch(LOOK)
+    found = dict(row)
+    return Aftermath(**{**found, "audit": json.loads(found["audit"] or "{}")})
 
 
 def names(directory: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """The same through PgBouncer, which lends out its server connections for a transaction, or for a session."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from async_migrations import MigrationFailedError, MigrationRunner
 from async_migrations.testing.server import Server
 from tests.conformance.aftermath import check, names
-from tests.conformance.conftest import FLEET_INDEXES
-from tests.conformance.strikes import LANES, Lane, client_spoke, lanes, run_all, some, turns
-from tests.conformance.test_wire import CONCURRENT
+from tests.conformance.conftest import FLEET_INDEXES, HISTORIES
+from tests.conformance.strikes import LANES, History, Lane, client_spoke, lanes, run_all, some, turns
 from tests.conftest import MakeDatabase
 from tests.support.pgbouncer import PgBouncer, PoolMode, pgbouncer
 from tests.support.proxy import Action
@@ -23,11 +22,7 @@ from tests.support.replicas import Launcher
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
 
 REPLICAS = 50
-
-
-def few(moments: Sequence[int], version: int) -> Sequence[int]:
-    """Choose fewer moments than without a pooler."""
-    return some(moments, version, whole=5, others=20)
+POOLED = History(HISTORIES / "pooled", indexes=["ix_orders_customer"])
 
 
 @pytest.fixture(params=["transaction", "session"])
@@ -41,7 +36,7 @@ def bouncer(request: pytest.FixtureRequest, server: Server) -> Iterator[PgBounce
 @pytest.fixture
 async def tracks(bouncer: PgBouncer, make_database: MakeDatabase) -> AsyncIterator[list[Lane]]:
     urls = [await make_database() for _ in range(LANES)]
-    async with lanes(urls, bouncer.port, CONCURRENT, pooled=True) as opened:
+    async with lanes(urls, bouncer.port, POOLED, pooled=True) as opened:
         yield opened
 
 
@@ -65,22 +60,22 @@ async def test_replicas_start_at_one_moment(
 
 
 async def test_reset(tracks: list[Lane], postgres_version: int) -> None:
-    moments = turns(await tracks[0].record())
-    await run_all(tracks, few(moments, postgres_version), lambda lane, moment: lane.survive(moment, Action.RESET))
+    moments = some(turns(await tracks[0].record()), postgres_version)
+    await run_all(tracks, moments, lambda lane, moment: lane.survive(moment, Action.RESET))
 
 
 async def test_terminated_backends(tracks: list[Lane], postgres_version: int) -> None:
-    moments = turns(await tracks[0].record())
-    await run_all(tracks, few(moments, postgres_version), lambda lane, moment: lane.survive(moment, lane.terminate_all))
+    moments = some(turns(await tracks[0].record()), postgres_version)
+    await run_all(tracks, moments, lambda lane, moment: lane.survive(moment, lane.terminate_all))
 
 
 async def test_silence(tracks: list[Lane], postgres_version: int) -> None:
-    await run_all(tracks, few(client_spoke(await tracks[0].record()), postgres_version), Lane.vanish)
+    await run_all(tracks, some(client_spoke(await tracks[0].record()), postgres_version), Lane.vanish)
 
 
 async def test_killed_process(tracks: list[Lane], launcher: Launcher, postgres_version: int) -> None:
     moments = client_spoke(await tracks[0].record())
-    await run_all(tracks, few(moments, postgres_version), lambda lane, moment: lane.die(moment, launcher))
+    await run_all(tracks, some(moments, postgres_version), lambda lane, moment: lane.die(moment, launcher))
 
 
 SLOW = "SELECT pg_sleep(1.5);"

@@ -1,3 +1,3 @@
 -- transactional: false
 CREATE INDEX CONCURRENTLY ix_orders_customer ON orders (customer);
-CREATE INDEX CONCURRENTLY ix_orders_total ON orders (total);
+COMMENT ON INDEX ix_orders_customer IS 'By whom';
