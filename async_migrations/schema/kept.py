@@ -22,6 +22,8 @@ _REASONS = {
     "42501": "the role {role} may not create a database",
     "25006": "transactions are read-only here",
     "57014": "CREATE DATABASE took longer than the statement_timeout of the role {role}",
+    # What PostgreSQL 18 says instead of 57014 where the timeout comes while it reads ahead.
+    "XX000": "CREATE DATABASE did not work in the server: {error}",
 }
 """Why there is none, by error code. No setting is changed for it: behind a pooler that would reach others."""
 
@@ -50,7 +52,7 @@ async def ensure(live: Session, name: str, place: Place) -> str | None:
         if sqlstate(error) in _ALREADY:
             return None
         if reason := _REASONS.get(sqlstate(error) or ""):
-            return reason.format(role=place.role)
+            return reason.format(role=place.role, error=error)
         raise
     return None
 

@@ -292,6 +292,16 @@ async def test_a_short_statement_timeout_is_no_obstacle(engine: AsyncEngine) -> 
             await run_sql(engine, f'DROP DATABASE "{each}"')
 
 
+async def test_a_server_that_cannot_make_a_database_is_no_obstacle(own_server: Server) -> None:
+    async with engine_on(own_server.url()) as engine:
+        (template,) = await answer(engine, "SELECT oid::text FROM pg_database WHERE datname = 'template0'")
+        names = own_server.data_directory / "base" / template / "pg_filenode.map"
+        names.write_bytes(bytes(names.stat().st_size))
+        difference = await compare_schema(engine, simple())
+    assert kinds(difference) == ["TableAdded"]
+    assert "CREATE DATABASE did not work in the server: relation mapping file" in difference.notes[0]
+
+
 async def test_a_standby_needs_a_scratch_place_elsewhere(postgres_version: int, make_database: MakeDatabase) -> None:
     with temporary_directory() as copy:
         with temporary_server(version=postgres_version, settings=REPLICATION) as primary:
