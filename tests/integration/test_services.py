@@ -66,6 +66,12 @@ async def test_a_service_of_the_page_starts_migrated(name: str, written: Path, e
         probed = await server.client.get("/livez")
         assert probed.status_code == (200 if name in {"gated", "middleware"} else 404)
         await eventually(lambda: is_there(engine), deadline=DEADLINE)
+        if probed.is_success:  # behind a gate the application itself starts only now
+
+            async def is_ready() -> bool:
+                return (await server.client.get("/readyz")).is_success
+
+            await eventually(is_ready, deadline=DEADLINE)
     assert server.kinds == ["startup.complete", "shutdown.complete"]
 
 
